@@ -1,0 +1,1 @@
+//! Who is asking: one file per scheme. `Caller` is made nowhere else.

@@ -1,0 +1,9 @@
+//! Text to checked values: files with positions, the YAML tree, the option reader, diagnostics and how they are drawn. Knows
+//! YAML and not one word about webhooks.
+
+pub mod diagnostic;
+pub mod options;
+pub mod render;
+pub mod source;
+pub mod units;
+pub mod yaml;

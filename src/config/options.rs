@@ -1,0 +1,253 @@
+//! What may be written, read from the YAML tree: the `options!` macro makes a struct of named options with their
+//! documentation, and `FromYaml` reads it, reporting every problem at its place and going on.
+
+use serde_json::Value as Json;
+
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::source::{Span, Spanned};
+use super::yaml::{Content, Entry, Node};
+
+/// The name and documentation of one option, for the reference and for completion.
+#[derive(Clone, Copy, Debug)]
+pub struct OptionDoc {
+    /// As it is written.
+    pub name: &'static str,
+    /// The doc comment of its field.
+    pub doc: &'static str,
+}
+
+/// A value that can be read from YAML.
+pub trait FromYaml: Sized {
+    /// Reads it. What is wrong is reported; `None` when nothing usable is left.
+    fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self>;
+
+    /// What it is when nothing is written. `None` makes the option required.
+    fn absent() -> Option<Self> {
+        None
+    }
+}
+
+/// Declares a struct of options: `name: Type` fields with doc comments. The struct gets a `span` (the whole map), a
+/// `FromYaml` that reports unknown, missing and ill-typed options, and `OPTIONS`, its documentation as data. A field whose
+/// name is a Rust keyword is written `r#where` and read as `where`.
+macro_rules! options {
+    (
+        $(#[$outer:meta])*
+        $vis:vis struct $name:ident {
+            $( $(#[doc = $doc:literal])+ $field:ident : $type:ty ),+ $(,)?
+        }
+    ) => {
+        $(#[$outer])*
+        #[derive(Clone, Debug)]
+        $vis struct $name {
+            /// The whole map as it was written.
+            pub span: $crate::config::source::Span,
+            $( $(#[doc = $doc])+ pub $field: $type, )+
+        }
+
+        impl $name {
+            /// What may be written here.
+            pub const OPTIONS: &'static [$crate::config::options::OptionDoc] = &[
+                $( $crate::config::options::OptionDoc {
+                    name: $crate::config::options::bare_name(stringify!($field)),
+                    doc: concat!($($doc),+),
+                }, )+
+            ];
+        }
+
+        impl $crate::config::options::FromYaml for $name {
+            fn from_yaml(
+                node: &$crate::config::yaml::Node,
+                diagnostics: &mut $crate::config::diagnostic::Diagnostics,
+            ) -> Option<Self> {
+                let entries = $crate::config::options::map_of(node, Self::OPTIONS, diagnostics)?;
+                $( let $field = $crate::config::options::option_of::<$type>(
+                    node, entries, $crate::config::options::bare_name(stringify!($field)), diagnostics,
+                ); )+
+                Some(Self { span: node.span, $( $field: $field?, )+ })
+            }
+        }
+    };
+}
+pub(crate) use options;
+
+/// `where` of `r#where`.
+pub const fn bare_name(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', ..] => name.split_at(2).1,
+        _ => name,
+    }
+}
+
+/// The entries of a map of options; unknown ones are reported.
+pub fn map_of<'n>(node: &'n Node, options: &[OptionDoc], diagnostics: &mut Diagnostics) -> Option<&'n [Entry]> {
+    let Content::Map(entries) = &node.content else {
+        let names = options.iter().map(|option| format!("`{}`", option.name)).collect::<Vec<_>>().join(", ");
+        diagnostics.report(
+            Diagnostic::error("wrong-type", node.span, format!("expected a map of options; found {}", node.describe()))
+                .hint(format!("its options are {names}")),
+        );
+        return None;
+    };
+    for entry in entries {
+        if !options.iter().any(|option| option.name == entry.name.value) {
+            report_unknown(&entry.name, options.iter().map(|option| option.name), diagnostics);
+        }
+    }
+    Some(entries)
+}
+
+/// Reports a name that means nothing where it stands.
+pub fn report_unknown<'a>(name: &Spanned<String>, known: impl Iterator<Item = &'a str> + Clone, diagnostics: &mut Diagnostics) {
+    let names = known.clone().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let mut diagnostic = Diagnostic::error("unknown-option", name.span, format!("unknown option `{}`", name.value)).did_you_mean(
+        &name.value,
+        known,
+        name.span,
+    );
+    if diagnostic.hint.is_none() {
+        diagnostic = diagnostic.hint(format!("the options here are {names}"));
+    }
+    diagnostics.report(diagnostic);
+}
+
+/// One option of a map, or what it is when it is not written.
+pub fn option_of<T: FromYaml>(node: &Node, entries: &[Entry], name: &str, diagnostics: &mut Diagnostics) -> Option<T> {
+    if let Some(entry) = entries.iter().find(|entry| entry.name.value == name) {
+        return T::from_yaml(&entry.value, diagnostics);
+    }
+    let absent = T::absent();
+    if absent.is_none() {
+        let place = entries.first().map_or(node.span, |entry| entry.name.span);
+        diagnostics.report(Diagnostic::error("missing-option", place, format!("missing option `{name}`")));
+    }
+    absent
+}
+
+/// Reports that something else was expected.
+pub fn report_expected(expected: &str, node: &Node, diagnostics: &mut Diagnostics) {
+    diagnostics.report(Diagnostic::error("wrong-type", node.span, format!("expected {expected}; found {}", node.describe())));
+}
+
+impl FromYaml for Node {
+    fn from_yaml(node: &Node, _: &mut Diagnostics) -> Option<Self> {
+        Some(node.clone())
+    }
+}
+
+impl FromYaml for String {
+    /// Any scalar but null, as its text.
+    fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
+        match &node.content {
+            Content::Scalar(scalar) if !node.is_null() => Some(scalar.text.clone()),
+            _ => {
+                report_expected("a text", node, diagnostics);
+                None
+            }
+        }
+    }
+}
+
+impl FromYaml for bool {
+    fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let value = node.scalar_json().and_then(|json| json.as_bool());
+        if value.is_none() {
+            report_expected("`true` or `false`", node, diagnostics);
+        }
+        value
+    }
+}
+
+impl FromYaml for u32 {
+    fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let number = match node.scalar_json() {
+            Some(Json::Number(number)) => number.as_u64().and_then(|number| u32::try_from(number).ok()),
+            _ => None,
+        };
+        if number.is_none() {
+            report_expected("a whole number", node, diagnostics);
+        }
+        number
+    }
+}
+
+impl<T: FromYaml> FromYaml for Option<T> {
+    fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
+        T::from_yaml(node, diagnostics).map(Some)
+    }
+    fn absent() -> Option<Self> {
+        Some(None)
+    }
+}
+
+impl<T: FromYaml> FromYaml for Spanned<T> {
+    fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
+        Some(Spanned { value: T::from_yaml(node, diagnostics)?, span: node.span })
+    }
+    fn absent() -> Option<Self> {
+        None
+    }
+}
+
+impl<T: FromYaml> FromYaml for Vec<T> {
+    /// A list; one item may stand without the dash.
+    fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let Content::List(items) = &node.content else {
+            return T::from_yaml(node, diagnostics).map(|item| vec![item]);
+        };
+        // every item is read before giving up, so that all their problems are reported
+        let read: Vec<Option<T>> = items.iter().map(|item| T::from_yaml(item, diagnostics)).collect();
+        read.into_iter().collect()
+    }
+    fn absent() -> Option<Self> {
+        Some(Vec::new())
+    }
+}
+
+/// A map whose names are the author's own, in the order in which they were written.
+#[derive(Clone, Debug)]
+pub struct Named<T> {
+    /// Name and value.
+    pub entries: Vec<(Spanned<String>, T)>,
+    /// The whole map; `None` when it was not written.
+    pub span: Option<Span>,
+}
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self { entries: Vec::new(), span: None }
+    }
+}
+
+impl<T> Named<T> {
+    /// The value of a name.
+    pub fn get(&self, name: &str) -> Option<&T> {
+        self.entries.iter().find(|(known, _)| known.value == name).map(|(_, value)| value)
+    }
+
+    /// All names.
+    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.entries.iter().map(|(name, _)| name.value.as_str())
+    }
+
+    /// Whether nothing was written.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+impl<T: FromYaml> FromYaml for Named<T> {
+    fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let Content::Map(map) = &node.content else {
+            report_expected("a map of names", node, diagnostics);
+            return None;
+        };
+        let read: Vec<Option<_>> =
+            map.iter().map(|entry| T::from_yaml(&entry.value, diagnostics).map(|value| (entry.name.clone(), value))).collect();
+        let entries: Option<Vec<_>> = read.into_iter().collect();
+        Some(Self { entries: entries?, span: Some(node.span) })
+    }
+    fn absent() -> Option<Self> {
+        Some(Self::default())
+    }
+}

@@ -1,0 +1,1 @@
+//! HTTP in: a request becomes a stored delivery or a refusal.

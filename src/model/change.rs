@@ -1,0 +1,106 @@
+//! A change: one row operation on a target table, with the values as they came and where each came from.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+/// What a value was declared to be with `as:`; without it the target column decides.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ValueType {
+    /// Text.
+    Text,
+    /// A whole number of any size.
+    Integer,
+    /// A number with its digits as they were sent.
+    Decimal,
+    /// True or false.
+    Boolean,
+    /// `YYYY-MM-DD`.
+    Date,
+    /// `HH:MM:SS` with any fraction.
+    Time,
+    /// RFC 3339, UTC.
+    Timestamp,
+    /// Hyphenated, lower case.
+    Uuid,
+    /// Any JSON.
+    Json,
+    /// Bytes, carried in the document as base64 text.
+    Bytes,
+}
+
+/// A column and the value it is to have.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Cell {
+    /// The column's name as the file writes it.
+    pub column: String,
+    /// The value; a JSON null is the database's NULL.
+    pub value: Json,
+    /// What it was declared to be.
+    pub declared: Option<ValueType>,
+    /// The expression it came from, for messages: `$.order.lines[2].quantity`.
+    pub origin: String,
+}
+
+/// One row operation.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Change {
+    /// The named database it goes to.
+    pub database: String,
+    /// The table's name as the file writes it, `schema.table` allowed.
+    pub table: String,
+    /// Where the write stands, for messages and traces: `routes[0].write[1]`.
+    pub place: String,
+    /// What is to be done.
+    pub operation: Operation,
+}
+
+/// The kinds of row operation. The tenant column, where there is one, is already among the cells.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Operation {
+    /// A new row.
+    Insert {
+        /// Its values.
+        set: Vec<Cell>,
+    },
+    /// The row with this key: made or brought to these values.
+    Upsert {
+        /// The columns that find it.
+        key: Vec<Cell>,
+        /// The others. Columns that are not named keep their values.
+        set: Vec<Cell>,
+    },
+    /// The rows `of` a parent become exactly these.
+    Replace {
+        /// The columns that say whose rows they are.
+        of: Vec<Cell>,
+        /// The rows, in the order of the list.
+        rows: Vec<Row>,
+    },
+    /// The row with this key goes.
+    Delete {
+        /// The columns that find it.
+        key: Vec<Cell>,
+    },
+}
+
+/// One row of a `replace`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Row {
+    /// The columns that find it among its parent's rows.
+    pub key: Vec<Cell>,
+    /// The others.
+    pub set: Vec<Cell>,
+}
+
+impl Operation {
+    /// The word in the route file (`delete` for what `gone` makes of an upsert).
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Insert { .. } => "insert",
+            Self::Upsert { .. } => "upsert",
+            Self::Replace { .. } => "replace",
+            Self::Delete { .. } => "delete",
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Plain data that every layer may name: what a delivery, a record, an attempt, a change is. No I/O and no rules.
+
+pub mod api_key;
+pub mod attempt;
+pub mod bundle;
+pub mod caller;
+pub mod change;
+pub mod delivery;
+pub mod event;
+pub mod failure;
+pub mod lane;
+pub mod record;
+pub mod tenant;

@@ -1,0 +1,1 @@
+//! A route without the outside world: throwaway databases and recorded or simulated APIs.

@@ -1,0 +1,1 @@
+//! What a route is: the file, the compiled route, the table from request to source, reloading.

@@ -1,0 +1,1 @@
+//! Jobs out: claims lanes, delivers records, decides on retries.

@@ -1,0 +1,294 @@
+//! JSONPath (RFC 9535) over the event document. A path that can only name one place is walked directly; the others run through
+//! jsonpath-rust, parsed once. What that crate accepts or answers wrongly without a word is refused here.
+
+use jsonpath_rust::parser::errors::JsonPathError;
+use jsonpath_rust::parser::model::JpQuery;
+use jsonpath_rust::parser::parse_json_path;
+use jsonpath_rust::query::js_path_process;
+use serde_json::Value as Json;
+
+use super::reads::Reads;
+use crate::model::event::EventDocument;
+
+/// The longest path that is read, in bytes: parsing is not linear in it.
+const LONGEST_PATH: usize = 1024;
+
+/// A compiled path.
+#[derive(Clone, Debug)]
+pub struct Path {
+    text: String,
+    first: String,
+    rest: Rest,
+}
+
+#[derive(Clone, Debug)]
+enum Rest {
+    Singular(Vec<Segment>),
+    Query(Box<JpQuery>),
+}
+
+/// One step of a path that names one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// A field.
+    Name(String),
+    /// An item, from 0; negative ones count from the end.
+    Index(i64),
+}
+
+/// What is wrong with a path, and at which bytes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathError {
+    /// In words.
+    pub message: String,
+    /// The bytes of the path that it is about.
+    pub range: std::ops::Range<usize>,
+    /// The fix.
+    pub hint: Option<String>,
+}
+
+impl Path {
+    /// Reads a path that begins with `$` and a first name.
+    pub fn compile(text: &str) -> Result<Self, PathError> {
+        let error = |message: String, range, hint: Option<&str>| Err(PathError { message, range, hint: hint.map(str::to_owned) });
+        if text.len() > LONGEST_PATH {
+            return error(format!("the path has {} bytes; at most {LONGEST_PATH} are read", text.len()), 0..LONGEST_PATH, None);
+        }
+        if text == "$" {
+            let hint = "name what is meant: `$.body` is the whole body";
+            return error("`$` alone is the whole event document".to_owned(), 0..1, Some(hint));
+        }
+        if let Some(segments) = singular(text) {
+            let mut segments = segments.into_iter();
+            return match segments.next() {
+                Some(Segment::Name(first)) => Ok(Self { text: text.to_owned(), first, rest: Rest::Singular(segments.collect()) }),
+                _ => error("a path begins with a name of the event document".to_owned(), 0..text.len(), Some("such as `$.body`")),
+            };
+        }
+        refuse_traps(text)?;
+        let Some((first, length)) = first_name(text) else {
+            return error("a path begins with a name of the event document".to_owned(), 0..text.len(), Some("such as `$.body`"));
+        };
+        parse_json_path(text).map_err(|error| explain(&error, text))?;
+        let rest = format!("${}", &text[length..]);
+        let query = parse_json_path(&rest).map_err(|error| explain(&error, text))?;
+        Ok(Self { text: text.to_owned(), first, rest: Rest::Query(Box::new(query)) })
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The first name, and the bytes of the text where it stands.
+    pub fn first_name(&self) -> (&str, std::ops::Range<usize>) {
+        let start = self.text.find(&self.first).unwrap_or(0);
+        (&self.first, start..start + self.first.len())
+    }
+
+    /// The segments behind the first name, when it can only name one place.
+    pub fn segments(&self) -> Option<&[Segment]> {
+        match &self.rest {
+            Rest::Singular(segments) => Some(segments),
+            Rest::Query(_) => None,
+        }
+    }
+
+    /// What stands there: one value or nothing for a path that names one place, else a list of all that match.
+    pub fn find(&self, document: &EventDocument) -> Option<Json> {
+        let root = document.get(&self.first);
+        match &self.rest {
+            Rest::Singular(segments) => walk(root?, segments).cloned(),
+            Rest::Query(query) => {
+                let found = root.and_then(|root| js_path_process(query, root.as_ref()).ok()).unwrap_or_default();
+                Some(Json::Array(found.into_iter().map(|found| found.val().clone()).collect()))
+            }
+        }
+    }
+
+    /// Adds the place it looks at: as deep as names go.
+    pub fn add_reads(&self, reads: &mut Reads) {
+        let mut place = vec![self.first.clone()];
+        for segment in self.segments().unwrap_or_default() {
+            match segment {
+                Segment::Name(name) => place.push(name.clone()),
+                Segment::Index(_) => break,
+            }
+        }
+        reads.add(place);
+    }
+}
+
+fn walk<'v>(root: &'v Json, segments: &[Segment]) -> Option<&'v Json> {
+    segments.iter().try_fold(root, |value, segment| match (segment, value) {
+        (Segment::Name(name), Json::Object(fields)) => fields.get(name),
+        (Segment::Index(index), Json::Array(items)) => {
+            let index = if *index < 0 {
+                items.len().checked_sub(usize::try_from(index.unsigned_abs()).ok()?)?
+            } else {
+                usize::try_from(*index).ok()?
+            };
+            items.get(index)
+        }
+        _ => None,
+    })
+}
+
+fn is_name_start(letter: char) -> bool {
+    letter.is_ascii_alphabetic() || letter == '_' || !letter.is_ascii()
+}
+
+fn is_name_letter(letter: char) -> bool {
+    is_name_start(letter) || letter.is_ascii_digit()
+}
+
+/// The segments of a path made only of `.name`, `['name']` and `[1]`; `None` when it has anything else.
+fn singular(text: &str) -> Option<Vec<Segment>> {
+    let mut rest = text.strip_prefix('$')?;
+    let mut segments = Vec::new();
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix('.') {
+            let length = after.find(|letter| !is_name_letter(letter)).unwrap_or(after.len());
+            let name = after.get(..length).filter(|name| name.starts_with(is_name_start))?;
+            segments.push(Segment::Name(name.to_owned()));
+            rest = &after[length..];
+        } else {
+            let inside = rest.strip_prefix('[')?;
+            if let Some(quote @ ('\'' | '"')) = inside.chars().next() {
+                let end = inside[1..].find(quote)? + 1;
+                let name = inside[1..end].to_owned();
+                rest = inside[end + 1..].strip_prefix(']').filter(|_| !name.contains('\\'))?;
+                segments.push(Segment::Name(name));
+            } else {
+                let end = inside.find(']')?;
+                let digits = &inside[..end];
+                let leading_zero = digits.trim_start_matches('-').starts_with('0') && digits != "0";
+                segments.push(Segment::Index(digits.parse().ok().filter(|_| !leading_zero && !digits.starts_with('+'))?));
+                rest = &inside[end + 1..];
+            }
+        }
+    }
+    Some(segments)
+}
+
+/// The first name of any path and how many bytes `$` and it take.
+fn first_name(text: &str) -> Option<(String, usize)> {
+    let rest = text.strip_prefix("$.")?;
+    let length = rest.find(|letter| !is_name_letter(letter)).unwrap_or(rest.len());
+    let name = rest.get(..length).filter(|name| name.starts_with(is_name_start))?;
+    Some((name.to_owned(), length + 2))
+}
+
+/// What the crate would take without a word and answer wrongly or at great cost.
+fn refuse_traps(text: &str) -> Result<(), PathError> {
+    let mut quote = None;
+    let mut open: Vec<(usize, bool)> = Vec::new();
+    let mut previous = ' ';
+    for (at, letter) in text.char_indices() {
+        match (quote, letter) {
+            (Some(open), _) if letter == open && previous != '\\' => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(letter),
+            (None, '[') => open.push((at, false)),
+            (None, ']') => {
+                open.pop();
+            }
+            (None, '?') => {
+                if open.iter().any(|(_, filter)| *filter) {
+                    let message = "a filter inside a filter is not supported".to_owned();
+                    let hint = Some("find the outer items first and test the inner ones in an expression".to_owned());
+                    return Err(PathError { message, range: at..at + 1, hint });
+                }
+                if let Some(last) = open.last_mut() {
+                    last.1 = true;
+                }
+            }
+            (None, letter) if letter.is_whitespace() && open.is_empty() => {
+                let message = "a name with a space needs brackets and quotes".to_owned();
+                return Err(PathError {
+                    message,
+                    range: at..at + letter.len_utf8(),
+                    hint: Some("write `$.body['line items']`".to_owned()),
+                });
+            }
+            _ => {}
+        }
+        previous = letter;
+    }
+    for function in ["match(", "search("] {
+        if let Some(at) = text.find(function) {
+            let message = format!(
+                "`{}` is not supported in a path: it would compile the expression for every item",
+                &function[..function.len() - 1]
+            );
+            let range = at..at + function.len() - 1;
+            return Err(PathError { message, range, hint: Some("test the items in an expression instead".to_owned()) });
+        }
+    }
+    Ok(())
+}
+
+fn explain(error: &JsonPathError, text: &str) -> PathError {
+    let JsonPathError::PestError(error) = error else {
+        return PathError { message: format!("this is no JSONPath: {error}"), range: 0..text.len(), hint: None };
+    };
+    let at = match error.location {
+        pest::error::InputLocation::Pos(at) => at,
+        pest::error::InputLocation::Span((start, _)) => start,
+    };
+    let at = text.floor_char_boundary(at.min(text.len()));
+    let end = text[at..].chars().next().map_or(at, |letter| at + letter.len_utf8());
+    let range = if at == end { at.saturating_sub(1)..end } else { at..end };
+    let what =
+        if at >= text.len() { "it ends too early".to_owned() } else { format!("`{}` does not belong here", &text[at..end]) };
+    PathError { message: format!("this is no JSONPath: {what}"), range, hint: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn find(path: &str) -> Option<String> {
+        let mut document = EventDocument::default();
+        let body = r#"{"a":{"b":[{"n":1},{"n":2.50}],"x y":3,"hub.mode":"s"},"big":18446744073709551617,"none":null}"#;
+        document.set("body", Arc::new(serde_json::from_str(body).expect("json")));
+        Path::compile(path).expect(path).find(&document).map(|found| found.to_string())
+    }
+
+    #[test]
+    fn a_path_gives_a_value_a_list_or_nothing() {
+        for (path, expected) in [
+            ("$.body.a.b[1].n", Some("2.50")),
+            ("$.body.a.b[-1].n", Some("2.50")),
+            ("$.body.a['x y']", Some("3")),
+            ("$.body.a[\"hub.mode\"]", Some("\"s\"")),
+            ("$.body.big", Some("18446744073709551617")),
+            ("$.body.none", Some("null")),
+            ("$.body.nope", None),
+            ("$.query.a", None),
+            ("$.body.a.b[*].n", Some("[1,2.50]")),
+            ("$.body.a.b[?@.n > 1].n", Some("[2.50]")),
+            ("$.body.zzz[*]", Some("[]")),
+        ] {
+            assert_eq!(find(path).as_deref(), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_with_its_place() {
+        for (path, at) in [
+            ("$", 0..1),
+            ("$[0]", 0..4),
+            ("$.body.line items", 11..12),
+            ("$.body.a[", 8..9),
+            ("$.body[?@[?@>1]]", 10..11),
+            ("$.body[?match(@.a, 'x')]", 8..13),
+        ] {
+            assert_eq!(Path::compile(path).expect_err(path).range, at, "{path}");
+        }
+        assert!(Path::compile(&format!("$.{}", "a".repeat(2000))).is_err());
+        assert!(Path::compile(&format!("$.body{}", "[?(".repeat(300))).is_err());
+    }
+}

@@ -1,0 +1,462 @@
+//! Templates and expressions: minijinja with our own context, formatter, limits and error messages. A single `{{ expression }}`
+//! keeps its type; anything else is text, and text never swallows a hole.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use minijinja::value::{Object, Value, ValueKind};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Expression, Template as Compiled, UndefinedBehavior};
+use serde_json::Value as Json;
+
+use super::decimal::{self, Decimal};
+use super::functions;
+use super::json_value::{lazily, to_json};
+use super::reads::Reads;
+use super::scope::SecretValues;
+use crate::model::event::EventDocument;
+
+/// How many instructions one evaluation may take.
+const FUEL: u64 = 50_000;
+/// The longest text one evaluation may make, in bytes.
+const LONGEST_TEXT: usize = 1 << 20;
+
+/// What expressions are evaluated with: the event document, and secrets where they may stand.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// `$`.
+    pub document: &'a EventDocument,
+    /// `secret`.
+    pub secrets: Option<&'a SecretValues>,
+}
+
+impl<'a> From<&'a EventDocument> for Context<'a> {
+    fn from(document: &'a EventDocument) -> Self {
+        Self { document, secrets: None }
+    }
+}
+
+/// The two environments that templates run in: plain text, and text that goes into a URL's path.
+#[derive(Clone)]
+pub struct Engine {
+    text: Arc<Environment<'static>>,
+    url: Arc<Environment<'static>>,
+}
+
+/// What the text of a template is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// Text as it is.
+    Text,
+    /// A URL: each inserted value becomes one percent-encoded path segment.
+    Url,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self { text: Arc::new(environment(Purpose::Text)), url: Arc::new(environment(Purpose::Url)) }
+    }
+}
+
+impl Engine {
+    fn environment(&self, purpose: Purpose) -> &Arc<Environment<'static>> {
+        match purpose {
+            Purpose::Text => &self.text,
+            Purpose::Url => &self.url,
+        }
+    }
+
+    /// Whether `name` is a function that expressions can call.
+    pub fn knows_function(&self, name: &str) -> bool {
+        self.text.globals().any(|(known, _)| known == name)
+    }
+
+    /// Whether `name` is a filter.
+    pub fn knows_filter(&self, name: &str) -> bool {
+        self.knows(&format!("none|{name}"), ErrorKind::UnknownFilter)
+    }
+
+    /// Whether `name` is a test.
+    pub fn knows_test(&self, name: &str) -> bool {
+        self.knows(&format!("none is {name}"), ErrorKind::UnknownTest)
+    }
+
+    fn knows(&self, probe: &str, unknown: ErrorKind) -> bool {
+        let result = self.text.compile_expression_owned(probe.to_owned()).and_then(|expression| expression.eval(()));
+        !result.is_err_and(|error| error.kind() == unknown)
+    }
+}
+
+fn environment(purpose: Purpose) -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_fuel(Some(FUEL));
+    environment.set_recursion_limit(50);
+    environment.set_debug(true);
+    functions::register(&mut environment);
+    environment.add_filter("path", |text: &str| {
+        let segments: Vec<String> = text.split('/').map(encode_segment).collect();
+        Value::from_safe_string(segments.join("/"))
+    });
+    environment.set_formatter(move |output, _, value| {
+        let text = text_of(value)?;
+        let text = if purpose == Purpose::Url && !value.is_safe() { encode_segment(&text) } else { text };
+        output.write_str(&text).map_err(|_| Error::new(ErrorKind::WriteFailure, "the text grows too long"))
+    });
+    environment
+}
+
+fn encode_segment(text: &str) -> String {
+    const KEPT: &percent_encoding::AsciiSet =
+        &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    // a segment of only dots would be resolved away as "this folder" or "the one above"
+    if matches!(text, "." | "..") {
+        text.replace('.', "%2E")
+    } else {
+        percent_encoding::utf8_percent_encode(text, KEPT).to_string()
+    }
+}
+
+/// The text a value has inside other text.
+fn text_of(value: &Value) -> Result<String, Error> {
+    if let Some(decimal) = value.downcast_object_ref::<Decimal>() {
+        return Ok(decimal.0.clone());
+    }
+    match value.kind() {
+        ValueKind::Undefined => Err(Error::new(ErrorKind::UndefinedError, "is missing")),
+        ValueKind::None => Err(Error::new(ErrorKind::UndefinedError, "is null")),
+        ValueKind::Bool => Ok(value.is_true().to_string()),
+        ValueKind::Map | ValueKind::Seq | ValueKind::Iterable => Ok(to_json(value).unwrap_or(Json::Null).to_string()),
+        _ => Ok(value.to_string()),
+    }
+}
+
+/// A compiled template or expression.
+pub struct Template(TemplateCell);
+
+struct Owner {
+    environment: Arc<Environment<'static>>,
+    text: String,
+}
+
+enum Program<'o> {
+    Expression(Expression<'o, 'static>),
+    Text(Compiled<'o, 'o>),
+}
+
+self_cell::self_cell!(
+    struct TemplateCell {
+        owner: Owner,
+        #[not_covariant]
+        dependent: Program,
+    }
+);
+
+/// What is wrong with a template, and at which bytes of it, when that can be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateError {
+    /// In words.
+    pub message: String,
+    /// The bytes of the text it is about.
+    pub range: Option<std::ops::Range<usize>>,
+}
+
+impl Template {
+    /// Compiles a text that has `{{` or `{%`. One `{{ expression }}` and nothing else is an expression.
+    pub fn compile(text: &str, engine: &Engine, purpose: Purpose) -> Result<Self, TemplateError> {
+        if let Some(start) = expression_start(text) {
+            let inner = text.trim().trim_start_matches("{{").trim_end_matches("}}").trim_matches('-');
+            if let Ok(template) = Self::compile_expression(inner, engine) {
+                return Ok(template);
+            }
+            if !inner.contains("}}") && !inner.contains("{{") {
+                return Self::compile_expression(inner, engine).map_err(|mut error| {
+                    error.range = error.range.map(|range| range.start + start..range.end + start);
+                    error
+                });
+            }
+        }
+        let owner = Owner { environment: Arc::clone(engine.environment(purpose)), text: text.to_owned() };
+        TemplateCell::try_new(owner, |owner| owner.environment.template_from_named_str("", &owner.text).map(Program::Text))
+            .map(Self)
+            .map_err(|error| explain(&error, text))
+    }
+
+    /// Compiles a bare expression, as conditions are.
+    pub fn compile_expression(text: &str, engine: &Engine) -> Result<Self, TemplateError> {
+        let owner = Owner { environment: Arc::clone(&engine.text), text: text.to_owned() };
+        TemplateCell::try_new(owner, |owner| {
+            owner.environment.compile_expression_owned(owner.text.clone()).map(Program::Expression)
+        })
+        .map(Self)
+        .map_err(|error| explain(&error, text))
+    }
+
+    /// The text it was compiled from: of an expression, what stood inside the braces.
+    pub fn text(&self) -> &str {
+        &self.0.borrow_owner().text
+    }
+
+    /// Every variable that it looks at, as far as its name can be told: `order.customer.number`, `secret.token`.
+    pub fn variables(&self) -> Vec<String> {
+        let found = self.0.with_dependent(|_, program| match program {
+            Program::Expression(expression) => expression.undeclared_variables(true),
+            Program::Text(template) => template.undeclared_variables(true),
+        });
+        let mut variables: Vec<String> = found.into_iter().collect();
+        variables.sort();
+        variables
+    }
+
+    /// Adds the places it looks at; secrets and functions are none.
+    pub fn add_reads(&self, engine: &Engine, reads: &mut Reads) {
+        for variable in self.variables() {
+            let place: Vec<String> = variable.split('.').map(str::to_owned).collect();
+            if place[0] != "secret" && !engine.knows_function(&place[0]) {
+                reads.add(place);
+            }
+        }
+    }
+
+    /// Evaluates it. `None` is a missing value; text that has a hole is an error that names it.
+    pub fn evaluate(&self, context: Context<'_>) -> Result<Option<Json>, TemplateError> {
+        let text = self.text();
+        let (result, touched) = decimal::watch(|| {
+            self.0.with_dependent(|_, program| match program {
+                Program::Expression(expression) => expression.eval(root(context)).map(|value| to_json(&value)),
+                Program::Text(template) => {
+                    let mut output = Bounded(Vec::new());
+                    template.render_captured_to(root(context), &mut output)?;
+                    Ok(Some(Json::String(String::from_utf8_lossy(&output.0).into_owned())))
+                }
+            })
+        });
+        match result {
+            _ if touched => Err(TemplateError {
+                message: format!(
+                    "an operator cannot calculate with or compare a decimal without losing digits in `{}`; use `add`, `sub`, `mul`, `round` or `compare`",
+                    text.trim()
+                ),
+                range: None,
+            }),
+            Ok(value) => Ok(value),
+            Err(error) => Err(explain(&error, text)),
+        }
+    }
+
+    /// Evaluates it as a condition: what is not set is false.
+    pub fn is_true(&self, context: Context<'_>) -> Result<bool, TemplateError> {
+        let (result, touched) = decimal::watch(|| {
+            self.0.with_dependent(|_, program| match program {
+                Program::Expression(expression) => expression.eval(root(context)).map(|value| value.is_true()),
+                Program::Text(template) => template.render(root(context)).map(|text| !text.is_empty()),
+            })
+        });
+        match result {
+            _ if touched => Err(TemplateError {
+                message: format!("a comparison cannot look at a decimal in `{}`; use `compare(a, b)`", self.text().trim()),
+                range: None,
+            }),
+            result => result.map_err(|error| explain(&error, self.text())),
+        }
+    }
+}
+
+impl std::fmt::Debug for Template {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Template({:?})", self.text())
+    }
+}
+
+/// Where the expression begins when the text is one `{{ expression }}`.
+fn expression_start(text: &str) -> Option<usize> {
+    let trimmed = text.trim();
+    let inner = trimmed.strip_prefix("{{")?.strip_suffix("}}")?;
+    let blank = text.len() - text.trim_start().len();
+    Some(blank + 2 + usize::from(inner.starts_with('-')))
+}
+
+/// Only what the engine says of itself: never its debug output, which holds values.
+fn explain(error: &Error, text: &str) -> TemplateError {
+    let range = error.range().filter(|range| range.start < range.end && range.end <= text.len());
+    let detail = error.detail().unwrap_or_default();
+    let message = match error.kind() {
+        ErrorKind::UndefinedError if detail.starts_with("is ") => {
+            let name = range.clone().and_then(|range| text.get(range)).unwrap_or(text);
+            let name = name.trim().trim_start_matches("{{").trim_end_matches("}}").trim();
+            format!("`{name}` {detail}")
+        }
+        ErrorKind::OutOfFuel => "it takes too many steps".to_owned(),
+        kind if detail.is_empty() => kind.to_string(),
+        ErrorKind::WriteFailure => format!("the text grows beyond {LONGEST_TEXT} bytes"),
+        kind => format!("{kind}: {detail}"),
+    };
+    TemplateError { message, range }
+}
+
+struct Bounded(Vec<u8>);
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > LONGEST_TEXT {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the text grows too long"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The variables of an expression, looked up when they are asked for.
+#[derive(Debug)]
+struct Root {
+    fields: Vec<(String, Arc<Json>)>,
+    secrets: Option<Value>,
+}
+
+fn root(context: Context<'_>) -> Value {
+    let document = context.document;
+    let fields = document.names().filter_map(|name| Some((name.to_owned(), Arc::clone(document.get(name)?)))).collect();
+    let secrets = context.secrets.map(|secrets| {
+        Value::from(
+            secrets
+                .iter()
+                .map(|(name, secret)| (name.clone(), Value::from(secret.expose().as_str())))
+                .collect::<BTreeMap<_, _>>(),
+        )
+    });
+    Value::from_object(Root { fields, secrets })
+}
+
+impl Object for Root {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let name = key.as_str()?;
+        if name == "secret" {
+            return self.secrets.clone();
+        }
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| lazily(value, &[], value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn evaluate(text: &str) -> Result<Option<String>, String> {
+        let mut document = EventDocument::default();
+        let body = r#"{"n":1042,"big":9007199254740993,"huge":18446744073709551616,"price":3100.00,"none":null,"name":"A/b c","ok":false,"lines":[{"q":1.50},{"q":2}]}"#;
+        document.set("body", serde_json::from_str::<Json>(body).expect("json"));
+        let secrets = SecretValues::from([("token".to_owned(), "s3cret".into())]);
+        let engine = Engine::default();
+        let template = Template::compile(text, &engine, Purpose::Text).map_err(|error| error.message)?;
+        let context = Context { document: &document, secrets: Some(&secrets) };
+        template.evaluate(context).map(|value| value.map(|json| json.to_string())).map_err(|error| error.message)
+    }
+
+    fn value(text: &str) -> String {
+        evaluate(text).expect(text).unwrap_or_else(|| "missing".to_owned())
+    }
+
+    #[test]
+    fn an_expression_keeps_its_type() {
+        for (text, expected) in [
+            ("{{ body.n }}", "1042"),
+            ("{{ body.big }}", "9007199254740993"),
+            ("{{ body.huge }}", "18446744073709551616"),
+            ("{{ body.price }}", "3100.00"),
+            ("{{ body.none }}", "null"),
+            ("{{ body.nope }}", "missing"),
+            ("{{ body.nope.deeper }}", "missing"),
+            ("{{ body.nope or '' }}", "\"\""),
+            ("{{ body.lines }}", r#"[{"q":1.50},{"q":2}]"#),
+            ("{{ body.lines[-1].q }}", "2"),
+            ("{{ body.lines | length }}", "2"),
+            ("{{ body.n > 3 }}", "true"),
+            ("{{ {'a': body.price, 'b': [body.n]} }}", r#"{"a":3100.00,"b":[1042]}"#),
+            ("{{ body | tojson | length > 3 }}", "true"),
+            ("{{ secret.token }}", "\"s3cret\""),
+        ] {
+            assert_eq!(value(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn text_has_values_as_they_were_sent() {
+        assert_eq!(value("#{{ body.n }}/{{ body.price }}/{{ body.ok }}"), "\"#1042/3100.00/false\"");
+        assert_eq!(value("{% for line in body.lines %}{{ line.q }};{% endfor %}"), "\"1.50;2;\"");
+    }
+
+    #[test]
+    fn text_never_swallows_a_hole() {
+        assert_eq!(evaluate("a/{{ body.nope }}").expect_err("hole"), "`body.nope` is missing");
+        assert_eq!(evaluate("a/{{ body.none }}").expect_err("hole"), "`body.none` is null");
+        assert_eq!(value("a/{{ body.nope or '' }}"), "\"a/\"");
+    }
+
+    #[test]
+    fn no_operator_touches_a_decimal() {
+        for text in [
+            "{{ body.price + 1 }}",
+            "{{ body.price > 3 }}",
+            "{{ body.price == 3100 }}",
+            "{{ 3 < body.price }}",
+            "{{ body.lines | map(attribute='q') | sum }}",
+        ] {
+            match evaluate(text) {
+                Err(message) => assert!(message.contains("compare") || text.contains("sum"), "{text}: {message}"),
+                Ok(value) => assert_eq!((text, value.as_deref()), ("{{ body.lines | map(attribute='q') | sum }}", Some("3.50"))),
+            }
+        }
+    }
+
+    #[test]
+    fn functions_calculate_exactly() {
+        for (text, expected) in [
+            ("{{ add(body.price, 0.05 | string) }}", "3100.05"),
+            ("{{ mul(body.price, 3) }}", "9300.00"),
+            ("{{ sub(1, 3) }}", "-2"),
+            ("{{ round(mul(body.price, '0.333'), 1) }}", "1032.3"),
+            ("{{ scale(1999, -2) }}", "19.99"),
+            ("{{ compare(body.price, 3100) }}", "0"),
+            ("{{ sum(body.lines | map(attribute='q')) }}", "3.50"),
+            ("{{ 'Renovering af tag' | words(13) }}", "\"Renovering af\""),
+            ("{{ 'Renovering af tag' | words(13, part=2) }}", "\"tag\""),
+            ("{{ 'x' | sha256 | hex | length }}", "64"),
+        ] {
+            assert_eq!(value(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_url_takes_values_as_path_segments() {
+        let mut document = EventDocument::default();
+        document.set("name", Json::String("A/b ?ø".to_owned()));
+        document.set("up", Json::String("..".to_owned()));
+        let engine = Engine::default();
+        let evaluate = |text: &str| {
+            let template = Template::compile(text, &engine, Purpose::Url).expect(text);
+            template.evaluate(Context::from(&document)).expect(text).expect(text)
+        };
+        assert_eq!(evaluate("/p/{{ name }}/x"), "/p/A%2Fb%20%3F%C3%B8/x");
+        assert_eq!(evaluate("/p/{{ name | path }}/x"), "/p/A/b%20%3F%C3%B8/x");
+        assert_eq!(evaluate("/p/{{ up }}"), "/p/%2E%2E");
+    }
+
+    #[test]
+    fn endless_work_is_stopped() {
+        assert!(evaluate("{% for i in range(100000) %}{{ i }}{% endfor %}").is_err());
+        assert!(evaluate("x{{ 'a' * 20000000 }}").is_err());
+    }
+
+    #[test]
+    fn problems_have_their_place() {
+        let engine = Engine::default();
+        let error = Template::compile("{{ a +* b }}", &engine, Purpose::Text).expect_err("syntax");
+        assert!(error.range.as_ref().is_some_and(|range| range.start >= 5), "{error:?}");
+        assert!(!engine.knows_filter("rund") && engine.knows_filter("upper") && engine.knows_test("endingwith"));
+    }
+}

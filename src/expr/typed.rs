@@ -1,0 +1,117 @@
+//! The long form of a value, `{ from, as, … }`: what may stand for a column or an extracted name, converted and defaulted.
+
+use serde_json::Value as Json;
+
+use super::convert::{Reading, TimeUnit, convert};
+use super::reads::Reads;
+use super::template::{Context, Engine};
+use super::value::{Compiler, Value, ValueError};
+use crate::config::diagnostic::{Diagnostic, Diagnostics};
+use crate::config::options::{FromYaml, options, report_expected};
+use crate::config::source::{Span, Spanned};
+use crate::config::yaml::Node;
+use crate::model::change::ValueType;
+
+options! {
+    /// The long form of a value: where it comes from and what it is to be.
+    pub struct LongForm {
+        /// The value.
+        from: Node,
+        /// What it is to be: text, integer, decimal, boolean, date, time, timestamp, uuid, json, bytes.
+        r#as: Option<Spanned<ValueType>>,
+        /// What a number that stands for a moment counts: `s` or `ms`.
+        unit: Option<Spanned<TimeUnit>>,
+        /// The time zone of a local time: an IANA name, or a path to one.
+        zone: Option<Node>,
+        /// What it is when it is missing.
+        default: Option<Node>,
+        /// Whether its absence is a failure; `true` in `extract`.
+        required: Option<bool>,
+    }
+}
+
+impl FromYaml for ValueType {
+    fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let known = node.text().and_then(|text| serde_json::from_value(Json::String(text.to_owned())).ok());
+        if known.is_none() {
+            report_expected("text, integer, decimal, boolean, date, time, timestamp, uuid, json or bytes", node, diagnostics);
+        }
+        known
+    }
+}
+
+impl FromYaml for TimeUnit {
+    fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
+        match node.text() {
+            Some("s") => Some(Self::Seconds),
+            Some("ms") => Some(Self::Milliseconds),
+            _ => {
+                report_expected("`s` or `ms`", node, diagnostics);
+                None
+            }
+        }
+    }
+}
+
+/// A value with what it is to be: what stands for a column or an extracted name.
+#[derive(Clone, Debug)]
+pub struct Typed {
+    /// Where it comes from.
+    pub value: Value,
+    /// What it is to be; without it the target column decides.
+    pub declared: Option<ValueType>,
+    /// Whether its absence is a failure, when the file says so.
+    pub required: Option<bool>,
+    unit: Option<TimeUnit>,
+    zone: Option<Value>,
+    default: Option<Value>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+impl Typed {
+    /// Compiles a value in its short or long form.
+    pub fn compile(node: &Node, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
+        if node.get("from").is_none() {
+            let value = Value::compile(node, compiler, diagnostics)?;
+            return Some(Self { value, declared: None, required: None, unit: None, zone: None, default: None, span: node.span });
+        }
+        let options = LongForm::from_yaml(node, diagnostics)?;
+        if let Some(unit) = &options.unit
+            && options.r#as.as_ref().is_none_or(|to| to.value != ValueType::Timestamp)
+        {
+            diagnostics.report(Diagnostic::error("unit-without-timestamp", unit.span, "`unit` needs `as: timestamp` beside it"));
+        }
+        let value = Value::compile(&options.from, compiler, diagnostics);
+        let zone = options.zone.as_ref().map(|zone| Value::compile(zone, compiler, diagnostics));
+        let default = options.default.as_ref().map(|default| Value::compile(default, compiler, diagnostics));
+        Some(Self {
+            value: value?,
+            declared: options.r#as.map(|to| to.value),
+            required: options.required,
+            unit: options.unit.map(|unit| unit.value),
+            zone: zone.map_or(Some(None), |zone| zone.map(Some))?,
+            default: default.map_or(Some(None), |default| default.map(Some))?,
+            span: node.span,
+        })
+    }
+
+    /// The value, converted; `None` when it is missing and has no default.
+    pub fn evaluate(&self, context: Context<'_>) -> Result<Option<Json>, ValueError> {
+        let value = match (self.value.evaluate(context)?, &self.default) {
+            (None, Some(default)) => default.evaluate(context)?,
+            (value, _) => value,
+        };
+        let (Some(value), Some(to)) = (&value, self.declared) else { return Ok(value) };
+        let zone = self.zone.as_ref().map(|zone| zone.text(context)).transpose()?;
+        let reading = Reading { unit: self.unit, zone };
+        convert(value, to, &reading).map(Some).map_err(|problem| ValueError(format!("`{}`: {problem}", self.value.origin())))
+    }
+
+    /// Adds the places of the event document that it looks at.
+    pub fn add_reads(&self, engine: &Engine, reads: &mut Reads) {
+        for value in [Some(&self.value), self.zone.as_ref(), self.default.as_ref()].into_iter().flatten() {
+            value.add_reads(engine, reads);
+        }
+    }
+}

@@ -94,6 +94,15 @@ impl Path {
         }
     }
 
+    /// The names to the one place it can name, first name first; `None` when it can name several or counts items.
+    pub fn place(&self) -> Option<Vec<String>> {
+        let names = self.segments()?.iter().map(|segment| match segment {
+            Segment::Name(name) => Some(name.clone()),
+            Segment::Index(_) => None,
+        });
+        std::iter::once(Some(self.first.clone())).chain(names).collect()
+    }
+
     /// What stands there: one value or nothing for a path that names one place, else a list of all that match.
     pub fn find(&self, document: &EventDocument) -> Option<Json> {
         let root = document.get(&self.first);

@@ -1,0 +1,50 @@
+//! `api_key: $.query.APIKey`: a key that we issued to a tenant for this source.
+
+use super::caller::{Caller, Refusal};
+use crate::config::diagnostic::Diagnostics;
+use crate::config::options::options;
+use crate::config::yaml::Node;
+use crate::expr::template::Context;
+use crate::expr::value::{Compiler, Value};
+use crate::model::event::EventDocument;
+use crate::store::{Store, api_keys};
+
+options! {
+    /// A key that we issued; it says which tenant this is.
+    pub struct Options {
+        /// Where the key stands in the request: a path such as `$.query.APIKey`.
+        api_key: Node,
+    }
+}
+
+/// The compiled scheme.
+#[derive(Clone, Debug)]
+pub struct Scheme {
+    pub(super) at: Value,
+}
+
+/// Compiles it.
+pub(super) fn compile(options: &Options, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Scheme> {
+    Value::compile(&options.api_key, compiler, diagnostics).map(|at| Scheme { at })
+}
+
+impl Scheme {
+    /// Where a sender puts the key, for the person who hands out URLs.
+    pub fn place(&self) -> Option<Vec<String>> {
+        self.at.as_path().and_then(crate::expr::jsonpath::Path::place)
+    }
+
+    pub(super) fn verify(&self, document: &EventDocument, source: &str, store: &Store) -> Result<Caller, Refusal> {
+        let presented = self.at.text(Context::from(document)).unwrap_or_default();
+        if presented.is_empty() {
+            return Err(Refusal(format!("an API key is expected at `{}`", self.at.origin())));
+        }
+        match api_keys::verify(store, &presented, source) {
+            Some(key) => {
+                api_keys::used(store, key.id);
+                Ok(Caller::new("api_key", Some(key.tenant), Some(key.id)))
+            }
+            None => Err(Refusal("the API key is not valid".to_owned())),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! `secrets:` and the places where one is named: where an operator's secret comes from. Values are read by whoever may read the
+//! environment; here they are only asked for.
+
+use jiff::civil::Date;
+
+use crate::config::diagnostic::{Diagnostic, Diagnostics};
+use crate::config::options::{FromYaml, Named, options, report_expected};
+use crate::config::source::{Span, Spanned};
+use crate::config::yaml::{Content, Node};
+use crate::secret::Secret;
+
+options! {
+    /// One value of a secret.
+    pub struct SecretOptions {
+        /// The environment variable that holds it.
+        env: Option<Spanned<String>>,
+        /// The file that holds it; a newline at its end is cut.
+        file: Option<Spanned<String>>,
+        /// The last day on which it is valid: `2026-12-31`.
+        until: Option<Spanned<String>>,
+    }
+}
+
+/// A secret where one is needed: the name of an entry of `secrets`, or the value's place itself.
+#[derive(Clone, Debug)]
+pub enum SecretReference {
+    /// An entry of `secrets`.
+    Name(Spanned<String>),
+    /// Its own values.
+    Inline(Vec<SecretOptions>),
+}
+
+impl FromYaml for SecretReference {
+    fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
+        match &node.content {
+            Content::Scalar(scalar) if !node.is_null() => Some(Self::Name(Spanned { value: scalar.text.clone(), span: node.span })),
+            Content::Scalar(_) => {
+                report_expected("the name of a secret or `{ env: NAME }`", node, diagnostics);
+                None
+            }
+            Content::List(_) | Content::Map(_) => Vec::from_yaml(node, diagnostics).map(Self::Inline),
+        }
+    }
+}
+
+/// Where values are asked for.
+pub trait SecretReader {
+    /// The value of an environment variable.
+    fn environment(&self, name: &str) -> Option<String>;
+    /// The content of a file, by the path as the route file writes it.
+    fn file(&self, path: &str) -> Option<String>;
+    /// Today, for `until`.
+    fn today(&self) -> Date;
+    /// What stands in for the value of a declared secret, where no real one may be used: in tests.
+    fn stand_in(&self, name: &str) -> Option<String>;
+}
+
+/// The values of a secret, the first one first; all of them verify.
+pub type Values = Vec<Secret<String>>;
+
+/// Resolves `secrets:`; what is unset or empty is told as a diagnostic and has no entry.
+pub fn resolve_all(secrets: &Named<Vec<SecretOptions>>, reader: &dyn SecretReader, unset: &mut Diagnostics) -> Vec<(String, Values)> {
+    let named = secrets.entries.iter();
+    named.filter_map(|(name, options)| Some((name.value.clone(), resolve(&name.value, name.span, options, reader, unset)?))).collect()
+}
+
+/// Resolves one secret.
+pub fn resolve(name: &str, place: Span, options: &[SecretOptions], reader: &dyn SecretReader, unset: &mut Diagnostics) -> Option<Values> {
+    if let Some(value) = reader.stand_in(name) {
+        return Some(vec![Secret::new(value)]);
+    }
+    let active = options.iter().filter(|one| one.until.as_ref().is_none_or(|until| until.parse().is_ok_and(|last: Date| reader.today() <= last)));
+    let mut values = Values::new();
+    for option in active {
+        let (value, what, span) = match (&option.env, &option.file) {
+            (Some(env), _) => (reader.environment(env), format!("the environment variable `{}`", env.value), env.span),
+            (None, Some(file)) => (reader.file(file), format!("the file `{}`", file.value), file.span),
+            (None, None) => continue,
+        };
+        match value.map(|value| value.trim_end_matches(['\r', '\n']).to_owned()).filter(|value| !value.is_empty()) {
+            Some(value) => values.push(Secret::new(value)),
+            None => {
+                let message = format!("the secret `{name}` is not set: {what} is absent or empty");
+                unset.report(Diagnostic::warning("unset-secret", span, message).hint("until it is set the file is not active"));
+                return None;
+            }
+        }
+    }
+    if values.is_empty() {
+        let message = format!("the secret `{name}` has no value that is still valid");
+        unset.report(Diagnostic::warning("unset-secret", place, message).hint("until it has one the file is not active"));
+        return None;
+    }
+    Some(values)
+}
+
+/// Reports what is wrong with the declaration itself.
+pub fn check(options: &[SecretOptions], place: Span, diagnostics: &mut Diagnostics) {
+    if options.is_empty() {
+        diagnostics.report(Diagnostic::error("missing-option", place, "a secret needs `env` or `file`"));
+    }
+    for option in options {
+        if option.env.is_some() == option.file.is_some() {
+            diagnostics.report(Diagnostic::error("one-of", option.span, "a secret comes from either `env` or `file`"));
+        }
+        if let Some(until) = option.until.as_ref().filter(|until| until.parse::<Date>().is_err()) {
+            diagnostics.report(Diagnostic::error("wrong-type", until.span, format!("expected a day such as `2026-12-31`; found `{}`", until.value)));
+        }
+    }
+}

@@ -3,7 +3,8 @@
 use serde_yaml::granit_parser::ScanError;
 
 use super::diagnostic::Diagnostic;
-use super::source::{FileId, Span};
+use super::source::{FileId, Span, Spanned};
+use super::yaml::Node;
 
 /// What most likely happened, from the line at which the parser gave up.
 pub(super) fn of(text: &str, file: FileId, error: &ScanError) -> Diagnostic {
@@ -23,11 +24,41 @@ pub(super) fn of(text: &str, file: FileId, error: &ScanError) -> Diagnostic {
         let length = line[start..].find("}}").map_or(line.len() - start, |end| end + 2);
         unquoted_template(in_line(start, length))
     } else {
-        let words = error.to_string();
-        let reason = words.split(" at byte ").next().unwrap_or(&words);
         let end = text[at..].chars().next().map_or(at, |letter| at + letter.len_utf8());
-        Diagnostic::error("yaml-syntax", Span::new(file, at..end), format!("this is not YAML: {reason}"))
+        other(Span::new(file, at..end), &error.to_string())
     }
+}
+
+/// Whatever else the parser says, without its way of counting places.
+fn other(span: Span, words: &str) -> Diagnostic {
+    let reason =
+        [" at char ", " at byte "].into_iter().find_map(|place| words.split_once(place)).map_or(words, |(reason, _)| reason);
+    let diagnostic = Diagnostic::error("yaml-syntax", span, format!("this is not YAML: {reason}"));
+    if reason.contains("mapping values are not allowed") {
+        diagnostic.hint("put a value that holds `: ` in quotes; if this is a name of its own, begin a line with it")
+    } else if reason.contains("unexpected character") || reason.contains("anchor or alias") {
+        diagnostic.hint("put the value in quotes")
+    } else {
+        diagnostic
+    }
+}
+
+/// Whether a name in `{ }` is one because the space behind its `:` is missing.
+pub(super) fn lacks_space(name: &Spanned<String>, value: &Node) -> bool {
+    let unquoted = name.span.range().len() == name.value.len();
+    unquoted && name.value.contains(':') && value.span.range().is_empty()
+}
+
+/// `{ path:/in }`, which YAML reads as one long name without a value.
+pub(super) fn missing_space(name: &Spanned<String>) -> Diagnostic {
+    let spaced = name.value.replacen(':', ": ", 1);
+    Diagnostic::error(
+        "missing-space",
+        name.span,
+        format!("`{}` is read as one name: a space is missing behind the `:`", name.value),
+    )
+    .hint(format!("write `{spaced}`"))
+    .replacement(name.span, spaced)
 }
 
 /// `{{ x }}` without quotes, which YAML reads as maps.

@@ -295,7 +295,7 @@ impl Builder<'_, '_> {
             self.anchors.insert(anchor, node.clone());
         }
         let (text, file) = (self.text, self.file);
-        let Some(Frame { kind, .. }) = self.stack.last_mut() else {
+        let Some(Frame { kind, flow, .. }) = self.stack.last_mut() else {
             self.root = Some(node);
             return Some(());
         };
@@ -308,6 +308,7 @@ impl Builder<'_, '_> {
         match name.take() {
             None => *name = Some(name_of(node, text, file, self.diagnostics)),
             Some(name) if name.value == "<<" => merged.push(node),
+            Some(name) if *flow && slips::lacks_space(&name, &node) => self.diagnostics.report(slips::missing_space(&name)),
             Some(name) => match entries.iter().find(|entry| entry.name.value == name.value) {
                 Some(first) => {
                     let first = first.name.span;
@@ -421,6 +422,8 @@ mod tests {
     fn slips_have_messages_of_their_own() {
         assert_eq!(read("a: {{ x }}").1, ["unquoted-template"]);
         assert_eq!(read("a: { b: $.a[0], c: 1 }").1, ["unquoted-path"]);
+        assert_eq!(read("a: { b:1 }").1, ["missing-space"]);
+        assert_eq!(read("a: { \"b:1\", c::d: 1 }").1, [""; 0]);
         assert_eq!(read("a:\n\tb: 1\n").1, ["yaml-tab"]);
         assert_eq!(read("a: 1\na: 2\n").1, ["duplicate-name"]);
         assert_eq!(read("a: !x 1\n").1, ["yaml-tag"]);

@@ -149,11 +149,8 @@ impl fmt::Debug for Mask {
 
 fn cover(value: &mut Json, place: &[String]) {
     match (value, place) {
-        (target, []) => {
-            if !target.is_null() {
-                *target = Json::String(MASK.to_owned());
-            }
-        }
+        (Json::Null, []) => {}
+        (target, []) => *target = Json::String(MASK.to_owned()),
         (Json::Object(fields), [first, rest @ ..]) => {
             if let Some(field) = fields.get_mut(first) {
                 cover(field, rest);

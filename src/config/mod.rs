@@ -4,6 +4,7 @@
 pub mod diagnostic;
 pub mod options;
 pub mod render;
+mod slips;
 pub mod source;
 pub mod units;
 pub mod yaml;

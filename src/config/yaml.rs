@@ -4,9 +4,10 @@
 use std::collections::HashMap;
 
 use serde_json::{Map, Number, Value as Json};
-use serde_yaml::granit_parser::{Event, Parser, ScalarStyle, ScanError, StructureStyle};
+use serde_yaml::granit_parser::{Event, Parser, ScalarStyle, StructureStyle};
 
 use super::diagnostic::{Diagnostic, Diagnostics};
+use super::slips;
 use super::source::{FileId, Sources, Span, Spanned};
 
 /// The largest file that is read, in bytes.
@@ -169,7 +170,7 @@ pub fn parse(sources: &Sources, file: FileId, diagnostics: &mut Diagnostics) -> 
         let (event, span) = match event {
             Ok(event) => event,
             Err(error) => {
-                builder.report_syntax(&error);
+                builder.diagnostics.report(slips::of(text, file, &error));
                 return None;
             }
         };
@@ -294,7 +295,7 @@ impl Builder<'_, '_> {
             self.anchors.insert(anchor, node.clone());
         }
         let (text, file) = (self.text, self.file);
-        let Some(Frame { kind, .. }) = self.stack.last_mut() else {
+        let Some(Frame { kind, flow, .. }) = self.stack.last_mut() else {
             self.root = Some(node);
             return Some(());
         };
@@ -307,6 +308,7 @@ impl Builder<'_, '_> {
         match name.take() {
             None => *name = Some(name_of(node, text, file, self.diagnostics)),
             Some(name) if name.value == "<<" => merged.push(node),
+            Some(name) if *flow && slips::lacks_space(&name, &node) => self.diagnostics.report(slips::missing_space(&name)),
             Some(name) => match entries.iter().find(|entry| entry.name.value == name.value) {
                 Some(first) => {
                     let first = first.name.span;
@@ -322,32 +324,6 @@ impl Builder<'_, '_> {
         }
         Some(())
     }
-
-    /// Says what most likely happened, from the line at which the parser gave up.
-    fn report_syntax(&mut self, error: &ScanError) {
-        let at = error.marker().byte_offset().unwrap_or(self.text.len()).min(self.text.len());
-        let at = self.text.floor_char_boundary(at);
-        let line_start = self.text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-        let line = self.text[line_start..].lines().next().unwrap_or_default();
-        let in_line = |found: usize, length: usize| Span::new(self.file, line_start + found..line_start + found + length);
-        let indent = line.len() - line.trim_start().len();
-        let diagnostic = if let Some(tab) = line[..indent].find('\t') {
-            Diagnostic::error("yaml-tab", in_line(tab, 1), "a tab cannot indent YAML").hint("use spaces")
-        } else if let Some((start, length)) = unquoted_path(line) {
-            Diagnostic::error("unquoted-path", in_line(start, length), "inside `{ }` and `[ ]` a path with brackets needs quotes")
-                .hint(format!("write `\"{}\"`", &line[start..start + length]))
-                .replacement(in_line(start, length), format!("\"{}\"", &line[start..start + length]))
-        } else if let Some(start) = line.find("{{").filter(|start| !line[..*start].contains(['"', '\''])) {
-            let length = line[start..].find("}}").map_or(line.len() - start, |end| end + 2);
-            unquoted_template(in_line(start, length))
-        } else {
-            let text = error.to_string();
-            let reason = text.split(" at byte ").next().unwrap_or(&text);
-            let end = self.text[at..].chars().next().map_or(at, |letter| at + letter.len_utf8());
-            Diagnostic::error("yaml-syntax", Span::new(self.file, at..end), format!("this is not YAML: {reason}"))
-        };
-        self.diagnostics.report(diagnostic);
-    }
 }
 
 /// A map's name. A list or a map in its place is most often a template or a path without quotes.
@@ -359,27 +335,11 @@ fn name_of(node: Node, text: &str, file: FileId, diagnostics: &mut Diagnostics) 
     let before = (span.start as usize).saturating_sub(1);
     diagnostics.report(if text.get(before..before + 2) == Some("{{") {
         let end = text[before..].find("}}").map_or(span.end as usize, |at| before + at + 2);
-        unquoted_template(Span::new(file, before..end))
+        slips::unquoted_template(Span::new(file, before..end))
     } else {
         Diagnostic::error("wrong-type", span, "a list or map cannot be a name").hint("put it in quotes if it is meant as a text")
     });
     Spanned { value: String::new(), span }
-}
-
-fn unquoted_template(span: Span) -> Diagnostic {
-    Diagnostic::error("unquoted-template", span, "a template needs quotes: YAML reads `{` as the start of a map")
-        .hint("write `\"{{ … }}\"`")
-}
-
-/// A path such as `$.a[0]` without quotes in a line that has a flow collection.
-fn unquoted_path(line: &str) -> Option<(usize, usize)> {
-    let open = line.find(['{', '['])?;
-    let start = open + line[open..].find("$.")?;
-    if line[..start].ends_with(['"', '\'']) {
-        return None;
-    }
-    let length = line[start..].find([',', ' ', '}']).unwrap_or(line.len() - start);
-    line[start..start + length].contains('[').then_some((start, length))
 }
 
 /// Adds what `<<` brings; what the map says itself wins, and earlier maps win over later ones.
@@ -462,6 +422,8 @@ mod tests {
     fn slips_have_messages_of_their_own() {
         assert_eq!(read("a: {{ x }}").1, ["unquoted-template"]);
         assert_eq!(read("a: { b: $.a[0], c: 1 }").1, ["unquoted-path"]);
+        assert_eq!(read("a: { b:1 }").1, ["missing-space"]);
+        assert_eq!(read("a: { \"b:1\", c::d: 1 }").1, [""; 0]);
         assert_eq!(read("a:\n\tb: 1\n").1, ["yaml-tab"]);
         assert_eq!(read("a: 1\na: 2\n").1, ["duplicate-name"]);
         assert_eq!(read("a: !x 1\n").1, ["yaml-tag"]);

@@ -1,1 +1,4 @@
+//! The one binary of integration tests: a module per subject.
 
+mod rust_source;
+mod tidy;

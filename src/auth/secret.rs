@@ -58,10 +58,10 @@ pub trait SecretReader {
 /// The values of a secret, the first one first; all of them verify.
 pub type Values = Vec<Secret<String>>;
 
-/// Resolves `secrets:`; what is unset or empty is told as a diagnostic and has no entry.
+/// Resolves `secrets:`; what is unset or empty is told as a diagnostic and has no values.
 pub fn resolve_all(secrets: &Named<Vec<SecretOptions>>, reader: &dyn SecretReader, unset: &mut Diagnostics) -> Vec<(String, Values)> {
     let named = secrets.entries.iter();
-    named.filter_map(|(name, options)| Some((name.value.clone(), resolve(&name.value, name.span, options, reader, unset)?))).collect()
+    named.map(|(name, options)| (name.value.clone(), resolve(&name.value, name.span, options, reader, unset).unwrap_or_default())).collect()
 }
 
 /// Resolves one secret.

@@ -46,9 +46,14 @@ pub(super) fn compile(
     let at = Value::compile(&options.token, compiler, diagnostics);
     let secrets = match &options.secret {
         SecretReference::Name(name) => {
-            // an entry that is declared but unset was told of when `secrets` was resolved
-            compiler.scope.check_declared_secret(&name.value, name.span, diagnostics);
-            known.iter().find(|(one, _)| *one == name.value).map(|(_, values)| values.clone()).unwrap_or_default()
+            let found = known.iter().find(|(one, _)| *one == name.value);
+            if found.is_none() {
+                diagnostics.report(
+                    Diagnostic::error("unknown-secret", name.span, format!("there is no secret `{}`", name.value))
+                        .hint(format!("declare it: `secrets: {{ {}: {{ env: NAME }} }}`, or write `secret: {{ env: NAME }}`", name.value)),
+                );
+            }
+            found.map(|(_, values)| values.clone()).unwrap_or_default()
         }
         SecretReference::Inline(inline) => {
             secret::check(inline, options.span, diagnostics);

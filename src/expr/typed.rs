@@ -70,11 +70,16 @@ pub struct Typed {
 }
 
 impl Typed {
+    /// A value in its short form.
+    pub fn of(value: Value, span: Span) -> Self {
+        Self { value, declared: None, required: None, unit: None, zone: None, default: None, span }
+    }
+
     /// Compiles a value in its short or long form.
     pub fn compile(node: &Node, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
         if node.get("from").is_none() {
             let value = Value::compile(node, compiler, diagnostics)?;
-            return Some(Self { value, declared: None, required: None, unit: None, zone: None, default: None, span: node.span });
+            return Some(Self::of(value, node.span));
         }
         let options = LongForm::from_yaml(node, diagnostics)?;
         if let Some(unit) = &options.unit

@@ -10,4 +10,5 @@ pub mod event;
 pub mod failure;
 pub mod lane;
 pub mod record;
+pub mod retry;
 pub mod tenant;

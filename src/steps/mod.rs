@@ -1,1 +1,14 @@
-//! What happens to a record, one file per step, and the two lists of steps: admission and pipeline.
+//! What happens to a record, one file per step, and the two lists of steps: `admission` (request to records) and `pipeline` (record
+//! to changes). Pure but for the `http_client` that is handed in; knows no database.
+
+pub mod admission;
+pub mod api;
+pub mod call;
+pub mod choose;
+pub mod enrich;
+pub mod extract;
+pub mod lane;
+pub mod map;
+pub mod pipeline;
+pub mod work;
+pub mod write_options;

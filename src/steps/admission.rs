@@ -1,0 +1,240 @@
+//! Admission: from a request to records with event, route, lane and id. Pure; `intake` calls it before the commit and `worker`
+//! again at each attempt, so that a record always runs by the route as it is now.
+
+use serde_json::{Value as Json, json};
+
+use super::choose::Matcher;
+use super::extract::Extract;
+use super::lane::Queueing;
+use super::pipeline::Pipeline;
+use super::work;
+use crate::clock::Timestamp;
+use crate::expr::convert::scalar_text;
+use crate::expr::reads::Reads;
+use crate::expr::template::Context;
+use crate::expr::value::Value;
+use crate::model::caller::StoredCaller;
+use crate::model::delivery::{DeliveryId, Request};
+use crate::model::event::EventDocument;
+use crate::model::failure::{Failure, Step};
+use crate::model::record::{AdmittedRecord, Fate};
+use crate::model::retry::RetryPolicy;
+use crate::payload;
+use crate::payload::options::Payload;
+
+/// The compiled admission of a source, with the routes it chooses from.
+#[derive(Debug)]
+pub struct Admission {
+    /// The source's name.
+    pub source: String,
+    /// How the body is read and split.
+    pub payload: Payload,
+    /// The event's name; without it every record is `*`.
+    pub event: Option<Value>,
+    /// The file's names.
+    pub extract: Extract,
+    /// The routes in file order.
+    pub routes: Vec<Route>,
+    /// Whether something reads `raw`.
+    pub reads_raw: bool,
+}
+
+/// A compiled route.
+#[derive(Debug)]
+pub struct Route {
+    /// What it wants.
+    pub matcher: Matcher,
+    /// Why what it wants is to be left alone, if it is.
+    pub ignore: Option<String>,
+    /// The route's own names.
+    pub extract: Extract,
+    /// How its records are queued.
+    pub queueing: Queueing,
+    /// Everything of a delivery that it reads.
+    pub reads: Reads,
+    /// How often a failing record is tried again.
+    pub retry: RetryPolicy,
+    /// What is fetched and written.
+    pub pipeline: Pipeline,
+    /// Where it stands: `routes[0]`.
+    pub place: String,
+}
+
+/// What is known of a delivery besides its request.
+#[derive(Clone, Copy)]
+pub struct Arrival<'a> {
+    /// Its id.
+    pub delivery: DeliveryId,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// Who sent it.
+    pub caller: &'a StoredCaller,
+    /// The `:name`s of its path.
+    pub params: &'a [(String, String)],
+    /// Which try this is, from 1.
+    pub attempt: u32,
+    /// What work hashes are keyed with.
+    pub work_key: &'a [u8; 32],
+}
+
+/// One item of a delivery, as far as admission came with it.
+pub struct Item<'r> {
+    /// Its place in the delivery, from 0.
+    pub number: u32,
+    /// SHA-256 of its part of the delivery.
+    pub item_sha256: [u8; 32],
+    /// The event's name, once it is known.
+    pub event: Option<String>,
+    /// The event document as it stands.
+    pub document: EventDocument,
+    /// Its route, or why it has none.
+    pub chosen: Result<Chosen<'r>, NotChosen>,
+}
+
+/// What admission decided for an item.
+pub struct Chosen<'r> {
+    /// The route it takes.
+    pub route: &'r Route,
+    /// Whether the thing no longer exists.
+    pub gone: bool,
+    /// What is put into the inbox.
+    pub queue: Queue,
+}
+
+/// What the inbox needs of a queued record.
+pub struct Queue {
+    lane: crate::model::lane::AdmittedLane,
+    sender_id: Option<crate::model::record::SenderId>,
+    work_hash: Option<[u8; 32]>,
+}
+
+/// Why an item takes no route.
+pub enum NotChosen {
+    /// No route wants it, or one says to ignore it.
+    Ignored(String),
+    /// It cannot be understood.
+    Failed(Failure),
+}
+
+impl Admission {
+    /// All items of a request, in order; never empty. `only` one of them where just that one is to run.
+    pub fn items(&self, request: &Request, arrival: Arrival<'_>, only: Option<u32>) -> Vec<Item<'_>> {
+        let base = self.base_document(request, &arrival);
+        let body = match self.payload.decode(request) {
+            Ok(body) => body,
+            Err(reason) => return vec![undecoded(request, base, reason)],
+        };
+        let mut base = base;
+        if let Some(body) = body {
+            base.set("body", body);
+        }
+        match self.split(&base) {
+            Ok(None) => vec![self.item(0, work::item_sha256(&request.body), base, &arrival)],
+            Ok(Some((_, items))) if items.is_empty() => vec![emptied(request, base)],
+            Ok(Some((name, items))) => {
+                let wanted = items.into_iter().zip(0u32..).filter(|(_, number)| only.is_none_or(|only| only == *number));
+                let item = |(element, number): (Json, u32)| {
+                    let mut document = base.clone();
+                    let item_sha256 = work::item_sha256(element.to_string().as_bytes());
+                    document.set(name, element);
+                    document.set("index", json!(number));
+                    self.item(number, item_sha256, document, &arrival)
+                };
+                wanted.map(item).collect()
+            }
+            Err(reason) => vec![undecoded(request, base, reason)],
+        }
+    }
+
+    fn base_document(&self, request: &Request, arrival: &Arrival<'_>) -> EventDocument {
+        let mut document = payload::request::document(request, arrival.params);
+        if self.reads_raw && let Ok(raw) = std::str::from_utf8(&request.body) {
+            document.set("raw", json!(raw));
+        }
+        document.set("received_at", json!(arrival.received_at.to_string()));
+        document.set("source", json!(self.source));
+        document.set("delivery", json!(arrival.delivery.to_string()));
+        document.set("attempt", json!(arrival.attempt));
+        if let Some(tenant) = &arrival.caller.tenant {
+            document.set("tenant", json!(tenant.name));
+        }
+        document
+    }
+
+    fn split(&self, document: &EventDocument) -> Result<Option<(&str, Vec<Json>)>, String> {
+        let Some((name, path)) = &self.payload.split else { return Ok(None) };
+        match path.find(document) {
+            Some(Json::Array(items)) => Ok(Some((name, items))),
+            Some(_) => Err(format!("split: `{}` is no list", path.text())),
+            None => Err(format!("split: `{}` is missing", path.text())),
+        }
+    }
+
+    fn item(&self, number: u32, item_sha256: [u8; 32], mut document: EventDocument, arrival: &Arrival<'_>) -> Item<'_> {
+        let mut event = None;
+        let chosen = self.choose(&mut event, &mut document, number, arrival);
+        Item { number, item_sha256, event, document, chosen }
+    }
+
+    fn choose(&self, event: &mut Option<String>, document: &mut EventDocument, number: u32, arrival: &Arrival<'_>) -> Result<Chosen<'_>, NotChosen> {
+        let name = event.insert(self.event_name(document)?).clone();
+        document.set("event", json!(name));
+        self.extract.run(document)?;
+        let route = self.route_for(&name, document)?;
+        route.extract.run(document)?;
+        let gone = route.queueing.is_gone(document)?;
+        let sender_id = route.queueing.sender_id(document)?;
+        let lane = route.queueing.lane(document, arrival.delivery, number)?;
+        let work_hash = route.queueing.coalesce.map(|_| work::hash(arrival.work_key, &route.place, gone, document, &route.reads));
+        Ok(Chosen { route, gone, queue: Queue { lane, sender_id, work_hash } })
+    }
+
+    fn event_name(&self, document: &EventDocument) -> Result<String, Failure> {
+        let Some(event) = &self.event else { return Ok("*".to_owned()) };
+        let fail = |reason: String| Failure::permanent(Step::Admission, format!("`event`: {reason}"));
+        match event.evaluate(Context::from(document)).map_err(|error| fail(error.0))? {
+            Some(value) => scalar_text(&value).ok_or_else(|| fail(format!("`{}` is no text", event.origin()))),
+            None => Err(fail(format!("`{}` is missing", event.origin()))),
+        }
+    }
+
+    fn route_for(&self, event: &str, document: &EventDocument) -> Result<&Route, NotChosen> {
+        for route in &self.routes {
+            if route.matcher.wants(event, document)? {
+                return match &route.ignore {
+                    Some(reason) => Err(NotChosen::Ignored(reason.clone())),
+                    None => Ok(route),
+                };
+            }
+        }
+        Err(NotChosen::Ignored(format!("no route wants the event `{event}`")))
+    }
+}
+
+impl Item<'_> {
+    /// What is put into the inbox.
+    pub fn into_record(self) -> AdmittedRecord {
+        let (fate, sender_id, work_hash) = match self.chosen {
+            Ok(Chosen { queue, .. }) => (Fate::Queue(queue.lane), queue.sender_id, queue.work_hash),
+            Err(NotChosen::Ignored(reason)) => (Fate::Ignore(reason), None, None),
+            Err(NotChosen::Failed(failure)) => (Fate::Bury(failure.reason), None, None),
+        };
+        AdmittedRecord { number: self.number, event: self.event, item_sha256: self.item_sha256, work_hash, sender_id, fate }
+    }
+}
+
+impl From<Failure> for NotChosen {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+fn undecoded(request: &Request, document: EventDocument, reason: String) -> Item<'static> {
+    let chosen = Err(NotChosen::Failed(Failure::permanent(Step::Decode, reason)));
+    Item { number: 0, item_sha256: work::item_sha256(&request.body), event: None, document, chosen }
+}
+
+fn emptied(request: &Request, document: EventDocument) -> Item<'static> {
+    let chosen = Err(NotChosen::Ignored("the list to split is empty".to_owned()));
+    Item { number: 0, item_sha256: work::item_sha256(&request.body), event: None, document, chosen }
+}

@@ -1,0 +1,134 @@
+//! Which route a record takes: the first in file order whose `event` matches and whose `when` holds.
+
+use crate::config::options::{FromYaml, report_expected};
+use crate::config::diagnostic::Diagnostics;
+use crate::config::yaml::Node;
+use crate::expr::template::Context;
+use crate::expr::value::Condition;
+use crate::model::event::EventDocument;
+use crate::model::failure::{Failure, Step};
+
+/// A name with `*` for any letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern(String);
+
+impl Pattern {
+    /// The pattern that everything matches.
+    pub fn any() -> Self {
+        Self("*".to_owned())
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it has no `*`, so that it is one name.
+    pub fn is_literal(&self) -> bool {
+        !self.0.contains('*')
+    }
+
+    /// Whether a text matches.
+    pub fn matches(&self, text: &str) -> bool {
+        let mut parts = self.0.split('*');
+        let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+        let Some(last) = parts.next_back() else { return rest.is_empty() };
+        for part in parts {
+            match rest.find(part) {
+                Some(at) => rest = &rest[at + part.len()..],
+                None => return false,
+            }
+        }
+        rest.ends_with(last)
+    }
+
+    /// Whether some text matches both.
+    pub fn overlaps(&self, other: &Pattern) -> bool {
+        fn meet(left: &[u8], right: &[u8]) -> bool {
+            match (left, right) {
+                ([], []) => true,
+                ([b'*', rest @ ..], other) | (other, [b'*', rest @ ..]) => {
+                    let star = if left.first() == Some(&b'*') { left } else { right };
+                    meet(rest, other) || (!other.is_empty() && meet(star, &other[1..]))
+                }
+                ([a, left @ ..], [b, right @ ..]) => a == b && meet(left, right),
+                _ => false,
+            }
+        }
+        if self.is_literal() {
+            return other.matches(&self.0);
+        }
+        if other.is_literal() {
+            return self.matches(&other.0);
+        }
+        meet(self.0.as_bytes(), other.0.as_bytes())
+    }
+}
+
+impl FromYaml for Pattern {
+    fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
+        const LONGEST: usize = 200;
+        match node.text().filter(|text| !text.is_empty() && text.len() <= LONGEST && text.matches('*').count() <= 4) {
+            // `**` means nothing more than `*`
+            Some(text) => Some(Self(text.replace("**", "*"))),
+            None => {
+                report_expected("a name, with at most four `*`", node, diagnostics);
+                None
+            }
+        }
+    }
+}
+
+/// What a route wants.
+#[derive(Clone, Debug)]
+pub struct Matcher {
+    /// The names of events; any of them.
+    pub events: Vec<Pattern>,
+    /// What else must hold.
+    pub when: Option<Condition>,
+}
+
+impl Matcher {
+    /// Whether it wants this event.
+    pub fn wants(&self, event: &str, document: &EventDocument) -> Result<bool, Failure> {
+        if !self.events.iter().any(|pattern| pattern.matches(event)) {
+            return Ok(false);
+        }
+        let holds = self.when.as_ref().map_or(Ok(true), |when| when.holds(Context::from(document)));
+        holds.map_err(|error| Failure::permanent(Step::Admission, format!("`when`: {}", error.0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(text: &str) -> Pattern {
+        Pattern(text.to_owned())
+    }
+
+    #[test]
+    fn a_star_is_any_letters() {
+        for (text, name, expected) in [
+            ("eConomic*", "eConomicOrder", true),
+            ("*", "", true),
+            ("*.deleted", "user.deleted", true),
+            ("a*b*c", "aXbYc", true),
+            ("a*b*c", "acb", false),
+            ("aa*a", "aa", false),
+            ("order", "orders", false),
+        ] {
+            assert_eq!(pattern(text).matches(name), expected, "{text} {name}");
+        }
+    }
+
+    #[test]
+    fn overlapping_patterns_are_told() {
+        for (left, right, expected) in
+            [("A*", "*B", true), ("A*", "B*", false), ("orders/*", "orders/paid", true), ("*a", "*b", false), ("x", "x", true), ("a*c", "ab*", true)]
+        {
+            assert_eq!(pattern(left).overlaps(&pattern(right)), expected, "{left} {right}");
+            assert_eq!(pattern(right).overlaps(&pattern(left)), expected, "{right} {left}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! `enrich:`: the calls of a route. One that names another's result runs after it, the rest side by side.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use super::api::Api;
+use super::call::{self, Call, CallEnd, CallForm};
+use super::pipeline::RunContext;
+use crate::config::diagnostic::{Diagnostic, Diagnostics};
+use crate::config::options::Named;
+use crate::expr::scope::Scope;
+use crate::expr::template::Engine;
+use crate::model::attempt::CallTrace;
+use crate::model::event::EventDocument;
+use crate::model::failure::Failure;
+
+/// The compiled calls, in rounds: those of a round run side by side.
+#[derive(Clone, Debug, Default)]
+pub struct Enrich {
+    rounds: Vec<Vec<Call>>,
+}
+
+/// How the calls of a record ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Enriched {
+    /// All results are in the document.
+    Complete,
+    /// The thing no longer exists, by this call.
+    Gone(String),
+    /// Nothing is to be done, by this call.
+    Ignore(String),
+}
+
+/// Compiles the calls. `delivery_names` are the first names that come from the delivery: a call that reads one is about it.
+pub fn compile(
+    calls: &Named<CallForm>,
+    apis: &[Arc<Api>],
+    engine: &Engine,
+    scope: &Scope,
+    diagnostics: &mut Diagnostics,
+) -> Option<Enrich> {
+    let names: BTreeSet<&str> = calls.names().collect();
+    let scope = scope.with(names.iter().copied());
+    let compiled: Vec<Option<Call>> = calls.entries.iter().map(|(name, form)| call::compile(name, form, apis, engine, &scope, diagnostics)).collect();
+    let mut waiting: Vec<Call> = compiled.into_iter().collect::<Option<_>>()?;
+    for call in &mut waiting {
+        call.reference = call.reads.first_names().iter().all(|name| names.contains(name));
+    }
+    let mut rounds = Vec::new();
+    let mut done: BTreeSet<String> = BTreeSet::new();
+    while !waiting.is_empty() {
+        let ready = |call: &Call| call.reads.first_names().iter().all(|name| !names.contains(name) || done.contains(*name));
+        let (round, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(ready);
+        if round.is_empty() {
+            report_cycle(calls, &rest, diagnostics);
+            return None;
+        }
+        done.extend(round.iter().map(|call| call.name.clone()));
+        rounds.push(round);
+        waiting = rest;
+    }
+    Some(Enrich { rounds })
+}
+
+fn report_cycle(calls: &Named<CallForm>, rest: &[Call], diagnostics: &mut Diagnostics) {
+    let names = rest.iter().map(|call| format!("`{}`", call.name)).collect::<Vec<_>>().join(", ");
+    let place = calls.entries.iter().find(|(name, _)| rest.iter().any(|call| call.name == name.value));
+    if let Some((name, _)) = place {
+        diagnostics.report(Diagnostic::error("call-cycle", name.span, format!("these calls wait for each other: {names}")));
+    }
+}
+
+impl Enrich {
+    /// All calls.
+    pub fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.rounds.iter().flatten()
+    }
+
+    /// Makes the calls and adds their results to the document.
+    pub async fn run(&self, document: &mut EventDocument, context: &RunContext<'_>, traces: &mut Vec<CallTrace>) -> Result<Enriched, Failure> {
+        for round in &self.rounds {
+            let before = &*document;
+            let ended = join_all(round.iter().map(|call| call.run(before, context))).await;
+            let mut failure = None;
+            let mut end = Enriched::Complete;
+            for (call, (made, result)) in round.iter().zip(ended) {
+                traces.extend(made);
+                match result {
+                    Ok(CallEnd::Result(result)) => document.set(&call.name, result),
+                    Ok(CallEnd::Skipped) => {}
+                    Ok(CallEnd::Gone) => end = Enriched::Gone(call.name.clone()),
+                    Ok(CallEnd::Ignore) => end = Enriched::Ignore(call.name.clone()),
+                    Err(failed) => failure = failure.or(Some(failed)),
+                }
+            }
+            match failure {
+                Some(failure) => return Err(failure),
+                None if end != Enriched::Complete => return Ok(end),
+                None => {}
+            }
+        }
+        Ok(Enriched::Complete)
+    }
+}

@@ -1,0 +1,81 @@
+//! The pipeline: from a record's event document to row operations. `worker`, tests and the demo run it alike.
+
+use std::sync::Arc;
+
+use super::enrich::{Enrich, Enriched};
+use super::map::Write;
+use crate::clock::Timestamp;
+use crate::expr::scope::SecretValues;
+use crate::http_client::HttpClient;
+use crate::model::attempt::CallTrace;
+use crate::model::change::Change;
+use crate::model::event::EventDocument;
+use crate::model::failure::{Failure, Step};
+use crate::secret::Mask;
+
+/// What a route fetches and writes.
+#[derive(Clone, Debug, Default)]
+pub struct Pipeline {
+    /// The calls.
+    pub enrich: Enrich,
+    /// The writes, in file order.
+    pub writes: Vec<Write>,
+}
+
+/// What a run is handed.
+pub struct RunContext<'a> {
+    /// The outgoing client.
+    pub http: &'a HttpClient,
+    /// The secrets that may go out.
+    pub secrets: &'a SecretValues,
+    /// What nothing is shared across: source and tenant.
+    pub scope: &'a str,
+    /// An answer counts only if its request began after this.
+    pub fresh_after: Timestamp,
+    /// Takes secrets out of the trace.
+    pub mask: &'a Arc<Mask>,
+    /// The tenant whose rows these are.
+    pub tenant: Option<&'a str>,
+    /// How many attempts have failed before this one.
+    pub failed_before: u32,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Planned {
+    /// These row operations.
+    Changes(Vec<Change>),
+    /// Nothing, and why.
+    Nothing(String),
+}
+
+impl Pipeline {
+    /// Fetches, then maps. The calls made are added to `calls` also when it fails.
+    pub async fn run(&self, document: &mut EventDocument, gone: bool, context: &RunContext<'_>, calls: &mut Vec<CallTrace>) -> Result<Planned, Failure> {
+        let enriched = if gone { Enriched::Complete } else { self.enrich.run(document, context, calls).await? };
+        let gone = match enriched {
+            Enriched::Complete => gone,
+            Enriched::Ignore(name) => return Ok(Planned::Nothing(format!("call `{name}`: the API has no such thing"))),
+            Enriched::Gone(name) if just_created(document) && context.failed_before == 0 => {
+                return Err(Failure::passing(Step::Enrich, format!("call `{name}`: the API does not have what was just created yet (404)")));
+            }
+            Enriched::Gone(_) => true,
+        };
+        self.map(document, gone, context.tenant).map(Planned::Changes)
+    }
+
+    /// The row operations for a document that has its answers.
+    pub fn map(&self, document: &mut EventDocument, gone: bool, tenant: Option<&str>) -> Result<Vec<Change>, Failure> {
+        let answers: Vec<&str> = self.enrich.calls().map(|call| call.name.as_str()).collect();
+        let mut changes = Vec::new();
+        for write in &self.writes {
+            changes.extend(write.changes(document, gone, tenant, &answers)?);
+        }
+        Ok(changes)
+    }
+}
+
+/// A provider may answer 404 for a moment after it said that it created something.
+fn just_created(document: &EventDocument) -> bool {
+    document.get("event").and_then(|event| event.as_str()).is_some_and(|event| event.to_ascii_lowercase().ends_with("created"))
+}

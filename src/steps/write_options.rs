@@ -1,0 +1,140 @@
+//! `write:` as it is written: the options of one write, and what is wrong with them by themselves.
+
+use crate::config::diagnostic::{Diagnostic, Diagnostics};
+use crate::config::options::{FromYaml, Named, options, report_expected};
+use crate::config::source::{Span, Spanned};
+use crate::config::yaml::Node;
+
+options! {
+    /// One write: which table, which row or rows, which values.
+    pub struct WriteOptions {
+        /// A new row in this table for every record.
+        insert: Option<Spanned<String>>,
+        /// The row of this table with this `key`: made or brought to these values.
+        upsert: Option<Spanned<String>>,
+        /// The rows of this table `of` a parent become exactly this list.
+        replace: Option<Spanned<String>>,
+        /// The named database; `main` by default.
+        into: Option<Spanned<String>>,
+        /// Whether it happens at all.
+        when: Option<Node>,
+        /// The columns that find the row.
+        key: Named<Node>,
+        /// The columns that say whose rows they are.
+        of: Named<Node>,
+        /// `{ name: list }`: once for each item, under that name.
+        each: Named<Node>,
+        /// `{ name: [columns] }`: columns from fields of the same name.
+        copy: Named<Vec<Spanned<String>>>,
+        /// The columns and their values.
+        set: Named<Node>,
+        /// What a missing value does: `null` (the default), `keep` or `fail`.
+        missing: Option<Missing>,
+        /// Whether rows carry no tenant.
+        shared: Option<bool>,
+    }
+}
+
+/// What a value in `set` does when it is missing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Missing {
+    /// The column becomes NULL.
+    #[default]
+    Null,
+    /// The column keeps its value.
+    Keep,
+    /// The record fails.
+    Fail,
+}
+
+impl FromYaml for Missing {
+    fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
+        match node.text() {
+            Some("keep") => Some(Self::Keep),
+            Some("fail") => Some(Self::Fail),
+            Some("null" | "NULL") => Some(Self::Null),
+            _ => {
+                report_expected("`keep`, `fail` or `null`", node, diagnostics);
+                None
+            }
+        }
+    }
+}
+
+/// What a write does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verb {
+    /// A new row.
+    Insert,
+    /// One row, made or changed.
+    Upsert,
+    /// The rows of a parent.
+    Replace,
+}
+
+impl WriteOptions {
+    /// The verb and the table. Reports when there is not exactly one.
+    pub fn verb(&self, diagnostics: &mut Diagnostics) -> Option<(Verb, &Spanned<String>)> {
+        let written = [(Verb::Insert, &self.insert), (Verb::Upsert, &self.upsert), (Verb::Replace, &self.replace)];
+        let mut written = written.into_iter().filter_map(|(verb, table)| Some((verb, table.as_ref()?)));
+        let first = written.next();
+        match (&first, written.next()) {
+            (None, _) => diagnostics.report(
+                Diagnostic::error("missing-option", self.span, "a write needs a verb and a table").hint("`insert: TABLE`, `upsert: TABLE` or `replace: TABLE`"),
+            ),
+            (Some((_, one)), Some((_, two))) => {
+                diagnostics.report(Diagnostic::error("one-of", two.span, "a write has one verb").related(one.span, "the first"));
+            }
+            _ => {}
+        }
+        first
+    }
+
+    /// Reports options that the verb needs or cannot use.
+    pub fn check(&self, verb: Verb, table: &Spanned<String>, diagnostics: &mut Diagnostics) {
+        let mut needs = |written: bool, option: &str, why: &str| {
+            if !written {
+                diagnostics.report(Diagnostic::error("missing-option", table.span, format!("missing option `{option}`")).hint(why.to_owned()));
+            }
+        };
+        match verb {
+            Verb::Insert => {}
+            Verb::Upsert => needs(!self.key.is_empty(), "key", "the columns that find the row"),
+            Verb::Replace => {
+                needs(!self.of.is_empty(), "of", "the columns that say whose rows they are");
+                needs(!self.each.is_empty(), "each", "the list that the rows come from: `each: { line: $.order.lines }`");
+                needs(!self.key.is_empty(), "key", "the columns that tell the rows of one parent apart");
+            }
+        }
+        if verb == Verb::Insert {
+            self.refuse(self.key.span, "an `insert` finds no row, so it has no `key`", diagnostics);
+        }
+        if verb != Verb::Replace {
+            self.refuse(self.of.span, "`of` belongs to `replace`", diagnostics);
+        }
+        if let [_, (second, _), ..] = self.each.entries.as_slice() {
+            diagnostics.report(Diagnostic::error("too-many-names", second.span, "`each` takes one name and one list"));
+        }
+        self.check_columns_once(diagnostics);
+    }
+
+    fn refuse(&self, written: Option<Span>, message: &str, diagnostics: &mut Diagnostics) {
+        if let Some(span) = written {
+            diagnostics.report(Diagnostic::error("misplaced-option", span, message));
+        }
+    }
+
+    fn check_columns_once(&self, diagnostics: &mut Diagnostics) {
+        let copied = self.copy.entries.iter().flat_map(|(_, columns)| columns);
+        let named = self.of.entries.iter().chain(&self.key.entries).chain(&self.set.entries).map(|(name, _)| name);
+        let mut seen: Vec<&Spanned<String>> = Vec::new();
+        for column in named.chain(copied) {
+            match seen.iter().find(|known| known.value == column.value) {
+                Some(first) => diagnostics.report(
+                    Diagnostic::error("duplicate-column", column.span, format!("the column `{}` is written twice", column.value)).related(first.span, "first here"),
+                ),
+                None => seen.push(column),
+            }
+        }
+    }
+}

@@ -14,3 +14,6 @@ pub mod recorded;
 mod retry;
 mod retry_after;
 mod send;
+
+#[cfg(test)]
+mod tests;

@@ -168,7 +168,10 @@ mod tests {
     proptest! {
         #[test]
         fn no_sliding_window_ever_sees_more_than_its_count(
-            count in 1_u32..60, seconds in 1_u64..20, other in 1_u32..200, steps in prop::collection::vec((0_u64..900, 1_u32..9), 1..300),
+            count in 1_u32..60,
+            seconds in 1_u64..20,
+            other in 1_u32..200,
+            steps in prop::collection::vec((0_u64..900, 1_u32..9), 1..300),
         ) {
             let windows =
                 [Rate { count, window: Duration::from_secs(seconds) }, Rate { count: other, window: Duration::from_secs(60) }];

@@ -157,8 +157,40 @@ impl Chunk {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+    use proptest::prelude::*;
+
     use super::*;
     use crate::config::units::parse_rate;
+    use crate::http_client::budget::MemoryBudget;
+
+    proptest! {
+        #[test]
+        fn tokens_used_late_still_keep_to_every_window(
+            count in 1_u32..400,
+            seconds in 1_u64..8,
+            pauses in prop::collection::vec(0_u64..400, 50..600),
+        ) {
+            let clock = Clock::manual(Timestamp::from_micros(1_795_248_131_250_001));
+            let limits = Limits::new(clock.clone(), Arc::new(MemoryBudget::new(clock.clone())));
+            let mut api = Api::new("a", Vec::new(), "a");
+            api.limits = vec![Rate { count, window: Duration::from_secs(seconds) }];
+            let mut used: Vec<Timestamp> = Vec::new();
+            for pause in pauses {
+                // Mostly as fast as it goes, now and then a little later.
+                clock.move_to(clock.now() + Duration::from_millis(pause.saturating_sub(360) * 10));
+                match limits.take(&api).now_or_never().expect("a manual clock is never waited for") {
+                    Ok(()) => used.push(clock.now()),
+                    Err(at) => clock.move_to(at),
+                }
+            }
+            let window = Duration::from_secs(seconds);
+            for start in &used {
+                let within = used.iter().filter(|moment| *moment >= start && moment.since(*start) < window).count();
+                prop_assert!(within <= count as usize, "{} in a window of {}", within, count);
+            }
+        }
+    }
 
     fn chunk(limits: &[&str]) -> (u32, u128) {
         let limits: Vec<Rate> = limits.iter().map(|text| parse_rate(text).expect(text)).collect();

@@ -1,1 +1,3 @@
 //! A route without the outside world: throwaway databases and recorded or simulated APIs.
+
+pub mod simulate;

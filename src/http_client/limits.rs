@@ -1,0 +1,230 @@
+//! Tokens for requests: asks the budget in chunks, waits a moment in place when one is near, and says until when otherwise.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::api::Api;
+use super::budget::{Budget, Taken, burst, longest_hold};
+use crate::clock::{Clock, Timestamp};
+use crate::config::units::Rate;
+
+/// The longest wait in place for a token.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// Hands out tokens, one for every real request.
+pub(super) struct Limits {
+    clock: Clock,
+    budget: Arc<dyn Budget>,
+    kept: Mutex<HashMap<String, Kept>>,
+}
+
+/// What is in memory for one budget.
+#[derive(Clone, Copy)]
+struct Kept {
+    tokens: u32,
+    usable_from: Timestamp,
+    usable_until: Timestamp,
+    paused_until: Timestamp,
+}
+
+impl Limits {
+    pub(super) fn new(clock: Clock, budget: Arc<dyn Budget>) -> Self {
+        Self { clock, budget, kept: Mutex::default() }
+    }
+
+    /// One token for `api`, after a short wait if need be; else the moment before which there is none. A clock that is moved
+    /// by hand is never waited for.
+    pub(super) async fn take(&self, api: &Api) -> Result<(), Timestamp> {
+        let began_at = self.clock.now();
+        loop {
+            let Err(not_before) = self.take_now(api).await else { return Ok(()) };
+            if self.clock.is_manual() || not_before.since(began_at) > LONGEST_WAIT {
+                return Err(not_before);
+            }
+            tokio::time::sleep(not_before.since(self.clock.now()).max(Duration::from_millis(1))).await;
+        }
+    }
+
+    /// Nothing from `api`'s budget before `until`, here and wherever else the budget is shared.
+    pub(super) async fn pause(&self, api: &Api, until: Timestamp) {
+        self.with_kept(&api.budget, |kept| {
+            kept.tokens = 0;
+            kept.paused_until = kept.paused_until.max(until);
+        });
+        self.budget.pause(&api.budget, until).await;
+    }
+
+    async fn take_now(&self, api: &Api) -> Result<(), Timestamp> {
+        let now = self.clock.now();
+        let from_memory = self.with_kept(&api.budget, |kept| kept.take(now));
+        if from_memory? || api.limits.is_empty() {
+            return Ok(());
+        }
+        let chunk = Chunk::of(&api.limits);
+        match self.budget.take(&api.budget, &chunk.windows, chunk.tokens).await {
+            Taken::Granted(0) => Err(now + Duration::from_millis(50)),
+            Taken::Granted(tokens) => {
+                self.with_kept(&api.budget, |kept| kept.keep(tokens - 1, now, chunk.hold));
+                Ok(())
+            }
+            Taken::NotBefore(at) => Err(at),
+        }
+    }
+
+    fn with_kept<T>(&self, name: &str, change: impl FnOnce(&mut Kept) -> T) -> T {
+        let now = self.clock.now();
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = all.get(name).copied().unwrap_or(Kept::NOTHING);
+        let result = change(&mut kept);
+        if kept.is_worth_keeping(now) {
+            if !all.contains_key(name) {
+                all.retain(|_, other| other.is_worth_keeping(now));
+            }
+            all.insert(name.to_owned(), kept);
+        } else {
+            all.remove(name);
+        }
+        result
+    }
+}
+
+impl Kept {
+    const NOTHING: Self = Self {
+        tokens: 0,
+        usable_from: Timestamp::from_micros(i64::MIN),
+        usable_until: Timestamp::from_micros(i64::MIN),
+        paused_until: Timestamp::from_micros(i64::MIN),
+    };
+
+    /// Whether there was a token, or until when there may be none.
+    fn take(&mut self, now: Timestamp) -> Result<bool, Timestamp> {
+        if self.paused_until > now {
+            return Err(self.paused_until);
+        }
+        if !self.has_tokens(now) {
+            return Ok(false);
+        }
+        self.tokens -= 1;
+        Ok(true)
+    }
+
+    /// Keeps what is left of a chunk taken at `now`; it may not outlive an earlier one that is still in use, nor a pause that
+    /// came while it was asked for.
+    fn keep(&mut self, tokens: u32, now: Timestamp, hold: Duration) {
+        if self.paused_until > now {
+            return;
+        }
+        if self.has_tokens(now) {
+            self.tokens = self.tokens.saturating_add(tokens);
+        } else {
+            (self.tokens, self.usable_from, self.usable_until) = (tokens, now, now + hold);
+        }
+    }
+
+    /// A clock that was set back makes tokens unusable rather than longer-lived.
+    fn has_tokens(&self, now: Timestamp) -> bool {
+        self.tokens > 0 && self.usable_from <= now && now < self.usable_until
+    }
+
+    fn is_worth_keeping(&self, now: Timestamp) -> bool {
+        self.has_tokens(now) || self.paused_until > now
+    }
+}
+
+/// How much to ask the budget for at once.
+struct Chunk {
+    tokens: u32,
+    /// How long the tokens may be used.
+    hold: Duration,
+    /// Longer by `hold`: a token is used up to that much later than it is granted, and no window may see more for it.
+    windows: Vec<Rate>,
+}
+
+impl Chunk {
+    fn of(limits: &[Rate]) -> Self {
+        let hold = longest_hold(limits);
+        let worth = |rate: &Rate| {
+            let worth = u128::from(rate.count) * hold.as_nanos() / rate.window.as_nanos().max(1);
+            u32::try_from(worth).unwrap_or(u32::MAX).min(burst(*rate))
+        };
+        let tokens = limits.iter().map(worth).min().unwrap_or(1).max(1);
+        let hold = if tokens == 1 { Duration::ZERO } else { hold };
+        let windows = limits.iter().map(|rate| Rate { count: rate.count, window: rate.window + hold }).collect();
+        Self { tokens, hold, windows }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::units::parse_rate;
+    use crate::http_client::budget::MemoryBudget;
+
+    proptest! {
+        #[test]
+        fn tokens_used_late_still_keep_to_every_window(
+            count in 1_u32..400,
+            seconds in 1_u64..8,
+            pauses in prop::collection::vec(0_u64..400, 50..600),
+        ) {
+            let clock = Clock::manual(Timestamp::from_micros(1_795_248_131_250_001));
+            let limits = Limits::new(clock.clone(), Arc::new(MemoryBudget::new(clock.clone())));
+            let mut api = Api::new("a", Vec::new(), "a");
+            api.limits = vec![Rate { count, window: Duration::from_secs(seconds) }];
+            let mut used: Vec<Timestamp> = Vec::new();
+            for pause in pauses {
+                // Mostly as fast as it goes, now and then a little later.
+                clock.move_to(clock.now() + Duration::from_millis(pause.saturating_sub(360) * 10));
+                match limits.take(&api).now_or_never().expect("a manual clock is never waited for") {
+                    Ok(()) => used.push(clock.now()),
+                    Err(at) => clock.move_to(at),
+                }
+            }
+            let window = Duration::from_secs(seconds);
+            for start in &used {
+                let within = used.iter().filter(|moment| *moment >= start && moment.since(*start) < window).count();
+                prop_assert!(within <= count as usize, "{} in a window of {}", within, count);
+            }
+        }
+    }
+
+    fn chunk(limits: &[&str]) -> (u32, u128) {
+        let limits: Vec<Rate> = limits.iter().map(|text| parse_rate(text).expect(text)).collect();
+        let chunk = Chunk::of(&limits);
+        (chunk.tokens, chunk.hold.as_millis())
+    }
+
+    #[test]
+    fn a_chunk_is_half_a_second_of_the_slowest_window() {
+        assert_eq!(chunk(&["10000/m"]), (83, 500));
+        assert_eq!(chunk(&["10000/m", "60000/h"]), (8, 500));
+        assert_eq!(chunk(&["50/s"]), (5, 100));
+        assert_eq!(chunk(&["900/m", "20000/d"]), (1, 0));
+        assert_eq!(chunk(&["1/s"]), (1, 0));
+    }
+
+    #[test]
+    fn kept_tokens_are_used_for_a_moment_only() {
+        let start = Timestamp::from_micros(1_000_000);
+        let hold = Duration::from_millis(500);
+        let mut kept = Kept::NOTHING;
+        kept.keep(2, start, hold);
+        assert_eq!(kept.take(start + Duration::from_millis(499)), Ok(true));
+        assert_eq!(kept.take(start + hold), Ok(false));
+        assert_eq!(kept.take(start - Duration::from_millis(1)), Ok(false));
+    }
+
+    #[test]
+    fn a_pause_outweighs_kept_tokens() {
+        let start = Timestamp::from_micros(1_000_000);
+        let until = start + Duration::from_secs(9);
+        let mut kept = Kept { paused_until: until, ..Kept::NOTHING };
+        kept.keep(5, start, Duration::from_millis(500));
+        assert_eq!(kept.take(start), Err(until));
+        assert_eq!(kept.take(until), Ok(false));
+    }
+}

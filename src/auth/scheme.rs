@@ -85,7 +85,11 @@ pub fn compile(
         AuthOptions::Token(options) => token::compile(options, compiler, secrets, reader, diagnostics, unset).map(Auth::Token),
         AuthOptions::None(reason) => {
             if reason.value.trim().is_empty() {
-                diagnostics.report(Diagnostic::error("missing-reason", reason.span, "`none` needs a reason: why may anyone send?"));
+                diagnostics.report(Diagnostic::error(
+                    "missing-reason",
+                    reason.span,
+                    "`none` needs a reason: why may anyone send?",
+                ));
             }
             Some(Auth::None)
         }

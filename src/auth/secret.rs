@@ -33,7 +33,9 @@ pub enum SecretReference {
 impl FromYaml for SecretReference {
     fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
         match &node.content {
-            Content::Scalar(scalar) if !node.is_null() => Some(Self::Name(Spanned { value: scalar.text.clone(), span: node.span })),
+            Content::Scalar(scalar) if !node.is_null() => {
+                Some(Self::Name(Spanned { value: scalar.text.clone(), span: node.span }))
+            }
             Content::Scalar(_) => {
                 report_expected("the name of a secret or `{ env: NAME }`", node, diagnostics);
                 None
@@ -59,17 +61,31 @@ pub trait SecretReader {
 pub type Values = Vec<Secret<String>>;
 
 /// Resolves `secrets:`; what is unset or empty is told as a diagnostic and has no values.
-pub fn resolve_all(secrets: &Named<Vec<SecretOptions>>, reader: &dyn SecretReader, unset: &mut Diagnostics) -> Vec<(String, Values)> {
+pub fn resolve_all(
+    secrets: &Named<Vec<SecretOptions>>,
+    reader: &dyn SecretReader,
+    unset: &mut Diagnostics,
+) -> Vec<(String, Values)> {
     let named = secrets.entries.iter();
-    named.map(|(name, options)| (name.value.clone(), resolve(&name.value, name.span, options, reader, unset).unwrap_or_default())).collect()
+    named
+        .map(|(name, options)| (name.value.clone(), resolve(&name.value, name.span, options, reader, unset).unwrap_or_default()))
+        .collect()
 }
 
 /// Resolves one secret.
-pub fn resolve(name: &str, place: Span, options: &[SecretOptions], reader: &dyn SecretReader, unset: &mut Diagnostics) -> Option<Values> {
+pub fn resolve(
+    name: &str,
+    place: Span,
+    options: &[SecretOptions],
+    reader: &dyn SecretReader,
+    unset: &mut Diagnostics,
+) -> Option<Values> {
     if let Some(value) = reader.stand_in(name) {
         return Some(vec![Secret::new(value)]);
     }
-    let active = options.iter().filter(|one| one.until.as_ref().is_none_or(|until| until.parse().is_ok_and(|last: Date| reader.today() <= last)));
+    let active = options
+        .iter()
+        .filter(|one| one.until.as_ref().is_none_or(|until| until.parse().is_ok_and(|last: Date| reader.today() <= last)));
     let mut values = Values::new();
     for option in active {
         let (value, what, span) = match (&option.env, &option.file) {
@@ -104,7 +120,11 @@ pub fn check(options: &[SecretOptions], place: Span, diagnostics: &mut Diagnosti
             diagnostics.report(Diagnostic::error("one-of", option.span, "a secret comes from either `env` or `file`"));
         }
         if let Some(until) = option.until.as_ref().filter(|until| until.parse::<Date>().is_err()) {
-            diagnostics.report(Diagnostic::error("wrong-type", until.span, format!("expected a day such as `2026-12-31`; found `{}`", until.value)));
+            diagnostics.report(Diagnostic::error(
+                "wrong-type",
+                until.span,
+                format!("expected a day such as `2026-12-31`; found `{}`", until.value),
+            ));
         }
     }
 }

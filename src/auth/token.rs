@@ -49,8 +49,10 @@ pub(super) fn compile(
             let found = known.iter().find(|(one, _)| *one == name.value);
             if found.is_none() {
                 diagnostics.report(
-                    Diagnostic::error("unknown-secret", name.span, format!("there is no secret `{}`", name.value))
-                        .hint(format!("declare it: `secrets: {{ {}: {{ env: NAME }} }}`, or write `secret: {{ env: NAME }}`", name.value)),
+                    Diagnostic::error("unknown-secret", name.span, format!("there is no secret `{}`", name.value)).hint(format!(
+                        "declare it: `secrets: {{ {}: {{ env: NAME }} }}`, or write `secret: {{ env: NAME }}`",
+                        name.value
+                    )),
                 );
             }
             found.map(|(_, values)| values.clone()).unwrap_or_default()
@@ -90,14 +92,22 @@ impl Scheme {
             return Err(Refusal(format!("a token is expected at `{}`", self.at.origin())));
         }
         let all_match = presented.iter().map(|one| self.matches(one)).fold(Choice::from(1), |all, one| all & one);
-        if bool::from(all_match) { Ok(Caller::new("token", None, None)) } else { Err(Refusal("the token is not valid".to_owned())) }
+        if bool::from(all_match) {
+            Ok(Caller::new("token", None, None))
+        } else {
+            Err(Refusal("the token is not valid".to_owned()))
+        }
     }
 
     /// Compares digests, so that neither the length nor the first difference shows in the time it takes.
     fn matches(&self, presented: &str) -> Choice {
         let stripped = presented.strip_prefix(self.prefix.as_str());
         let digest = sha2::Sha256::digest(stripped.unwrap_or_default());
-        let any = self.secrets.iter().map(|secret| sha2::Sha256::digest(secret.expose()).ct_eq(&digest)).fold(Choice::from(0), |any, one| any | one);
+        let any = self
+            .secrets
+            .iter()
+            .map(|secret| sha2::Sha256::digest(secret.expose()).ct_eq(&digest))
+            .fold(Choice::from(0), |any, one| any | one);
         any & Choice::from(u8::from(stripped.is_some_and(|text| !text.is_empty())))
     }
 }

@@ -90,9 +90,12 @@ impl Payload {
         }
         let declared = request.header("content-type").unwrap_or_default();
         let kind = declared.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let plausible = kind.is_empty() || kind.ends_with("json") || matches!(kind.as_str(), "text/plain" | "application/octet-stream");
+        let plausible =
+            kind.is_empty() || kind.ends_with("json") || matches!(kind.as_str(), "text/plain" | "application/octet-stream");
         if self.format.is_none() && !plausible {
-            return Err(format!("the body is declared as `{kind}`, which is not read; if it is JSON all the same, say `payload: {{ format: json }}`"));
+            return Err(format!(
+                "the body is declared as `{kind}`, which is not read; if it is JSON all the same, say `payload: {{ format: json }}`"
+            ));
         }
         json::decode(&request.body).map(Some)
     }

@@ -11,7 +11,9 @@ pub const NAMES: [&str; 7] = ["method", "path", "query", "query_all", "params", 
 /// The document of a request. A header name is lower case with `_`; one that has `_` on the wire is left out, so that it cannot
 /// pose as another.
 pub fn document(request: &Request, params: &[(String, String)]) -> EventDocument {
-    let (query, query_all) = first_and_all(form_urlencoded::parse(request.query.as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned())));
+    let (query, query_all) = first_and_all(
+        form_urlencoded::parse(request.query.as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned())),
+    );
     let readable = request.headers.iter().filter(|(name, _)| !name.contains('_'));
     let named = readable.map(|(name, value)| (name.replace('-', "_"), String::from_utf8_lossy(value).into_owned()));
     let (headers, headers_all) = first_and_all(named);

@@ -148,7 +148,9 @@ impl Admission {
 
     fn base_document(&self, request: &Request, arrival: &Arrival<'_>) -> EventDocument {
         let mut document = payload::request::document(request, arrival.params);
-        if self.reads_raw && let Ok(raw) = std::str::from_utf8(&request.body) {
+        if self.reads_raw
+            && let Ok(raw) = std::str::from_utf8(&request.body)
+        {
             document.set("raw", json!(raw));
         }
         document.set("received_at", json!(arrival.received_at.to_string()));
@@ -176,7 +178,13 @@ impl Admission {
         Item { number, item_sha256, event, document, chosen }
     }
 
-    fn choose(&self, event: &mut Option<String>, document: &mut EventDocument, number: u32, arrival: &Arrival<'_>) -> Result<Chosen<'_>, NotChosen> {
+    fn choose(
+        &self,
+        event: &mut Option<String>,
+        document: &mut EventDocument,
+        number: u32,
+        arrival: &Arrival<'_>,
+    ) -> Result<Chosen<'_>, NotChosen> {
         let name = event.insert(self.event_name(document)?).clone();
         document.set("event", json!(name));
         self.extract.run(document)?;

@@ -11,6 +11,7 @@ use crate::config::source::Spanned;
 use crate::config::units::Rate;
 use crate::config::yaml::Node;
 use crate::expr::value::{Compiler, Value};
+use crate::http_client::api::{RetryRule, StatusPattern};
 
 options! {
     /// A provider's API.
@@ -39,34 +40,20 @@ options! {
 options! {
     /// Short retries inside an attempt, timeouts and resets included; `Retry-After` is obeyed.
     pub struct CallRetryOptions {
-        /// The statuses that are tried again: `[429, 5xx]` by default.
+        /// The statuses that are tried again: `[408, 425, 429, 5xx]` by default.
         status: Vec<StatusPattern>,
         /// How often; twice by default.
         times: Option<u32>,
     }
 }
 
-/// A status, or a class of them such as `5xx`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct StatusPattern {
-    /// The lowest that matches.
-    pub from: u16,
-    /// The highest that matches.
-    pub to: u16,
-}
-
 impl FromYaml for StatusPattern {
     fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
-        let text = node.text().unwrap_or_default();
-        let class = text.strip_suffix("xx").and_then(|class| class.parse::<u16>().ok()).map(|class| (class * 100, class * 100 + 99));
-        let range = class.or_else(|| text.parse().ok().map(|status| (status, status)));
-        match range.filter(|(from, _)| (100..600).contains(from)) {
-            Some((from, to)) => Some(Self { from, to }),
-            None => {
-                report_expected("a status such as `429` or `5xx`", node, diagnostics);
-                None
-            }
+        let pattern = node.text().and_then(StatusPattern::parse);
+        if pattern.is_none() {
+            report_expected("a status such as `429` or `5xx`", node, diagnostics);
         }
+        pattern
     }
 }
 
@@ -116,7 +103,7 @@ pub struct Api {
     /// The longest a call may take.
     pub timeout: Duration,
     /// The statuses that are tried again, and how often.
-    pub retry: (Vec<StatusPattern>, u32),
+    pub retry: RetryRule,
     /// What is taken of every answer.
     pub take: Option<Node>,
     /// What a 404 or 410 means.
@@ -131,14 +118,19 @@ pub fn compile(name: &str, options: &ApiOptions, compiler: &Compiler<'_>, diagno
     let url = Url::parse(&options.base).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let Some(url) = url.filter(|url| url.query().is_none() && url.fragment().is_none() && url.username().is_empty()) else {
         let message = format!("`{}` is no base address", options.base.value);
-        diagnostics.report(Diagnostic::error("bad-url", options.base.span, message).hint("such as `https://api.example.com/v1`, without `?` and `#`"));
+        diagnostics.report(
+            Diagnostic::error("bad-url", options.base.span, message)
+                .hint("such as `https://api.example.com/v1`, without `?` and `#`"),
+        );
         return None;
     };
-    let (status, times) = match &options.retry {
-        Some(retry) => (retry.status.clone(), retry.times),
-        None => (Vec::new(), None),
-    };
-    let status = if status.is_empty() { vec![StatusPattern { from: 429, to: 429 }, StatusPattern { from: 500, to: 599 }] } else { status };
+    let mut retry = RetryRule::default();
+    if let Some(written) = &options.retry {
+        retry.times = written.times.unwrap_or(retry.times);
+        if !written.status.is_empty() {
+            retry.statuses = written.status.clone();
+        }
+    }
     Some(Api {
         name: name.to_owned(),
         base: options.base.trim_end_matches('/').to_owned(),
@@ -147,7 +139,7 @@ pub fn compile(name: &str, options: &ApiOptions, compiler: &Compiler<'_>, diagno
         limits: options.limits.clone(),
         concurrency: options.concurrency.map(|most| most.max(1) as usize),
         timeout: options.timeout.unwrap_or(Duration::from_secs(10)),
-        retry: (status, times.unwrap_or(2)),
+        retry,
         take: options.take.clone(),
         absent: options.absent.unwrap_or(Absent::Fail),
         allow_private: options.allow_private.unwrap_or(false),
@@ -155,11 +147,19 @@ pub fn compile(name: &str, options: &ApiOptions, compiler: &Compiler<'_>, diagno
 }
 
 /// Compiles headers; a name that cannot be one is reported.
-pub(crate) fn compile_headers(headers: &Named<Node>, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<(HeaderName, Value)>> {
+pub(crate) fn compile_headers(
+    headers: &Named<Node>,
+    compiler: &Compiler<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<(HeaderName, Value)>> {
     let compiled = headers.entries.iter().map(|(name, node)| {
         let value = Value::compile(node, compiler, diagnostics);
         let Ok(header) = HeaderName::from_bytes(name.value.as_bytes()) else {
-            diagnostics.report(Diagnostic::error("bad-header", name.span, format!("`{}` cannot be the name of a header", name.value)));
+            diagnostics.report(Diagnostic::error(
+                "bad-header",
+                name.span,
+                format!("`{}` cannot be the name of a header", name.value),
+            ));
             return None;
         };
         Some((header, value?))

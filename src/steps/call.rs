@@ -18,7 +18,8 @@ use crate::expr::reads::Reads;
 use crate::expr::scope::Scope;
 use crate::expr::template::{Context, Engine};
 use crate::expr::value::{Compiler, Condition, Value, ValueError};
-use crate::http_client::{self, Answer};
+use crate::http_client;
+use crate::http_client::call::Answer;
 use crate::model::attempt::CallTrace;
 use crate::model::event::EventDocument;
 use crate::model::failure::{Failure, Step};
@@ -61,7 +62,17 @@ impl FromYaml for CallForm {
         }
         let get = Vec::from_yaml(node, diagnostics)?;
         let none = Named::default;
-        Some(Self(CallOptions { span: node.span, api: None, get, query: none(), headers: none(), take: None, absent: None, timeout: None, when: None }))
+        Some(Self(CallOptions {
+            span: node.span,
+            api: None,
+            get,
+            query: none(),
+            headers: none(),
+            take: None,
+            absent: None,
+            timeout: None,
+            when: None,
+        }))
     }
 }
 
@@ -98,23 +109,41 @@ pub enum CallEnd {
 }
 
 /// Compiles one. `scope` has the names of the other calls too.
-pub fn compile(name: &Spanned<String>, form: &CallForm, apis: &[Arc<Api>], engine: &Engine, scope: &Scope, diagnostics: &mut Diagnostics) -> Option<Call> {
+pub fn compile(
+    name: &Spanned<String>,
+    form: &CallForm,
+    apis: &[Arc<Api>],
+    engine: &Engine,
+    scope: &Scope,
+    diagnostics: &mut Diagnostics,
+) -> Option<Call> {
     let options = &form.0;
     let compiler = Compiler { engine, scope };
     let api = choose_api(options, apis, diagnostics);
     if options.get.is_empty() {
-        diagnostics.report(Diagnostic::error("missing-option", name.span, format!("the call `{}` says nothing to `get`", name.value)));
+        diagnostics.report(Diagnostic::error(
+            "missing-option",
+            name.span,
+            format!("the call `{}` says nothing to `get`", name.value),
+        ));
     }
     let urls = options.get.iter().map(|node| {
         let text = node.text().unwrap_or_default();
         if !text.starts_with(['/', '{']) && !text.starts_with("http") {
-            diagnostics.report(Diagnostic::error("bad-url", node.span, format!("`{text}` is no path")).hint(format!("a path begins with `/`: `/{}`", text.trim_start_matches('$'))));
+            diagnostics.report(
+                Diagnostic::error("bad-url", node.span, format!("`{text}` is no path"))
+                    .hint(format!("a path begins with `/`: `/{}`", text.trim_start_matches('$'))),
+            );
             return None;
         }
         Value::compile_url(node, &compiler, diagnostics)
     });
     let urls = urls.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>();
-    let query = options.query.entries.iter().map(|(name, node)| Some((name.value.clone(), Value::compile(node, &compiler, diagnostics)?)));
+    let query = options
+        .query
+        .entries
+        .iter()
+        .map(|(name, node)| Some((name.value.clone(), Value::compile(node, &compiler, diagnostics)?)));
     let query = query.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>();
     let headers = compile_headers(&options.headers, &compiler, diagnostics);
     let when = options.when.as_ref().map(|node| Condition::compile(node, &compiler, diagnostics));
@@ -152,7 +181,8 @@ fn choose_api(options: &CallOptions, apis: &[Arc<Api>], diagnostics: &mut Diagno
         (None, [api]) => Some(Arc::clone(api)),
         (None, []) => {
             let message = "there is no api to call";
-            diagnostics.report(Diagnostic::error("unknown-api", options.span, message).hint("declare it under `apis:` with its `base`"));
+            diagnostics
+                .report(Diagnostic::error("unknown-api", options.span, message).hint("declare it under `apis:` with its `base`"));
             None
         }
         (None, several) => {
@@ -167,7 +197,9 @@ impl Call {
     fn collect_reads(&self, engine: &Engine) -> Reads {
         let mut reads = Reads::default();
         let values = self.urls.iter().chain(self.query.iter().map(|(_, value)| value));
-        values.chain(self.headers.iter().chain(&self.api.headers).map(|(_, value)| value)).for_each(|value| value.add_reads(engine, &mut reads));
+        values
+            .chain(self.headers.iter().chain(&self.api.headers).map(|(_, value)| value))
+            .for_each(|value| value.add_reads(engine, &mut reads));
         if let Some(when) = &self.when {
             when.add_reads(engine, &mut reads);
         }
@@ -196,7 +228,12 @@ impl Call {
         (traces, end)
     }
 
-    async fn follow(&self, document: &EventDocument, context: &RunContext<'_>, traces: &mut Vec<CallTrace>) -> Result<CallEnd, Failure> {
+    async fn follow(
+        &self,
+        document: &EventDocument,
+        context: &RunContext<'_>,
+        traces: &mut Vec<CallTrace>,
+    ) -> Result<CallEnd, Failure> {
         let evaluation = Context { document, secrets: Some(context.secrets) };
         if let Some(when) = &self.when
             && !when.holds(evaluation).map_err(|error| mapping("`when`", &error))?
@@ -212,6 +249,9 @@ impl Call {
                 404 | 410 => {}
                 200..300 => return self.result(&answer).map(CallEnd::Result),
                 401 => return Err(Failure::passing(Step::Enrich, "the API refuses the credentials (401)")),
+                status @ (408 | 425 | 429 | 500..) => {
+                    return Err(Failure::passing(Step::Enrich, format!("the API answered {status}")));
+                }
                 status => return Err(Failure::permanent(Step::Enrich, format!("the API answered {status}"))),
             }
         }
@@ -223,39 +263,45 @@ impl Call {
         }
     }
 
-    fn request(&self, url: &Value, evaluation: Context<'_>, context: &RunContext<'_>) -> Result<http_client::Call, Failure> {
+    fn request(
+        &self,
+        url: &Value,
+        evaluation: Context<'_>,
+        context: &RunContext<'_>,
+    ) -> Result<http_client::call::Call, Failure> {
         let text = url.text(evaluation).map_err(|error| mapping("URL", &error))?;
-        let mut parsed = Url::parse(&self.absolute(&text)).map_err(|_| Failure::permanent(Step::Enrich, "the URL cannot be read"))?;
+        let mut parsed =
+            Url::parse(&self.absolute(&text)).map_err(|_| Failure::permanent(Step::Enrich, "the URL cannot be read"))?;
         for (name, value) in &self.query {
             if let Some(value) = value.evaluate(evaluation).map_err(|error| mapping(name, &error))? {
-                let text = scalar_text(&value).ok_or_else(|| Failure::permanent(Step::Enrich, format!("`query.{name}` is no text or number")))?;
+                let text = scalar_text(&value)
+                    .ok_or_else(|| Failure::permanent(Step::Enrich, format!("`query.{name}` is no text or number")))?;
                 parsed.query_pairs_mut().append_pair(name, &text);
             }
         }
         let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
         for (name, value) in self.api.headers.iter().chain(&self.headers) {
             let text = value.text(evaluation).map_err(|error| mapping(&format!("header `{name}`"), &error))?;
-            let mut value = HeaderValue::from_str(&text).map_err(|_| Failure::permanent(Step::Enrich, format!("header `{name}` has letters that no header can have")))?;
+            let mut value = HeaderValue::from_str(&text)
+                .map_err(|_| Failure::permanent(Step::Enrich, format!("header `{name}` has letters that no header can have")))?;
             value.set_sensitive(true);
             headers.retain(|(known, _)| known != name);
             headers.push((name.clone(), value));
         }
         let api = &self.api;
-        Ok(http_client::Call {
+        Ok(http_client::call::Call {
             name: self.name.clone(),
-            api: Arc::new(http_client::Api {
-                name: api.name.clone(),
-                allowed_origins: vec![api.origin.clone()],
+            api: Arc::new(http_client::api::Api {
                 limits: api.limits.clone(),
-                budget: format!("{}/{}", api.name, context.scope),
                 concurrency: api.concurrency,
                 timeout: self.timeout,
-                retry: http_client::RetryRule {
-                    statuses: api.retry.0.iter().map(|pattern| http_client::StatusPattern { from: pattern.from, to: pattern.to }).collect(),
-                    times: api.retry.1,
-                },
+                retry: api.retry.clone(),
                 allow_private: api.allow_private,
-                max_answer: http_client::MAX_ANSWER,
+                ..http_client::api::Api::new(
+                    api.name.clone(),
+                    vec![api.origin.clone()],
+                    format!("{}/{}", api.name, context.scope),
+                )
             }),
             method: Method::GET,
             url: parsed,
@@ -273,13 +319,18 @@ impl Call {
             Json::Null
         } else {
             serde_json::from_slice(&answer.body).map_err(|error| {
-                Failure::passing(Step::Enrich, format!("the answer is not JSON at line {}, column {}", error.line(), error.column()))
+                Failure::passing(
+                    Step::Enrich,
+                    format!("the answer is not JSON at line {}, column {}", error.line(), error.column()),
+                )
             })?
         };
         let headers: Json = answer.headers.iter().map(|(name, value)| (name.replace('-', "_"), json!(value))).collect();
         let taken = take(self.take.as_ref(), answer_document(answer.status, &headers, body));
         let origin = self.take.as_ref().map(Value::origin).unwrap_or_default();
-        taken.map_err(|error| mapping("`take`", &error))?.ok_or_else(|| Failure::permanent(Step::Enrich, format!("`take`: the answer has no `{origin}`")))
+        taken
+            .map_err(|error| mapping("`take`", &error))?
+            .ok_or_else(|| Failure::permanent(Step::Enrich, format!("`take`: the answer has no `{origin}`")))
     }
 }
 

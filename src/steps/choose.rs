@@ -1,7 +1,7 @@
 //! Which route a record takes: the first in file order whose `event` matches and whose `when` holds.
 
-use crate::config::options::{FromYaml, report_expected};
 use crate::config::diagnostic::Diagnostics;
+use crate::config::options::{FromYaml, report_expected};
 use crate::config::yaml::Node;
 use crate::expr::template::Context;
 use crate::expr::value::Condition;
@@ -124,9 +124,14 @@ mod tests {
 
     #[test]
     fn overlapping_patterns_are_told() {
-        for (left, right, expected) in
-            [("A*", "*B", true), ("A*", "B*", false), ("orders/*", "orders/paid", true), ("*a", "*b", false), ("x", "x", true), ("a*c", "ab*", true)]
-        {
+        for (left, right, expected) in [
+            ("A*", "*B", true),
+            ("A*", "B*", false),
+            ("orders/*", "orders/paid", true),
+            ("*a", "*b", false),
+            ("x", "x", true),
+            ("a*c", "ab*", true),
+        ] {
             assert_eq!(pattern(left).overlaps(&pattern(right)), expected, "{left} {right}");
             assert_eq!(pattern(right).overlaps(&pattern(left)), expected, "{right} {left}");
         }

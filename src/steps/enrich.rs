@@ -43,7 +43,8 @@ pub fn compile(
 ) -> Option<Enrich> {
     let names: BTreeSet<&str> = calls.names().collect();
     let scope = scope.with(names.iter().copied());
-    let compiled: Vec<Option<Call>> = calls.entries.iter().map(|(name, form)| call::compile(name, form, apis, engine, &scope, diagnostics)).collect();
+    let compiled: Vec<Option<Call>> =
+        calls.entries.iter().map(|(name, form)| call::compile(name, form, apis, engine, &scope, diagnostics)).collect();
     let mut waiting: Vec<Call> = compiled.into_iter().collect::<Option<_>>()?;
     for call in &mut waiting {
         call.reference = call.reads.first_names().iter().all(|name| names.contains(name));
@@ -79,7 +80,12 @@ impl Enrich {
     }
 
     /// Makes the calls and adds their results to the document.
-    pub async fn run(&self, document: &mut EventDocument, context: &RunContext<'_>, traces: &mut Vec<CallTrace>) -> Result<Enriched, Failure> {
+    pub async fn run(
+        &self,
+        document: &mut EventDocument,
+        context: &RunContext<'_>,
+        traces: &mut Vec<CallTrace>,
+    ) -> Result<Enriched, Failure> {
         for round in &self.rounds {
             let before = &*document;
             let ended = join_all(round.iter().map(|call| call.run(before, context))).await;

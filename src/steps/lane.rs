@@ -71,16 +71,18 @@ impl Queueing {
     /// The sender's own id of the record. A missing or null one is an error: without it nothing could be told apart.
     pub fn sender_id(&self, document: &EventDocument) -> Result<Option<SenderId>, Failure> {
         let Some(id) = &self.id else { return Ok(None) };
-        let id = id.text(Context::from(document)).map_err(|error| Failure::permanent(Step::Admission, format!("`id`: {}", error.0)))?;
+        let id = id
+            .text(Context::from(document))
+            .map_err(|error| Failure::permanent(Step::Admission, format!("`id`: {}", error.0)))?;
         Ok(Some(SenderId { id, remember: self.remember }))
     }
 
     /// The lane the record waits in.
     pub fn lane(&self, document: &EventDocument, delivery: DeliveryId, number: u32) -> Result<AdmittedLane, Failure> {
         let label = match &self.lane {
-            Some(lane) => {
-                lane.text(Context::from(document)).map_err(|error| Failure::permanent(Step::Admission, format!("`lane`: {}", error.0)))?
-            }
+            Some(lane) => lane
+                .text(Context::from(document))
+                .map_err(|error| Failure::permanent(Step::Admission, format!("`lane`: {}", error.0)))?,
             None if self.each_by_itself => format!("{delivery}/{number}"),
             None => String::new(),
         };

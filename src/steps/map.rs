@@ -73,7 +73,13 @@ pub struct Surroundings<'a> {
 }
 
 /// Compiles one.
-pub fn compile(options: &WriteOptions, place: String, surroundings: &Surroundings<'_>, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Write> {
+pub fn compile(
+    options: &WriteOptions,
+    place: String,
+    surroundings: &Surroundings<'_>,
+    compiler: &Compiler<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Write> {
     let (verb, table) = options.verb(diagnostics)?;
     options.check(verb, table, diagnostics);
     let destination = destination(options, surroundings, diagnostics);
@@ -121,14 +127,23 @@ pub fn compile(options: &WriteOptions, place: String, surroundings: &Surrounding
     })
 }
 
-fn destination<'a>(options: &WriteOptions, surroundings: &Surroundings<'a>, diagnostics: &mut Diagnostics) -> Option<&'a Destination> {
+fn destination<'a>(
+    options: &WriteOptions,
+    surroundings: &Surroundings<'a>,
+    diagnostics: &mut Diagnostics,
+) -> Option<&'a Destination> {
     let name = options.into.as_ref().map_or("main", |into| into.value.as_str());
     let found = surroundings.destinations.iter().find(|destination| destination.name == name);
     if found.is_none() {
         let span = options.into.as_ref().map_or(options.span, |into| into.span);
         let known = surroundings.destinations.iter().map(|destination| destination.name.as_str());
-        let diagnostic = Diagnostic::error("unknown-database", span, format!("there is no database `{name}`")).did_you_mean(name, known, span);
-        diagnostics.report(if diagnostic.hint.is_some() { diagnostic } else { diagnostic.hint("databases are named in `hooktable.yaml`") });
+        let diagnostic =
+            Diagnostic::error("unknown-database", span, format!("there is no database `{name}`")).did_you_mean(name, known, span);
+        diagnostics.report(if diagnostic.hint.is_some() {
+            diagnostic
+        } else {
+            diagnostic.hint("databases are named in `hooktable.yaml`")
+        });
     }
     found
 }
@@ -140,7 +155,11 @@ fn copied(copy: &Named<Vec<Spanned<String>>>, compiler: &Compiler<'_>, diagnosti
         for field in fields {
             let quoted = if field.value.contains('\'') { format!("\"{}\"", field.value) } else { format!("'{}'", field.value) };
             match Path::compile(&format!("$.{}[{quoted}]", name.value)) {
-                Ok(path) => columns.push(Column { name: field.value.clone(), value: Typed::of(Value::Path(path), field.span), span: field.span }),
+                Ok(path) => columns.push(Column {
+                    name: field.value.clone(),
+                    value: Typed::of(Value::Path(path), field.span),
+                    span: field.span,
+                }),
                 Err(error) => diagnostics.report(Diagnostic::error("bad-path", field.span, error.message)),
             }
         }
@@ -149,10 +168,16 @@ fn copied(copy: &Named<Vec<Spanned<String>>>, compiler: &Compiler<'_>, diagnosti
 }
 
 fn refuse_tenant_column(tenant_column: &Option<String>, columns: [&Vec<Column>; 3], diagnostics: &mut Diagnostics) {
-    let own = columns.into_iter().flatten().find(|column| tenant_column.as_ref().is_some_and(|tenant| column.name.eq_ignore_ascii_case(tenant)));
+    let own = columns
+        .into_iter()
+        .flatten()
+        .find(|column| tenant_column.as_ref().is_some_and(|tenant| column.name.eq_ignore_ascii_case(tenant)));
     if let Some(column) = own {
         let message = format!("`{}` is the tenant column; every row gets it without being told", column.name);
-        diagnostics.report(Diagnostic::error("tenant-column", column.span, message).hint("remove it, or say `shared: true` if these rows belong to no tenant"));
+        diagnostics.report(
+            Diagnostic::error("tenant-column", column.span, message)
+                .hint("remove it, or say `shared: true` if these rows belong to no tenant"),
+        );
     }
 }
 
@@ -170,7 +195,13 @@ impl Write {
     }
 
     /// The row operations for a document.
-    pub fn changes(&self, document: &mut EventDocument, gone: bool, tenant: Option<&str>, answers: &[&str]) -> Result<Vec<Change>, Failure> {
+    pub fn changes(
+        &self,
+        document: &mut EventDocument,
+        gone: bool,
+        tenant: Option<&str>,
+        answers: &[&str],
+    ) -> Result<Vec<Change>, Failure> {
         let skipped_condition = gone && self.when_reads_answers;
         if let Some(when) = self.when.as_ref().filter(|_| !skipped_condition)
             && !when.holds(Context::from(&*document)).map_err(|error| self.failure("when", &error.0))?
@@ -179,7 +210,12 @@ impl Write {
         }
         let mapping = Mapping { write: self, tenant, answers };
         let operations = if gone { mapping.gone(document)? } else { mapping.present(document)? };
-        let change = |operation| Change { database: self.database.clone(), table: self.table.value.clone(), place: self.place.clone(), operation };
+        let change = |operation| Change {
+            database: self.database.clone(),
+            table: self.table.value.clone(),
+            place: self.place.clone(),
+            operation,
+        };
         Ok(operations.into_iter().map(change).collect())
     }
 
@@ -200,16 +236,20 @@ impl Mapping<'_> {
         if self.write.verb == Verb::Replace {
             let of = self.found_by(&self.write.of, document, None, true)?;
             let rows = self.per_item(document, |mapping, document, item| {
-                Ok(Row { key: mapping.found_by(&mapping.write.key, document, item, false)?, set: mapping.values(document, item)? })
+                Ok(Row {
+                    key: mapping.found_by(&mapping.write.key, document, item, false)?,
+                    set: mapping.values(document, item)?,
+                })
             })?;
             return Ok(vec![Operation::Replace { of, rows }]);
         }
         self.per_item(document, |mapping, document, item| {
             Ok(match mapping.write.verb {
                 Verb::Insert => Operation::Insert { set: mapping.with_tenant(mapping.values(document, item)?) },
-                Verb::Upsert | Verb::Replace => {
-                    Operation::Upsert { key: mapping.found_by(&mapping.write.key, document, item, true)?, set: mapping.values(document, item)? }
-                }
+                Verb::Upsert | Verb::Replace => Operation::Upsert {
+                    key: mapping.found_by(&mapping.write.key, document, item, true)?,
+                    set: mapping.values(document, item)?,
+                },
             })
         })
     }
@@ -249,14 +289,24 @@ impl Mapping<'_> {
         Ok(results)
     }
 
-    fn found_by(&self, columns: &[Column], document: &EventDocument, item: Option<Item<'_>>, with_tenant: bool) -> Result<Vec<Cell>, Failure> {
+    fn found_by(
+        &self,
+        columns: &[Column],
+        document: &EventDocument,
+        item: Option<Item<'_>>,
+        with_tenant: bool,
+    ) -> Result<Vec<Cell>, Failure> {
         let mut cells = Vec::with_capacity(columns.len() + 1);
         for column in columns {
             let origin = origin(column, item);
             match column.value.evaluate(Context::from(document)).map_err(|error| self.write.failure(&column.name, &error.0))? {
-                Some(Json::Null) => return Err(self.write.failure(&column.name, &format!("`{origin}` is null; a row cannot be found by it"))),
+                Some(Json::Null) => {
+                    return Err(self.write.failure(&column.name, &format!("`{origin}` is null; a row cannot be found by it")));
+                }
                 Some(value) => cells.push(cell(column, value, origin)),
-                None => return Err(self.write.failure(&column.name, &format!("`{origin}` is missing; a row cannot be found by it"))),
+                None => {
+                    return Err(self.write.failure(&column.name, &format!("`{origin}` is missing; a row cannot be found by it")));
+                }
             }
         }
         Ok(if with_tenant { self.with_tenant(cells) } else { cells })
@@ -273,14 +323,19 @@ impl Mapping<'_> {
         let mut cells = Vec::with_capacity(self.write.set.len());
         for column in &self.write.set {
             let origin = origin(column, item);
-            let value = column.value.evaluate(Context::from(document)).map_err(|error| self.write.failure(&column.name, &error.0))?;
+            let value =
+                column.value.evaluate(Context::from(document)).map_err(|error| self.write.failure(&column.name, &error.0))?;
             match (value, self.write.missing) {
                 (Some(value), _) => cells.push(cell(column, value, origin)),
                 (None, Missing::Keep) => {}
-                (None, _) if column.value.required == Some(true) => return Err(self.write.failure(&column.name, &format!("`{origin}` is missing"))),
+                (None, _) if column.value.required == Some(true) => {
+                    return Err(self.write.failure(&column.name, &format!("`{origin}` is missing")));
+                }
                 (None, Missing::Fail) => return Err(self.write.failure(&column.name, &format!("`{origin}` is missing"))),
                 (None, Missing::Null) => match self.absent_answer(column, document) {
-                    Some(name) => return Err(self.write.failure(&column.name, &format!("there is no `{name}` to take `{origin}` from"))),
+                    Some(name) => {
+                        return Err(self.write.failure(&column.name, &format!("there is no `{name}` to take `{origin}` from")));
+                    }
                     None => cells.push(cell(column, Json::Null, origin)),
                 },
             }

@@ -6,7 +6,7 @@ use super::enrich::{Enrich, Enriched};
 use super::map::Write;
 use crate::clock::Timestamp;
 use crate::expr::scope::SecretValues;
-use crate::http_client::HttpClient;
+use crate::http_client::client::HttpClient;
 use crate::model::attempt::CallTrace;
 use crate::model::change::Change;
 use crate::model::event::EventDocument;
@@ -51,13 +51,22 @@ pub enum Planned {
 
 impl Pipeline {
     /// Fetches, then maps. The calls made are added to `calls` also when it fails.
-    pub async fn run(&self, document: &mut EventDocument, gone: bool, context: &RunContext<'_>, calls: &mut Vec<CallTrace>) -> Result<Planned, Failure> {
+    pub async fn run(
+        &self,
+        document: &mut EventDocument,
+        gone: bool,
+        context: &RunContext<'_>,
+        calls: &mut Vec<CallTrace>,
+    ) -> Result<Planned, Failure> {
         let enriched = if gone { Enriched::Complete } else { self.enrich.run(document, context, calls).await? };
         let gone = match enriched {
             Enriched::Complete => gone,
             Enriched::Ignore(name) => return Ok(Planned::Nothing(format!("call `{name}`: the API has no such thing"))),
             Enriched::Gone(name) if just_created(document) && context.failed_before == 0 => {
-                return Err(Failure::passing(Step::Enrich, format!("call `{name}`: the API does not have what was just created yet (404)")));
+                return Err(Failure::passing(
+                    Step::Enrich,
+                    format!("call `{name}`: the API does not have what was just created yet (404)"),
+                ));
             }
             Enriched::Gone(_) => true,
         };

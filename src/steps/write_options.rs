@@ -80,7 +80,8 @@ impl WriteOptions {
         let first = written.next();
         match (&first, written.next()) {
             (None, _) => diagnostics.report(
-                Diagnostic::error("missing-option", self.span, "a write needs a verb and a table").hint("`insert: TABLE`, `upsert: TABLE` or `replace: TABLE`"),
+                Diagnostic::error("missing-option", self.span, "a write needs a verb and a table")
+                    .hint("`insert: TABLE`, `upsert: TABLE` or `replace: TABLE`"),
             ),
             (Some((_, one)), Some((_, two))) => {
                 diagnostics.report(Diagnostic::error("one-of", two.span, "a write has one verb").related(one.span, "the first"));
@@ -94,7 +95,9 @@ impl WriteOptions {
     pub fn check(&self, verb: Verb, table: &Spanned<String>, diagnostics: &mut Diagnostics) {
         let mut needs = |written: bool, option: &str, why: &str| {
             if !written {
-                diagnostics.report(Diagnostic::error("missing-option", table.span, format!("missing option `{option}`")).hint(why.to_owned()));
+                diagnostics.report(
+                    Diagnostic::error("missing-option", table.span, format!("missing option `{option}`")).hint(why.to_owned()),
+                );
             }
         };
         match verb {
@@ -131,7 +134,8 @@ impl WriteOptions {
         for column in named.chain(copied) {
             match seen.iter().find(|known| known.value == column.value) {
                 Some(first) => diagnostics.report(
-                    Diagnostic::error("duplicate-column", column.span, format!("the column `{}` is written twice", column.value)).related(first.span, "first here"),
+                    Diagnostic::error("duplicate-column", column.span, format!("the column `{}` is written twice", column.value))
+                        .related(first.span, "first here"),
                 ),
                 None => seen.push(column),
             }

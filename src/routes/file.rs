@@ -1,0 +1,147 @@
+//! The route file as it is written: its blocks in the order in which the work happens.
+
+use std::time::Duration;
+
+use super::integration::IntegrationOptions;
+use super::receive::ReceiveOptions;
+use crate::auth::scheme::AuthOptions;
+use crate::auth::secret::SecretOptions;
+use crate::config::diagnostic::{Diagnostic, Diagnostics};
+use crate::config::options::{Named, options};
+use crate::config::source::Spanned;
+use crate::config::yaml::Node;
+use crate::model::retry::RetryPolicy;
+use crate::payload::options::PayloadOptions;
+use crate::steps::api::ApiOptions;
+use crate::steps::call::CallForm;
+use crate::steps::choose::Pattern;
+use crate::steps::lane::Coalesce;
+use crate::steps::write_options::WriteOptions;
+
+options! {
+    /// A route file: one source.
+    pub struct FileOptions {
+        /// The version of the language: 1.
+        hooktable: Option<Spanned<u32>>,
+        /// The source's name; the file's name by default.
+        source: Option<Spanned<String>>,
+        /// What people call it.
+        title: Option<String>,
+        /// The tenant everything of this source belongs to.
+        tenant: Option<Spanned<String>>,
+        /// Which requests are this source's.
+        receive: Option<ReceiveOptions>,
+        /// How a sender proves who it is.
+        auth: Option<AuthOptions>,
+        /// What each customer's set-up holds.
+        integration: Option<IntegrationOptions>,
+        /// What the operator holds.
+        secrets: Named<Vec<SecretOptions>>,
+        /// How the body is read.
+        payload: Option<PayloadOptions>,
+        /// The providers' APIs.
+        apis: Named<ApiOptions>,
+        /// The event's name.
+        event: Option<Node>,
+        /// Names taken out of the request.
+        extract: Named<Node>,
+        /// When it holds the thing no longer exists.
+        gone: Option<Node>,
+        /// The sender's own id: a second one is a duplicate.
+        id: Option<Node>,
+        /// How long an id is remembered; 7d by default.
+        remember: Option<Duration>,
+        /// What records run one at a time, in order.
+        lane: Option<Node>,
+        /// How long a lane must be quiet before its work is done, once for all that came.
+        coalesce: Option<Spanned<Coalesce>>,
+        /// How often a failing record is tried again.
+        retry: Option<RetryOptions>,
+        /// What is fetched.
+        enrich: Named<CallForm>,
+        /// Which rows change.
+        write: Vec<WriteOptions>,
+        /// Which events take which way; without it the file is itself one route.
+        routes: Vec<RouteOptions>,
+        /// What is shown and tried when a customer is set up.
+        onboarding: Option<OnboardingOptions>,
+    }
+}
+
+options! {
+    /// One entry of `routes`. Its maps add to the file's by name, its lists and single values replace them.
+    pub struct RouteOptions {
+        /// The events it wants: a name, a list, or patterns with `*`.
+        event: Vec<Pattern>,
+        /// What else must hold.
+        when: Option<Node>,
+        /// Why these are left alone.
+        ignore: Option<Spanned<String>>,
+        /// More names taken out of the request.
+        extract: Named<Node>,
+        /// When it holds the thing no longer exists.
+        gone: Option<Node>,
+        /// The sender's own id: a second one is a duplicate.
+        id: Option<Node>,
+        /// How long an id is remembered.
+        remember: Option<Duration>,
+        /// What records run one at a time, in order.
+        lane: Option<Node>,
+        /// How long a lane must be quiet before its work is done, once for all that came.
+        coalesce: Option<Spanned<Coalesce>>,
+        /// How often a failing record is tried again.
+        retry: Option<RetryOptions>,
+        /// What is fetched.
+        enrich: Named<CallForm>,
+        /// Which rows change.
+        write: Vec<WriteOptions>,
+    }
+}
+
+options! {
+    /// How often and how long a failing record is tried again; jittered.
+    pub struct RetryOptions {
+        /// How long after the first failure; 5s by default.
+        first: Option<Duration>,
+        /// What the wait is multiplied by after each further one; 2 by default.
+        factor: Option<u32>,
+        /// The longest wait; 1h by default.
+        most: Option<Duration>,
+        /// How long after the first failure it is given up on; 3d by default.
+        r#for: Option<Duration>,
+    }
+}
+
+options! {
+    /// What is shown and tried when a customer is set up.
+    pub struct OnboardingOptions {
+        /// Requests as the provider sends them, for trying and testing.
+        samples: Vec<Spanned<String>>,
+    }
+}
+
+/// The policy that was written, over the defaults.
+pub fn retry_policy(options: Option<&RetryOptions>, diagnostics: &mut Diagnostics) -> RetryPolicy {
+    let default = RetryPolicy::default();
+    let Some(options) = options else { return default };
+    let first = options.first.unwrap_or(default.first);
+    if options.factor == Some(0) || first.is_zero() {
+        diagnostics.report(Diagnostic::error("wrong-type", options.span, "`first` and `factor` are more than zero"));
+    }
+    RetryPolicy {
+        first,
+        factor: options.factor.unwrap_or(default.factor),
+        most: options.most.unwrap_or(default.most).max(first),
+        give_up_after: options.r#for.unwrap_or(default.give_up_after),
+    }
+}
+
+impl FileOptions {
+    /// Whether the file is no source but lends its `apis` and `secrets` to all others.
+    pub fn lends(root: &Node) -> bool {
+        let Some(entries) = root.entries() else { return false };
+        let lent = |name: &str| matches!(name, "apis" | "secrets");
+        let has = entries.iter().any(|entry| lent(&entry.name.value));
+        has && entries.iter().all(|entry| lent(&entry.name.value) || matches!(entry.name.value.as_str(), "title" | "hooktable"))
+    }
+}

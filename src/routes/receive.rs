@@ -1,0 +1,164 @@
+//! `receive:`: which requests are a source's. Paths of literal segments and `:parameters`, values of query parameters and headers.
+
+use percent_encoding::percent_decode_str;
+
+use crate::config::diagnostic::{Diagnostic, Diagnostics};
+use crate::config::options::{Named, options};
+use crate::config::source::{Span, Spanned};
+use crate::config::units::{ByteSize, Rate};
+use crate::model::delivery::Request;
+use crate::steps::choose::Pattern;
+
+/// The largest body that is read without `max_body`.
+pub const MAX_BODY: u64 = 1 << 20;
+
+options! {
+    /// Which requests are this source's.
+    pub struct ReceiveOptions {
+        /// Literal segments and `:parameters`: `/in/timemoto/:integration`; `/in/SOURCE` by default.
+        path: Option<Spanned<String>>,
+        /// The methods; POST by default.
+        methods: Vec<Spanned<String>>,
+        /// Only requests with one of these values: `{ APISource: [A, "B*"] }`.
+        query: Named<Vec<Pattern>>,
+        /// Likewise for headers, by their lower-case name with `_`.
+        headers: Named<Vec<Pattern>>,
+        /// The largest body, counted on the bytes read; 1MiB by default.
+        max_body: Option<ByteSize>,
+        /// How many in how long, per tenant; over it 429.
+        rate: Option<Rate>,
+    }
+}
+
+/// A compiled receive block.
+#[derive(Clone, Debug)]
+pub struct Receive {
+    /// The path's segments.
+    pub path: Vec<Segment>,
+    /// The methods, in upper case.
+    pub methods: Vec<String>,
+    /// The values that query parameters must have.
+    pub query: Vec<(String, Vec<Pattern>)>,
+    /// The values that headers must have, by lower-case name with `_`.
+    pub headers: Vec<(String, Vec<Pattern>)>,
+    /// The largest body in bytes.
+    pub max_body: u64,
+    /// How many in how long, per tenant.
+    pub rate: Option<Rate>,
+    /// Where the path stands, or what stands in its place.
+    pub span: Span,
+}
+
+/// One segment of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// As it is, percent-decoded.
+    Literal(String),
+    /// Anything but nothing, under this name in `params`.
+    Parameter(String),
+}
+
+/// Compiles the block; `file` is the place to point at when nothing was written.
+pub fn compile(options: Option<&ReceiveOptions>, source: &str, file: Span, diagnostics: &mut Diagnostics) -> Option<Receive> {
+    let default = Spanned { value: format!("/in/{source}"), span: options.map_or(file, |options| options.span) };
+    let path = options.and_then(|options| options.path.as_ref()).unwrap_or(&default);
+    let segments = compile_path(path, diagnostics);
+    let methods = options.map_or_else(Vec::new, |options| options.methods.clone());
+    for method in &methods {
+        if !matches!(method.value.to_ascii_uppercase().as_str(), "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD" | "OPTIONS") {
+            diagnostics.report(Diagnostic::error("wrong-type", method.span, format!("`{}` is no HTTP method", method.value)));
+        }
+    }
+    let patterns = |named: &Named<Vec<Pattern>>| named.entries.iter().map(|(name, values)| (name.value.clone(), values.clone())).collect();
+    Some(Receive {
+        path: segments?,
+        methods: if methods.is_empty() { vec!["POST".to_owned()] } else { methods.iter().map(|method| method.to_ascii_uppercase()).collect() },
+        query: options.map_or_else(Vec::new, |options| patterns(&options.query)),
+        headers: options.map_or_else(Vec::new, |options| patterns(&options.headers)).into_iter().map(|(name, values): (String, _)| (name.to_ascii_lowercase().replace('-', "_"), values)).collect(),
+        max_body: options.and_then(|options| options.max_body).map_or(MAX_BODY, |size| size.0),
+        rate: options.and_then(|options| options.rate),
+        span: path.span,
+    })
+}
+
+fn compile_path(path: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<Vec<Segment>> {
+    let error = |message: String| Diagnostic::error("bad-path-pattern", path.span, message);
+    if !path.value.starts_with('/') || path.value.contains(['?', '#', '*']) {
+        diagnostics.report(error(format!("`{}` is no path", path.value)).hint("such as `/in/timemoto/:integration`; values of the query go under `query:`"));
+        return None;
+    }
+    let mut segments = Vec::new();
+    for text in path.value.split('/').skip(1) {
+        let segment = match text.strip_prefix(':') {
+            Some(name) if !name.is_empty() && name.chars().all(|letter| letter.is_alphanumeric() || letter == '_') => Segment::Parameter(name.to_owned()),
+            Some(name) => {
+                diagnostics.report(error(format!("`:{name}` cannot be a parameter's name")));
+                return None;
+            }
+            None => Segment::Literal(decode(text)),
+        };
+        if segments.contains(&segment) && matches!(segment, Segment::Parameter(_)) {
+            diagnostics.report(error(format!("`{text}` stands twice in the path")));
+        }
+        segments.push(segment);
+    }
+    Some(segments)
+}
+
+fn decode(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+impl Receive {
+    /// The parameters of a path, when it is this source's.
+    pub fn path_parameters(&self, path: &str) -> Option<Vec<(String, String)>> {
+        let mut texts = path.split('/').skip(1);
+        let mut parameters = Vec::new();
+        for segment in &self.path {
+            let text = decode(texts.next()?);
+            match segment {
+                Segment::Literal(literal) if *literal == text => {}
+                Segment::Parameter(name) if !text.is_empty() => parameters.push((name.clone(), text)),
+                _ => return None,
+            }
+        }
+        texts.next().is_none().then_some(parameters)
+    }
+
+    /// Whether the query parameters and headers have the values that are asked for; of a repeated one the first counts.
+    pub fn values_match(&self, request: &Request) -> bool {
+        let query = |name: &str| form_urlencoded::parse(request.query.as_bytes()).find(|(known, _)| known == name).map(|(_, value)| value.into_owned());
+        let header = |name: &str| request.header(&name.replace('_', "-")).map(str::to_owned);
+        let fits = |patterns: &[Pattern], value: Option<String>| value.is_some_and(|value| patterns.iter().any(|pattern| pattern.matches(&value)));
+        self.query.iter().all(|(name, patterns)| fits(patterns, query(name))) && self.headers.iter().all(|(name, patterns)| fits(patterns, header(name)))
+    }
+
+    /// Whether some request is both this one's and the other's.
+    pub fn overlaps(&self, other: &Receive) -> bool {
+        let segments = self.path.len() == other.path.len()
+            && self.path.iter().zip(&other.path).all(|pair| match pair {
+                (Segment::Literal(left), Segment::Literal(right)) => left == right,
+                (Segment::Literal(literal), Segment::Parameter(_)) | (Segment::Parameter(_), Segment::Literal(literal)) => !literal.is_empty(),
+                (Segment::Parameter(_), Segment::Parameter(_)) => true,
+            });
+        let methods = self.methods.iter().any(|method| other.methods.contains(method));
+        segments && methods && values_overlap(&self.query, &other.query) && values_overlap(&self.headers, &other.headers)
+    }
+
+    /// The path as it was written.
+    pub fn path_text(&self) -> String {
+        let segments = self.path.iter().map(|segment| match segment {
+            Segment::Literal(text) => format!("/{text}"),
+            Segment::Parameter(name) => format!("/:{name}"),
+        });
+        segments.collect()
+    }
+}
+
+/// A name that only one side asks for keeps nothing apart: the other side takes any value of it.
+fn values_overlap(left: &[(String, Vec<Pattern>)], right: &[(String, Vec<Pattern>)]) -> bool {
+    left.iter().all(|(name, patterns)| match right.iter().find(|(other, _)| other == name) {
+        Some((_, others)) => patterns.iter().any(|pattern| others.iter().any(|other| pattern.overlaps(other))),
+        None => true,
+    })
+}

@@ -1,0 +1,83 @@
+//! A compiled source: one version of one route file, ready to receive and to run.
+
+use super::integration::Field;
+use super::receive::Receive;
+use crate::auth::scheme::Auth;
+use crate::auth::secret::Values;
+use crate::expr::scope::SecretValues;
+use crate::expr::template::Context;
+use crate::model::bundle::Bundle;
+use crate::model::event::EventDocument;
+use crate::model::failure::{Failure, Step};
+use crate::secret::{Mask, Secret};
+use crate::steps::admission::Admission;
+
+/// What decides which tenant a delivery belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TenantRule {
+    /// None does.
+    None,
+    /// The sender's credentials.
+    Caller,
+    /// The file.
+    Named(String),
+}
+
+/// One version of a source.
+#[derive(Debug)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// What people call it.
+    pub title: String,
+    /// The path of its file.
+    pub path: String,
+    /// What it was compiled from.
+    pub bundle: Bundle,
+    /// SHA-256 of that.
+    pub bundle_hash: [u8; 32],
+    /// SHA-256 of what decides event, lane and id.
+    pub admit_hash: [u8; 32],
+    /// Which requests are its own.
+    pub receive: Receive,
+    /// How a sender proves who it is.
+    pub auth: Auth,
+    /// What decides the tenant.
+    pub tenant: TenantRule,
+    /// How requests become records, and what becomes of them.
+    pub admission: Admission,
+    /// What each customer's set-up holds.
+    pub fields: Vec<Field>,
+    /// What the operator holds; the first value of each is the one that goes out.
+    pub secrets: Vec<(String, Values)>,
+    /// Covers what the operator holds.
+    pub(super) mask: Mask,
+    /// Places of a request whose content is secret.
+    pub(super) secret_places: Vec<Vec<String>>,
+}
+
+impl Source {
+    /// The secrets that may go out for one record: the operator's, and those that its request brought along.
+    pub fn secret_values(&self, document: &EventDocument) -> Result<SecretValues, Failure> {
+        let operators = self.secrets.iter().filter_map(|(name, values)| Some((name.clone(), values.first()?.clone())));
+        let mut secrets: SecretValues = operators.collect();
+        for field in self.fields.iter().filter(|field| field.secret) {
+            let value = field.from.evaluate(Context::from(document)).ok().flatten();
+            let text = value.as_ref().and_then(crate::expr::convert::scalar_text).filter(|text| !text.is_empty());
+            match text {
+                Some(text) => drop(secrets.insert(field.name.clone(), Secret::new(text))),
+                None if field.required => {
+                    let reason = format!("the integration's field `{}` is missing: nothing at `{}`", field.name, field.from.origin());
+                    return Err(Failure::permanent(Step::Admission, reason));
+                }
+                None => {}
+            }
+        }
+        Ok(secrets)
+    }
+
+    /// Whether rows of this source carry a tenant.
+    pub fn has_tenant(&self) -> bool {
+        self.tenant != TenantRule::None
+    }
+}

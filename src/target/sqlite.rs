@@ -41,19 +41,27 @@ async fn create_folder(file: &Path) -> Result<(), String> {
 }
 
 async fn create_our_tables(connection: &mut SqliteConnection) -> sqlx::Result<()> {
-    let mut transaction = connection.begin().await?;
-    let ours = "select count(*) from sqlite_schema where name in ('hooktable_applied', 'hooktable_lane', 'hooktable_version')";
-    let present: i64 = sqlx::query_scalar(ours).fetch_one(&mut *transaction).await?;
-    if present < 3 {
-        sqlx::raw_sql(
-            "create table if not exists hooktable_applied (mark blob primary key not null, at text not null) without rowid;
-             create table if not exists hooktable_lane (lane blob primary key not null, fence integer not null, at text not null) without rowid;
-             create table if not exists hooktable_version (row_hash blob primary key not null, version text not null, gone integer not null, at text not null) without rowid;",
-        )
-        .execute(&mut *transaction)
-        .await?;
+    if our_tables_are_there(connection).await? {
+        return Ok(());
+    }
+    let mut transaction = connection.begin_with("begin immediate").await?;
+    for table in [APPLIED, LANE, VERSION] {
+        sqlx::query(table).execute(&mut *transaction).await?;
     }
     transaction.commit().await
+}
+
+const APPLIED: &str = "create table if not exists hooktable_applied (
+    mark blob not null primary key, at text not null) without rowid";
+const LANE: &str = "create table if not exists hooktable_lane (
+    lane blob not null primary key, fence integer not null, at text not null) without rowid";
+const VERSION: &str = "create table if not exists hooktable_version (
+    row_hash blob not null primary key, version text not null, gone integer not null, at text not null) without rowid";
+
+async fn our_tables_are_there(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    let sql = "select count(*) from sqlite_schema where name in ('hooktable_applied', 'hooktable_lane', 'hooktable_version')";
+    let present: i64 = sqlx::query_scalar(sql).fetch_one(connection).await?;
+    Ok(present == 3)
 }
 
 /// Runs a statement; says how many rows it changed.

@@ -32,7 +32,7 @@ pub struct Unit<'a> {
 pub struct Applied {
     /// Whether it had been applied before; nothing was done then.
     pub already: bool,
-    /// What happened to rows, one for each change in their order; keys are not masked yet.
+    /// What happened to rows, one for each change in their order, none when it had been applied before; keys are not masked yet.
     pub changes: Vec<ChangeTrace>,
     /// From first to last, waiting for other writers included.
     pub took: Duration,

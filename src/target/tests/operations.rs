@@ -1,6 +1,9 @@
 //! Insert, upsert and delete, and what stands in their way.
 
-use super::*;
+use serde_json::{Value as Json, json};
+
+use super::bench::*;
+use crate::model::failure::Retry;
 
 const JOBS: &str = "create table jobs (number text primary key, title text not null, quantity integer check (quantity > 0));
                     create unique index jobs_title on jobs (title);";

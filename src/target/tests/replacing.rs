@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use serde_json::{Value as Json, json};
 
-use super::*;
+use super::bench::*;
 
 const LINES: &str = "create table lines (order_id integer, line integer, sku text, price decimal_text, note text,
                      primary key (order_id, line)) without rowid";

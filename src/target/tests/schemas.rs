@@ -1,6 +1,9 @@
 //! Tables as they are, as they should be, and as they change while we run.
 
-use super::*;
+use serde_json::json;
+
+use super::bench::*;
+use crate::model::failure::Retry;
 use crate::target::compare::compare;
 use crate::target::ddl::{ExpectedColumn, ExpectedTable, missing};
 use crate::target::dialect::Dialect;

@@ -1,0 +1,106 @@
+//! What the tests share: a database in a temporary file, and changes out of JSON.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json};
+
+use crate::clock::{Clock, Timestamp};
+use crate::model::change::{Cell, Change, Operation, Row};
+use crate::model::failure::{Failure, Retry};
+use crate::secret::Secret;
+use crate::target::database::Database;
+use crate::target::options::DatabaseOptions;
+use crate::target::write::{Applied, Unit, WriteError};
+
+/// A database in a temporary file, with a mark that no unit has had yet.
+pub(super) struct Bench {
+    folder: tempfile::TempDir,
+    pub(super) database: Database,
+    units: AtomicU8,
+}
+
+impl Bench {
+    pub(super) async fn new(schema: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder.path().join("data").join("tables.db"));
+        database.run_script(schema).await.unwrap();
+        Self { folder, database, units: AtomicU8::new(0) }
+    }
+
+    /// Another connection to the same file.
+    pub(super) fn another(&self) -> Database {
+        open(&self.folder.path().join("data").join("tables.db"))
+    }
+
+    pub(super) async fn apply(&self, changes: &[Change]) -> Result<Applied, WriteError> {
+        let number = self.units.fetch_add(1, Ordering::SeqCst);
+        self.database.apply(Unit { mark: [number; 32], lane: [0; 16], fence: 1, changes }).await
+    }
+
+    /// The counts of a single change: inserted, updated, deleted.
+    pub(super) async fn counts(&self, table: &str, operation: Operation) -> (u64, u64, u64) {
+        let applied = self.apply(&[change(table, operation)]).await.unwrap();
+        let trace = &applied.changes[0];
+        (trace.inserted, trace.updated, trace.deleted)
+    }
+
+    pub(super) async fn failure(&self, table: &str, operation: Operation) -> Failure {
+        match self.apply(&[change(table, operation)]).await {
+            Err(WriteError::Failed(failure)) => failure,
+            other => panic!("expected a failure, got {other:?}"),
+        }
+    }
+
+    pub(super) async fn rows(&self, table: &str) -> Json {
+        let rows = self.database.rows(table, None, &[]).await.unwrap();
+        Json::Array(rows.into_iter().map(Json::Object).collect())
+    }
+}
+
+pub(super) fn open(file: &std::path::Path) -> Database {
+    let url = Secret::new(format!("sqlite://{}", file.display()));
+    let options = DatabaseOptions { name: "main".to_owned(), url, tenant_column: "tenant".to_owned() };
+    let clock = Clock::manual(Timestamp::parse("2026-11-21T10:00:00Z").unwrap());
+    Database::new(options, clock, Duration::from_millis(200))
+}
+
+pub(super) fn change(table: &str, operation: Operation) -> Change {
+    Change { database: "main".to_owned(), table: table.to_owned(), place: "routes[0].write[0]".to_owned(), operation }
+}
+
+pub(super) fn cells(values: &Json) -> Vec<Cell> {
+    let fields: &Map<String, Json> = values.as_object().unwrap();
+    let cell = |(column, value): (&String, &Json)| Cell {
+        column: column.clone(),
+        value: value.clone(),
+        declared: None,
+        origin: format!("$.{column}"),
+    };
+    fields.iter().map(cell).collect()
+}
+
+pub(super) fn insert(set: Json) -> Operation {
+    Operation::Insert { set: cells(&set) }
+}
+
+pub(super) fn upsert(key: Json, set: Json) -> Operation {
+    Operation::Upsert { key: cells(&key), set: cells(&set) }
+}
+
+pub(super) fn delete(key: Json) -> Operation {
+    Operation::Delete { key: cells(&key) }
+}
+
+pub(super) fn replace(of: Json, rows: &[(Json, Json)]) -> Operation {
+    let row = |(key, set): &(Json, Json)| Row { key: cells(key), set: cells(set) };
+    Operation::Replace { of: cells(&of), rows: rows.iter().map(row).collect() }
+}
+
+pub(super) fn assert_permanent(failure: &Failure, reason: &str) {
+    assert_eq!((failure.reason.as_str(), failure.retry), (reason, Retry::Never));
+}
+
+pub(super) fn assert_passing(failure: &Failure, reason: &str) {
+    assert_eq!((failure.reason.as_str(), failure.retry), (reason, Retry::Later));
+}

@@ -62,6 +62,11 @@ impl Scope {
         Self { known: self.known.clone(), secrets }
     }
 
+    /// Whether secrets may stand here.
+    pub fn secrets(&self) -> &SecretRule {
+        &self.secrets
+    }
+
     /// Whether a first name can be used here.
     pub fn has(&self, name: &str) -> bool {
         matches!(self.known.get(name), Some(Origin::Here))

@@ -18,6 +18,19 @@ impl Pattern {
         Self("*".to_owned())
     }
 
+    /// The texts that a template can make, as far as can be told: `*` for each `{{ … }}`.
+    pub fn of_template(text: &str) -> Self {
+        let mut pattern = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("{{") {
+            pattern.push_str(before);
+            pattern.push('*');
+            rest = after.split_once("}}").map_or("", |(_, rest)| rest);
+        }
+        pattern.push_str(rest);
+        Self(pattern)
+    }
+
     /// As it was written.
     pub fn text(&self) -> &str {
         &self.0

@@ -1,0 +1,407 @@
+//! From a route file's options to a compiled source. Pure: texts in, source and diagnostics out.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use sha2::Digest as _;
+
+use super::file::{FileOptions, RouteOptions, retry_policy};
+use super::integration::{self, Field};
+use super::source::{Source, TenantRule};
+use super::{lint, names, receive};
+use crate::auth::scheme::{self, Auth};
+use crate::auth::secret::{self, SecretReader};
+use crate::config::diagnostic::{Diagnostic, Diagnostics};
+use crate::config::options::Named;
+use crate::config::source::Spanned;
+use crate::config::yaml::Node;
+use crate::expr::reads::Reads;
+use crate::expr::scope::{Scope, SecretRule};
+use crate::expr::template::Engine;
+use crate::expr::value::{Compiler, Condition, Value};
+use crate::model::bundle::Bundle;
+use crate::model::retry::RetryPolicy;
+use crate::model::tenant::Tenant;
+use crate::payload;
+use crate::secret::Mask;
+use crate::steps::admission::{Admission, Route};
+use crate::steps::api::{self, Api};
+use crate::steps::call::CallForm;
+use crate::steps::choose::{Matcher, Pattern};
+use crate::steps::enrich;
+use crate::steps::extract::{self, Extract};
+use crate::steps::lane::{Coalesce, Queueing, REMEMBER};
+use crate::steps::map::{self, Destination, Write};
+use crate::steps::pipeline::Pipeline;
+use crate::steps::write_options::{Verb, WriteOptions};
+
+/// What compiling needs to know of the world.
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    /// The databases that writes can go to.
+    pub destinations: &'a [Destination],
+    /// Where secrets are asked for.
+    pub secrets: &'a dyn SecretReader,
+    /// The environments that templates run in.
+    pub engine: &'a Engine,
+    /// Reads a file that belongs to a route file, such as a sample, by its path; or says why it cannot.
+    pub files: &'a dyn Fn(&str) -> Result<String, String>,
+}
+
+/// A file to compile: its options, and what it is known as.
+pub struct Input<'a> {
+    /// The file's options, what other files lend merged in.
+    pub options: &'a FileOptions,
+    /// The root of its tree.
+    pub root: &'a Node,
+    /// The source's name.
+    pub name: &'a str,
+    /// What it is compiled from.
+    pub bundle: Bundle,
+}
+
+/// Compiles a source. `None` when something essential is missing; `unset` tells of secrets that have no value.
+pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics, unset: &mut Diagnostics) -> Option<Source> {
+    let Input { options, root, name, bundle } = input;
+    check_header(options, root, name, diagnostics);
+    let scopes = Scopes::new(options);
+    let receive = receive::compile(options.receive.as_ref(), name, root.span, diagnostics);
+    let payload = payload::options::compile(options.payload.as_ref(), diagnostics);
+    for (secret, values) in &options.secrets.entries {
+        secret::check(values, secret.span, diagnostics);
+    }
+    let secrets = secret::resolve_all(&options.secrets, world.secrets, unset);
+    let auth = compile_auth(options, root, &scopes, &secrets, world, diagnostics, unset);
+    let secret_names: Vec<&Spanned<String>> = options.secrets.entries.iter().map(|(name, _)| name).collect();
+    let fields = integration::compile(options.integration.as_ref(), &secret_names, world.engine, &scopes.decoded, diagnostics);
+    let tenant = tenant_rule(options, auth.as_ref(), diagnostics);
+    let allowed: BTreeSet<String> = options.secrets.names().map(str::to_owned).chain(secret_fields(options)).collect();
+    let builder = Builder { options, scopes: &scopes, allowed, has_tenant: tenant != TenantRule::None, world };
+    let apis = builder.apis(diagnostics);
+    let event = options.event.as_ref().map(|node| Value::compile(node, &builder.compiler(&scopes.event), diagnostics));
+    let extract = extract::compile(&options.extract, &builder.compiler(&scopes.extract), diagnostics);
+    let routes = builder.routes(&apis?, diagnostics);
+    let (receive, payload, auth, fields, extract, routes) = (receive?, payload?, auth?, fields?, extract?, routes?);
+    let event = event.map_or(Some(None), |event| event.map(Some))?;
+    lint::check(options, &routes, diagnostics);
+    let (mask, secret_places) = secrecy(&auth, &fields, &payload.secret_places, &secrets, options, world.engine);
+    let reads_raw = routes.iter().any(|route| route.reads.reads_name("raw")) || raw_in_names(&extract, event.as_ref(), world.engine);
+    Some(Source {
+        title: options.title.clone().unwrap_or_else(|| name.to_owned()),
+        name: name.to_owned(),
+        path: bundle.main.clone(),
+        bundle_hash: hash_of(&serde_json::to_vec(&bundle).unwrap_or_default()),
+        admit_hash: hash_of(admission_text(root).as_bytes()),
+        bundle,
+        receive,
+        auth,
+        tenant,
+        admission: Admission { source: name.to_owned(), payload, event, extract, routes, reads_raw },
+        fields,
+        secrets,
+        mask,
+        secret_places,
+    })
+}
+
+/// The scopes of the steps before a route is chosen.
+struct Scopes {
+    request: Scope,
+    decoded: Scope,
+    event: Scope,
+    extract: Scope,
+}
+
+impl Scopes {
+    fn new(options: &FileOptions) -> Self {
+        let later: Vec<&str> = options.extract.names().chain(options.enrich.names()).collect();
+        let request = Scope::new(payload::request::NAMES, "what is checked of a request").with(["body"]);
+        let split = options.payload.as_ref().map(|payload| &payload.split);
+        let decoded = request.with(["raw"]).with(split.iter().flat_map(|split| split.names())).with(if split.is_some_and(|split| !split.is_empty()) { vec!["index"] } else { vec![] });
+        let identified = decoded.with(names::INBOX).with(["tenant"]);
+        let place = Scope::new([], "an event's name, a lane, an id or a column");
+        let event = identified.with_secrets(place.secrets().clone()).with_later(later.iter().copied(), "`extract` or `enrich`");
+        let extract = event.with(["event"]).with_later(options.enrich.names(), "`enrich`");
+        Self { request, decoded, event, extract }
+    }
+}
+
+fn check_header(options: &FileOptions, root: &Node, name: &str, diagnostics: &mut Diagnostics) {
+    if let Some(version) = options.hooktable.as_ref().filter(|version| version.value != 1) {
+        let message = format!("this file is written in version {} of the language; this program reads version 1", version.value);
+        diagnostics.report(Diagnostic::error("newer-language", version.span, message));
+    }
+    let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
+    if name.is_empty() || !name.chars().all(allowed) {
+        let span = options.source.as_ref().map_or(root.span, |source| source.span);
+        diagnostics.report(Diagnostic::error("bad-name", span, format!("`{name}` cannot name a source")).hint("letters a to z, digits, `_` and `-`"));
+    }
+    let split = options.payload.iter().flat_map(|payload| &payload.split.entries).map(|(name, _)| name);
+    let routes = options.routes.iter().flat_map(|route| route.extract.entries.iter().map(|(name, _)| name).chain(route.enrich.entries.iter().map(|(name, _)| name)));
+    let files = options.extract.entries.iter().map(|(name, _)| name).chain(options.enrich.entries.iter().map(|(name, _)| name));
+    let writes = options.write.iter().chain(options.routes.iter().flat_map(|route| &route.write));
+    let items = writes.flat_map(|write| &write.each.entries).map(|(name, _)| name);
+    split.chain(files).chain(routes).chain(items).for_each(|name| names::refuse_shadowing(name, diagnostics));
+}
+
+fn compile_auth(
+    options: &FileOptions,
+    root: &Node,
+    scopes: &Scopes,
+    secrets: &[(String, secret::Values)],
+    world: World<'_>,
+    diagnostics: &mut Diagnostics,
+    unset: &mut Diagnostics,
+) -> Option<Auth> {
+    let Some(auth) = &options.auth else {
+        let place = root.entries().and_then(|entries| entries.first()).map_or(root.span, |entry| entry.name.span);
+        diagnostics.report(
+            Diagnostic::error("missing-auth", place, "a source needs `auth`: who may send?")
+                .hint("`auth: { api_key: $.query.key }`, `auth: { token: $.headers.x_token, secret: NAME }`, or `auth: { none: \"reason\" }`"),
+        );
+        return None;
+    };
+    let compiler = Compiler { engine: world.engine, scope: &scopes.request };
+    scheme::compile(auth, &compiler, secrets, world.secrets, diagnostics, unset)
+}
+
+fn tenant_rule(options: &FileOptions, auth: Option<&Auth>, diagnostics: &mut Diagnostics) -> TenantRule {
+    let caller = auth.is_some_and(Auth::names_tenant);
+    match &options.tenant {
+        Some(tenant) => {
+            if !Tenant::is_name(&tenant.value) {
+                let message = format!("`{}` cannot name a tenant", tenant.value);
+                diagnostics.report(Diagnostic::error("bad-name", tenant.span, message).hint("1 to 64 letters, digits, `.`, `_` and `-`"));
+            } else if caller {
+                let message = "the API key says which tenant this is; the file cannot say another";
+                diagnostics.report(Diagnostic::error("two-tenants", tenant.span, message).hint("remove `tenant`"));
+            }
+            TenantRule::Named(tenant.value.clone())
+        }
+        None if caller => TenantRule::Caller,
+        None => TenantRule::None,
+    }
+}
+
+fn secret_fields(options: &FileOptions) -> impl Iterator<Item = String> + '_ {
+    let fields = options.integration.iter().flat_map(|integration| &integration.fields.entries);
+    fields.filter(|(_, field)| field.secret == Some(true)).map(|(name, _)| name.value.clone())
+}
+
+/// Compiles what stands at file level and in routes.
+struct Builder<'a> {
+    options: &'a FileOptions,
+    scopes: &'a Scopes,
+    allowed: BTreeSet<String>,
+    has_tenant: bool,
+    world: World<'a>,
+}
+
+impl<'a> Builder<'a> {
+    fn compiler<'s>(&'s self, scope: &'s Scope) -> Compiler<'s> {
+        Compiler { engine: self.world.engine, scope }
+    }
+
+    /// What may go out: everything before the fetch, and secrets.
+    fn outgoing(&self, scope: &Scope) -> Scope {
+        scope.with_secrets(SecretRule::Allowed(self.allowed.clone()))
+    }
+
+    fn apis(&self, diagnostics: &mut Diagnostics) -> Option<Vec<Arc<Api>>> {
+        let names = self.options.extract.names().chain(self.options.routes.iter().flat_map(|route| route.extract.names()));
+        let scope = self.outgoing(&self.scopes.extract.with(names));
+        let compiled = self.options.apis.entries.iter().map(|(name, options)| api::compile(&name.value, options, &self.compiler(&scope), diagnostics).map(Arc::new));
+        compiled.collect::<Vec<_>>().into_iter().collect()
+    }
+
+    fn routes(&self, apis: &[Arc<Api>], diagnostics: &mut Diagnostics) -> Option<Vec<Route>> {
+        if self.options.routes.is_empty() {
+            let whole = RouteOptions::of_file(self.options);
+            return self.route(&whole, String::new(), apis, diagnostics).map(|route| vec![route]);
+        }
+        let routes = self.options.routes.iter().enumerate().map(|(index, route)| self.route(route, format!("routes[{index}]."), apis, diagnostics));
+        routes.collect::<Vec<_>>().into_iter().collect()
+    }
+
+    fn route(&self, route: &RouteOptions, place: String, apis: &[Arc<Api>], diagnostics: &mut Diagnostics) -> Option<Route> {
+        let file = self.options;
+        let known = self.scopes.extract.with(file.extract.names());
+        let extract = extract::compile(&route.extract, &self.compiler(&known), diagnostics);
+        let admitted = known.with(route.extract.names());
+        let calls = merged(&file.enrich, &route.enrich);
+        let when = compile_condition(route.when.as_ref(), &self.compiler(&known), diagnostics);
+        let queueing = self.queueing(route, &self.compiler(&admitted), diagnostics);
+        let enrich = enrich::compile(&calls, apis, self.world.engine, &self.outgoing(&admitted), diagnostics);
+        let fetched = admitted.with(calls.names());
+        let answers: Vec<&str> = calls.names().collect();
+        let writes = self.writes(route, &place, &fetched, &answers, diagnostics);
+        let (extract, when, mut queueing, enrich, writes) = (extract?, when?, queueing?, enrich?, writes?);
+        queueing.each_by_itself = writes.iter().all(|write| write.verb == Verb::Insert);
+        refuse_coalesced_insert(route.coalesce.as_ref().or(file.coalesce.as_ref()), &writes, diagnostics);
+        let pipeline = Pipeline { enrich, writes };
+        let reads = self.reads(&pipeline, &queueing);
+        let events = if route.event.is_empty() { vec![Pattern::any()] } else { route.event.clone() };
+        let retry = match (&route.retry, &file.retry) {
+            (None, None) => RetryPolicy::default(),
+            (own, files) => retry_policy(own.as_ref().or(files.as_ref()), diagnostics),
+        };
+        let ignore = route.ignore.as_ref().map(|reason| reason.value.clone());
+        Some(Route { matcher: Matcher { events, when }, ignore, extract, queueing, reads, retry, pipeline, place })
+    }
+
+    fn queueing(&self, route: &RouteOptions, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Queueing> {
+        let file = self.options;
+        let gone = compile_condition(route.gone.as_ref().or(file.gone.as_ref()), compiler, diagnostics);
+        let id = compile_value(route.id.as_ref().or(file.id.as_ref()), compiler, diagnostics);
+        let lane = compile_value(route.lane.as_ref().or(file.lane.as_ref()), compiler, diagnostics);
+        let coalesce: Option<Coalesce> = route.coalesce.as_ref().or(file.coalesce.as_ref()).map(|coalesce| coalesce.value);
+        let remember = route.remember.or(file.remember).unwrap_or(REMEMBER);
+        Some(Queueing { gone: gone?, id: id?, remember, lane: lane?, each_by_itself: false, coalesce })
+    }
+
+    fn writes(&self, route: &RouteOptions, place: &str, scope: &Scope, answers: &[&str], diagnostics: &mut Diagnostics) -> Option<Vec<Write>> {
+        let written: &[WriteOptions] = if route.write.is_empty() && route.ignore.is_none() { &self.options.write } else { &route.write };
+        let surroundings = map::Surroundings { destinations: self.world.destinations, has_tenant: self.has_tenant, answers };
+        let writes = written.iter().enumerate().map(|(index, write)| {
+            map::compile(write, format!("{place}write[{index}]"), &surroundings, &self.compiler(scope), diagnostics)
+        });
+        writes.collect::<Vec<_>>().into_iter().collect()
+    }
+
+    /// Everything of a delivery that a route reads: what makes two records the same work.
+    fn reads(&self, pipeline: &Pipeline, queueing: &Queueing) -> Reads {
+        let mut all = Reads::default();
+        let engine = self.world.engine;
+        pipeline.enrich.calls().for_each(|call| all.extend(&call.reads));
+        pipeline.writes.iter().for_each(|write| write.add_reads(engine, &mut all));
+        queueing.gone.iter().for_each(|gone| gone.add_reads(engine, &mut all));
+        for (_, field) in self.options.integration.iter().flat_map(|integration| &integration.fields.entries) {
+            let mut unheard = Diagnostics::default();
+            if let Some(from) = Value::compile(&field.from, &self.compiler(&self.scopes.decoded), &mut unheard) {
+                from.add_reads(engine, &mut all);
+            }
+        }
+        let answers: BTreeSet<&str> = pipeline.enrich.calls().map(|call| call.name.as_str()).collect();
+        let items = pipeline.writes.iter().filter_map(|write| write.each.as_ref()).map(|(name, _)| name.as_str());
+        let own: BTreeSet<&str> = answers.into_iter().chain(items).chain(["position"]).collect();
+        let mut reads = Reads::default();
+        all.places().filter(|place| !own.contains(place[0].as_str())).for_each(|place| reads.add(place.to_vec()));
+        reads
+    }
+}
+
+impl RouteOptions {
+    /// A file without `routes` is itself one route.
+    fn of_file(file: &FileOptions) -> Self {
+        Self {
+            span: file.span,
+            event: Vec::new(),
+            when: None,
+            ignore: None,
+            extract: Named::default(),
+            gone: None,
+            id: None,
+            remember: None,
+            lane: None,
+            coalesce: None,
+            retry: None,
+            enrich: Named::default(),
+            write: Vec::new(),
+        }
+    }
+}
+
+/// A route's calls add to the file's by name.
+fn merged(file: &Named<CallForm>, route: &Named<CallForm>) -> Named<CallForm> {
+    let kept = file.entries.iter().filter(|(name, _)| route.get(&name.value).is_none());
+    Named { entries: kept.chain(&route.entries).cloned().collect(), span: route.span.or(file.span) }
+}
+
+fn compile_condition(node: Option<&Node>, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Option<Condition>> {
+    node.map(|node| Condition::compile(node, compiler, diagnostics)).map_or(Some(None), |compiled| compiled.map(Some))
+}
+
+fn compile_value(node: Option<&Node>, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Option<Value>> {
+    node.map(|node| Value::compile(node, compiler, diagnostics)).map_or(Some(None), |compiled| compiled.map(Some))
+}
+
+fn refuse_coalesced_insert(coalesce: Option<&Spanned<Coalesce>>, writes: &[Write], diagnostics: &mut Diagnostics) {
+    let insert = writes.iter().find(|write| write.verb == Verb::Insert);
+    if let (Some(coalesce), Some(insert)) = (coalesce, insert) {
+        diagnostics.report(
+            Diagnostic::error("coalesce-with-insert", insert.table.span, "an `insert` makes a row for every record, so none may be merged")
+                .related(coalesce.span, "merges records")
+                .hint("use `upsert`, or give the route that inserts no `coalesce`"),
+        );
+    }
+}
+
+/// What is secret: what the operator holds, wherever it turns up, and the places that auth, fields and `payload.secret` name.
+fn secrecy(
+    auth: &Auth,
+    fields: &[Field],
+    declared: &[Vec<String>],
+    secrets: &[(String, secret::Values)],
+    options: &FileOptions,
+    engine: &Engine,
+) -> (Mask, Vec<Vec<String>>) {
+    let mut mask = Mask::default();
+    let inline = match auth {
+        Auth::Token(scheme) => scheme.secrets().as_slice(),
+        Auth::ApiKey(_) | Auth::None => &[],
+    };
+    secrets.iter().flat_map(|(_, values)| values).chain(inline).for_each(|secret| mask.cover_value(secret.expose()));
+    let mut reads = Reads::default();
+    auth.add_reads(engine, &mut reads);
+    fields.iter().filter(|field| field.secret).for_each(|field| field.from.add_reads(engine, &mut reads));
+    api_header_reads(options, engine, &mut reads);
+    let mut places: Vec<Vec<String>> = declared.to_vec();
+    for place in reads.places() {
+        places.push(place.to_vec());
+        // of a repeated query parameter or header every value counts
+        if let [block @ ("query" | "headers"), name, ..] = place.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            places.push(vec![format!("{block}_all"), (*name).to_owned()]);
+        }
+    }
+    (mask, places)
+}
+
+/// What an API's headers take from the request is a credential.
+fn api_header_reads(options: &FileOptions, engine: &Engine, reads: &mut Reads) {
+    let scope = Scope::new(payload::request::NAMES, "").with(["body"]);
+    for (_, node) in options.apis.entries.iter().flat_map(|(_, api)| &api.headers.entries) {
+        let mut unheard = Diagnostics::default();
+        let value = Value::compile(node, &Compiler { engine, scope: &scope }, &mut unheard);
+        if let Some(value) = value {
+            let mut found = Reads::default();
+            value.add_reads(engine, &mut found);
+            found.places().filter(|place| matches!(place[0].as_str(), "query" | "headers" | "body" | "params")).for_each(|place| reads.add(place.to_vec()));
+        }
+    }
+}
+
+fn raw_in_names(extract: &Extract, event: Option<&Value>, engine: &Engine) -> bool {
+    let mut reads = Reads::default();
+    extract.add_reads(engine, &mut reads);
+    event.iter().for_each(|event| event.add_reads(engine, &mut reads));
+    reads.reads_name("raw")
+}
+
+fn hash_of(bytes: &[u8]) -> [u8; 32] {
+    sha2::Sha256::digest(bytes).into()
+}
+
+/// The parts of a file that decide event, route, lane and id, in one canonical text.
+fn admission_text(root: &Node) -> String {
+    let parts = ["payload", "event", "extract", "gone", "id", "lane", "coalesce", "tenant"];
+    let own = |node: &Node| parts.iter().map(|name| node.get(name).map(|node| node.to_json().to_string()).unwrap_or_default()).collect::<Vec<_>>().join("\n");
+    let routes = root.get("routes").map(|routes| match &routes.content {
+        crate::config::yaml::Content::List(routes) => routes.iter().collect(),
+        _ => vec![routes],
+    });
+    let routes = routes.unwrap_or_default().into_iter().map(|route| {
+        let matcher = ["event", "when", "ignore"].map(|name| route.get(name).map(|node| node.to_json().to_string()).unwrap_or_default());
+        format!("{}\n{}", matcher.join("\n"), own(route))
+    });
+    std::iter::once(own(root)).chain(routes).collect::<Vec<_>>().join("\n---\n")
+}

@@ -1,0 +1,207 @@
+//! From the texts of a folder to compiled sources: what one file lends to others, what belongs to a version, what overlaps.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::compile::{Input, World, compile};
+use super::file::FileOptions;
+use super::samples;
+use super::source::Source;
+use crate::config::diagnostic::{Diagnostic, Diagnostics};
+use crate::config::options::FromYaml;
+use crate::config::source::{FileId, Sources};
+use crate::config::yaml::{Node, parse};
+use crate::model::bundle::Bundle;
+
+/// The texts of a folder, by the paths that people know them by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Texts {
+    /// `*.yaml`: route files and those that lend.
+    pub routes: BTreeMap<String, String>,
+    /// What could not be read, and why.
+    pub unreadable: Vec<(String, String)>,
+}
+
+/// What became of a folder.
+#[derive(Default)]
+pub struct Loaded {
+    /// All texts, for drawing diagnostics.
+    pub texts: Sources,
+    /// All problems.
+    pub diagnostics: Diagnostics,
+    /// Secrets that have no value.
+    pub unset: Diagnostics,
+    /// The route files, by path.
+    pub files: Vec<LoadedFile>,
+}
+
+/// What became of one route file.
+pub struct LoadedFile {
+    /// Its path.
+    pub path: String,
+    /// The source's name, as far as it could be told.
+    pub name: String,
+    /// The compiled source; `None` when the file has errors.
+    pub source: Option<Arc<Source>>,
+    /// Whether a secret has no value.
+    pub unset: bool,
+    /// Its own problems.
+    pub diagnostics: Diagnostics,
+}
+
+struct Parsed {
+    path: String,
+    file: FileId,
+    root: Node,
+    options: Option<FileOptions>,
+    problems: Diagnostics,
+}
+
+/// Loads a folder. `first` are the names that win where two sources overlap: those that run already.
+pub fn load(texts: &Texts, world: World<'_>, first: &[String]) -> Loaded {
+    let mut loaded = Loaded::default();
+    for (path, reason) in &texts.unreadable {
+        loaded.diagnostics.report(Diagnostic::without_place("unreadable-file", format!("`{path}` {reason}")));
+    }
+    let mut lenders = Vec::new();
+    let mut routes = Vec::new();
+    for (path, text) in &texts.routes {
+        let file = loaded.texts.add(path, text);
+        let mut problems = Diagnostics::default();
+        let root = parse(&loaded.texts, file, &mut problems);
+        match root {
+            Some(root) if FileOptions::lends(&root) => {
+                let options = FileOptions::from_yaml(&root, &mut problems);
+                loaded.diagnostics.append(problems.clone());
+                lenders.push(Parsed { path: path.clone(), file, root, options, problems });
+            }
+            Some(root) => {
+                let options = read_options(&root, &mut problems);
+                routes.push(Parsed { path: path.clone(), file, root, options, problems });
+            }
+            None => loaded.files.push(broken(path, problems)),
+        }
+    }
+    refuse_lent_twice(&lenders, &mut loaded.diagnostics);
+    for parsed in routes {
+        let file = load_source(parsed, &lenders, texts, world, &mut loaded);
+        loaded.files.push(file);
+    }
+    refuse_duplicates(&mut loaded.files, first);
+    refuse_overlaps(&mut loaded.files, first);
+    loaded.files.sort_by(|left, right| left.path.cmp(&right.path));
+    for file in &loaded.files {
+        loaded.diagnostics.append(file.diagnostics.clone());
+    }
+    loaded
+}
+
+fn read_options(root: &Node, problems: &mut Diagnostics) -> Option<FileOptions> {
+    if root.is_null() {
+        problems.report(Diagnostic::error("empty-file", root.span, "the file is empty").hint("the smallest route file has `auth` and `write`"));
+        return None;
+    }
+    FileOptions::from_yaml(root, problems)
+}
+
+fn broken(path: &str, diagnostics: Diagnostics) -> LoadedFile {
+    LoadedFile { path: path.to_owned(), name: stem(path), source: None, unset: false, diagnostics }
+}
+
+/// `economic` of `routes.d/economic.yaml`.
+pub fn stem(path: &str) -> String {
+    let file = path.rsplit(['/', '\\']).next().unwrap_or(path);
+    file.strip_suffix(".yaml").unwrap_or(file).to_owned()
+}
+
+fn load_source(parsed: Parsed, lenders: &[Parsed], texts: &Texts, world: World<'_>, loaded: &mut Loaded) -> LoadedFile {
+    let Parsed { path, root, options, mut problems, .. } = parsed;
+    let Some(mut options) = options else { return broken(&path, problems) };
+    let name = options.source.as_ref().map_or_else(|| stem(&path), |source| source.value.clone());
+    let mut files = BTreeMap::from([(path.clone(), texts.routes.get(&path).cloned().unwrap_or_default())]);
+    for lender in lenders {
+        if borrow(&mut options, lender) {
+            files.insert(lender.path.clone(), texts.routes.get(&lender.path).cloned().unwrap_or_default());
+        }
+    }
+    let bundle = Bundle { source: name.clone(), files, main: path.clone() };
+    let mut unset = Diagnostics::default();
+    let source = compile(Input { options: &options, root: &root, name: &name, bundle }, world, &mut problems, &mut unset);
+    let source = source.filter(|_| !problems.has_errors()).map(Arc::new);
+    if let Some(source) = &source {
+        samples::check(source, &options, world, &mut loaded.texts, &mut loaded.diagnostics);
+    }
+    loaded.unset.append(unset.clone());
+    LoadedFile { path, name, source, unset: !unset.is_empty(), diagnostics: problems }
+}
+
+/// Adds what a file lends; the file's own names win. Says whether it may matter.
+fn borrow(options: &mut FileOptions, lender: &Parsed) -> bool {
+    let Some(lent) = &lender.options else { return false };
+    for entry in &lent.apis.entries {
+        if options.apis.get(&entry.0.value).is_none() {
+            options.apis.entries.push(entry.clone());
+        }
+    }
+    for entry in &lent.secrets.entries {
+        if options.secrets.get(&entry.0.value).is_none() {
+            options.secrets.entries.push(entry.clone());
+        }
+    }
+    true
+}
+
+fn refuse_lent_twice(lenders: &[Parsed], diagnostics: &mut Diagnostics) {
+    let names = lenders.iter().filter_map(|lender| lender.options.as_ref()).flat_map(|options| options.apis.entries.iter().map(|(name, _)| name));
+    let mut seen: Vec<&crate::config::source::Spanned<String>> = Vec::new();
+    for name in names {
+        match seen.iter().find(|known| known.value == name.value) {
+            Some(first) => {
+                let message = format!("two files lend an api `{}`", name.value);
+                diagnostics.report(Diagnostic::error("duplicate-name", name.span, message).related(first.span, "the other"));
+            }
+            None => seen.push(name),
+        }
+    }
+    debug_assert!(lenders.iter().all(|lender| lender.root.span.file == lender.file || lender.problems.has_errors()));
+}
+
+/// The order in which sources claim names and requests: those that run already first, then by path.
+fn claim_order(files: &[LoadedFile], first: &[String]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..files.len()).collect();
+    order.sort_by_key(|index| (!first.contains(&files[*index].name), files[*index].path.clone()));
+    order
+}
+
+fn refuse_duplicates(files: &mut [LoadedFile], first: &[String]) {
+    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    for index in claim_order(files, first) {
+        let file = &mut files[index];
+        let Some(source) = &file.source else { continue };
+        match seen.get(&file.name) {
+            Some(other) => {
+                let message = format!("the source `{}` is described by `{other}` already", file.name);
+                let diagnostic = Diagnostic::error("duplicate-source", source.receive.span, message).hint("give one of them another `source:`");
+                file.diagnostics.report(diagnostic);
+                file.source = None;
+            }
+            None => drop(seen.insert(file.name.clone(), file.path.clone())),
+        }
+    }
+}
+
+fn refuse_overlaps(files: &mut [LoadedFile], first: &[String]) {
+    let order = claim_order(files, first);
+    for (position, later) in order.iter().enumerate() {
+        let Some(source) = files[*later].source.clone() else { continue };
+        let other = order[..position].iter().filter_map(|earlier| files[*earlier].source.as_ref()).find(|other| other.receive.overlaps(&source.receive));
+        if let Some(other) = other {
+            let message = format!("`{}` and `{}` can both receive the same request", source.name, other.name);
+            let diagnostic = Diagnostic::error("overlapping-receive", source.receive.span, message)
+                .related(other.receive.span, format!("`{}` receives it too", other.name))
+                .hint("give them different paths, or different values of a query parameter or header");
+            files[*later].diagnostics.report(diagnostic);
+            files[*later].source = None;
+        }
+    }
+}

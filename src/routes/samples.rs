@@ -1,0 +1,151 @@
+//! Samples: requests and answers as providers really send them. They prove that the paths of a route file lead somewhere.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+use super::compile::World;
+use super::file::FileOptions;
+use super::source::Source;
+use super::test_file::{TestFile, TestOptions, beside, tests_of};
+use crate::config::diagnostic::{Diagnostic, Diagnostics, closest};
+use crate::config::options::{FromYaml, Named};
+use crate::config::source::Sources;
+use crate::config::yaml::{Node, parse};
+use crate::expr::jsonpath::{Path, Segment};
+use crate::model::event::EventDocument;
+use crate::steps::admission::Route;
+use crate::steps::choose::Pattern;
+use crate::steps::write_options::WriteOptions;
+
+/// Reads the tests beside a route file, if there are any. Their own problems are reported; they do not keep the file from running.
+pub fn read_tests(path: &str, world: World<'_>, texts: &mut Sources, problems: &mut Diagnostics) -> Option<TestFile> {
+    let path = tests_of(path);
+    let text = (world.files)(&path).ok()?;
+    let file = texts.add(path, text);
+    let root = parse(texts, file, problems)?;
+    TestFile::from_yaml(&root, problems)
+}
+
+/// Reports samples that are not there, and warns of paths that lead nowhere in any sample.
+pub fn check(source: &Source, options: &FileOptions, world: World<'_>, texts: &mut Sources, problems: &mut Diagnostics) {
+    let mut bodies = Vec::new();
+    for sample in options.onboarding.iter().flat_map(|onboarding| &onboarding.samples) {
+        match (world.files)(&beside(&source.path, &sample.value)) {
+            Ok(text) => bodies.extend(body_of_request(&text)),
+            Err(reason) => {
+                let message = format!("the sample `{}` {reason}", sample.value);
+                problems.report(Diagnostic::error("sample-not-found", sample.span, message).hint("paths are relative to this file"));
+            }
+        }
+    }
+    let tests = read_tests(&source.path, world, texts, problems);
+    let tests = tests.as_ref().map_or(&[] as &[TestOptions], |tests| &tests.tests);
+    let sent = tests.iter().filter(|test| test.expect.state.as_ref().is_some_and(|state| state.value == "done"));
+    bodies.extend(sent.filter_map(|test| test.send.json.as_ref()).map(Node::to_json));
+    for (index, route) in source.admission.routes.iter().enumerate() {
+        let mut samples = BTreeMap::from([("body".to_owned(), bodies.clone())]);
+        for call in route.pipeline.enrich.calls() {
+            samples.insert(call.name.clone(), answers(route, &call.name, tests, &source.path, world));
+        }
+        let own = options.routes.get(index);
+        let writes = own.map(|route| &route.write).filter(|writes| !writes.is_empty()).unwrap_or(&options.write);
+        let extract = own.map_or(&options.extract, |route| &route.extract);
+        check_nodes(extract, &samples, problems);
+        writes.iter().for_each(|write| check_write(write, &samples, problems));
+    }
+}
+
+/// The JSON body of a saved HTTP request: what stands behind its first empty line.
+fn body_of_request(text: &str) -> Option<Json> {
+    let (_, body) = text.split_once("\n\n").or_else(|| text.split_once("\r\n\r\n"))?;
+    serde_json::from_str(body).ok()
+}
+
+/// What a call would give for each recorded answer that it could get.
+fn answers(route: &Route, name: &str, tests: &[TestOptions], path: &str, world: World<'_>) -> Vec<Json> {
+    let Some(call) = route.pipeline.enrich.calls().find(|call| call.name == name) else { return Vec::new() };
+    let patterns: Vec<Pattern> = call.url_texts().iter().map(|url| Pattern::of_template(url)).collect();
+    let answers = tests.iter().flat_map(|test| &test.apis);
+    let matching = answers.filter(|answer| answer.status.is_none_or(|status| (200..300).contains(&status)));
+    let matching = matching.filter(|answer| patterns.iter().any(|pattern| pattern.matches(answer.get.split('?').next().unwrap_or_default())));
+    let bodies = matching.filter_map(|answer| match (&answer.json, &answer.file) {
+        (Some(json), _) => Some(json.to_json()),
+        (None, Some(file)) => serde_json::from_str(&(world.files)(&beside(path, &file.value)).ok()?).ok(),
+        (None, None) => None,
+    });
+    bodies.filter_map(|body| call.take_of(200, &body)).collect()
+}
+
+fn check_write(write: &WriteOptions, samples: &BTreeMap<String, Vec<Json>>, problems: &mut Diagnostics) {
+    let mut samples = samples.clone();
+    if let Some((name, list)) = write.each.entries.first() {
+        let items = list.text().and_then(|text| Path::compile(text).ok()).map(|path| items_of(&path, &samples)).unwrap_or_default();
+        check_nodes(&write.each, &samples, problems);
+        samples.insert(name.value.clone(), items);
+    }
+    for columns in [&write.key, &write.of, &write.set] {
+        check_nodes(columns, &samples, problems);
+    }
+}
+
+fn items_of(path: &Path, samples: &BTreeMap<String, Vec<Json>>) -> Vec<Json> {
+    let (first, _) = path.first_name();
+    let lists = samples.get(first).into_iter().flatten().filter_map(|sample| find_in(path, first, sample));
+    lists.filter_map(|list| if let Json::Array(items) = list { Some(items) } else { None }).flatten().collect()
+}
+
+fn find_in(path: &Path, first: &str, sample: &Json) -> Option<Json> {
+    let mut document = EventDocument::default();
+    document.set(first, sample.clone());
+    path.find(&document)
+}
+
+fn check_nodes(nodes: &Named<Node>, samples: &BTreeMap<String, Vec<Json>>, problems: &mut Diagnostics) {
+    for (_, node) in &nodes.entries {
+        let node = node.get("from").unwrap_or(node);
+        if let Some(path) = node.text().filter(|text| text.starts_with('$')).and_then(|text| Path::compile(text).ok()) {
+            check_path(&path, node, samples, problems);
+        }
+    }
+}
+
+/// Warns at the first segment that no sample has.
+fn check_path(path: &Path, node: &Node, samples: &BTreeMap<String, Vec<Json>>, problems: &mut Diagnostics) {
+    let (first, range) = path.first_name();
+    let Some(segments) = path.segments() else { return };
+    let all = samples.get(first).map(Vec::as_slice).unwrap_or_default();
+    let mut reached: Vec<&Json> = all.iter().collect();
+    let mut at = range.end;
+    let mut parent = first.to_owned();
+    for segment in segments {
+        let Segment::Name(name) = segment else { return };
+        // an object that the samples leave out altogether says nothing about its fields
+        let objects: Vec<&Json> = reached.into_iter().filter(|value| value.is_object()).collect();
+        if objects.is_empty() {
+            return;
+        }
+        let start = path.text()[at..].find(name.as_str()).map_or(at, |found| at + found);
+        at = start + name.len();
+        let next: Vec<&Json> = objects.iter().filter_map(|value| value.get(name)).collect();
+        if next.is_empty() {
+            problems.report(describe(name, &parent, &objects, node.part(start..at)));
+            return;
+        }
+        parent.clone_from(name);
+        reached = next;
+    }
+}
+
+fn describe(name: &str, parent: &str, objects: &[&Json], span: crate::config::source::Span) -> Diagnostic {
+    let diagnostic = Diagnostic::warning("path-not-in-samples", span, format!("`{parent}` has no `{name}`"));
+    let names: Vec<&str> = objects.iter().filter_map(|object| object.as_object()).flat_map(|object| object.keys().map(String::as_str)).collect();
+    match closest(name, names.iter().copied()) {
+        Some(close) => {
+            let having = objects.iter().filter(|object| object.get(close).is_some()).count();
+            let label = format!("in {having} of {} samples `{parent}` has `{close}`", objects.len());
+            diagnostic.label(label).hint(format!("did you mean `{close}`?")).replacement(span, close)
+        }
+        None => diagnostic.label(format!("in none of {} samples", objects.len())),
+    }
+}

@@ -1,0 +1,77 @@
+//! The table from request to source. A request sees one version of it from first to last.
+
+use std::sync::Arc;
+
+use super::receive::Receive;
+use super::source::Source;
+use crate::model::delivery::Request;
+
+/// All sources, those that cannot take requests included: their senders are told to come again.
+#[derive(Default)]
+pub struct RouteTable {
+    entries: Vec<Entry>,
+}
+
+/// A source and whether it takes requests.
+#[derive(Clone)]
+pub struct Entry {
+    /// The source, for matching and, when it is ready, for running.
+    pub source: Arc<Source>,
+    /// Why it takes no requests, when it takes none.
+    pub not_ready: Option<String>,
+}
+
+/// What a request came to.
+pub enum Matched<'t> {
+    /// This source, with the parameters of the path.
+    Source(&'t Arc<Source>, Vec<(String, String)>),
+    /// A source that takes no requests now, and why.
+    NotReady(&'t str, &'t str),
+    /// A source, but not by this method; these are its methods.
+    WrongMethod(Vec<&'t str>),
+    /// None.
+    Nothing,
+}
+
+impl RouteTable {
+    /// A table of these entries.
+    pub fn new(entries: Vec<Entry>) -> Self {
+        Self { entries }
+    }
+
+    /// All entries.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The source whose request this is.
+    pub fn find(&self, request: &Request) -> Matched<'_> {
+        let mut methods = Vec::new();
+        for entry in &self.entries {
+            let receive: &Receive = &entry.source.receive;
+            let Some(parameters) = receive.path_parameters(&request.path) else { continue };
+            if !receive.values_match(request) {
+                continue;
+            }
+            if !receive.methods.contains(&request.method) {
+                methods.extend(receive.methods.iter().map(String::as_str));
+                continue;
+            }
+            return match &entry.not_ready {
+                Some(reason) => Matched::NotReady(&entry.source.name, reason),
+                None => Matched::Source(&entry.source, parameters),
+            };
+        }
+        if methods.is_empty() { Matched::Nothing } else { Matched::WrongMethod(methods) }
+    }
+
+    /// The source of this name that work can be done for, ready for requests or not.
+    pub fn source(&self, name: &str) -> Option<&Arc<Source>> {
+        self.entries.iter().map(|entry| &entry.source).find(|source| source.name == name)
+    }
+
+    /// The names of all sources that work can be done for.
+    pub fn names(&self) -> Vec<String> {
+        self.entries.iter().map(|entry| entry.source.name.clone()).collect()
+    }
+}

@@ -1,0 +1,145 @@
+//! `NAME.test.yaml` as it is written: what is sent, what the provider's API answers, which rows there are before and after.
+
+use crate::config::diagnostic::Diagnostics;
+use crate::config::options::{FromYaml, Named, options, report_expected};
+use crate::config::source::Spanned;
+use crate::config::yaml::Node;
+
+options! {
+    /// The tests of one route file.
+    pub struct TestFile {
+        /// A SQL script that makes the throwaway tables; without it they are made from what the routes expect.
+        schema: Option<Spanned<String>>,
+        /// The tests.
+        tests: Vec<TestOptions>,
+    }
+}
+
+options! {
+    /// One test.
+    pub struct TestOptions {
+        /// What is to be seen, as a sentence.
+        name: Spanned<String>,
+        /// The tenant that sends.
+        tenant: Option<Spanned<String>>,
+        /// The request.
+        send: SendOptions,
+        /// What the provider's API answers.
+        apis: Vec<AnswerOptions>,
+        /// Rows that are there before, by table.
+        given: Named<Vec<Node>>,
+        /// What is to be seen afterwards.
+        expect: ExpectOptions,
+    }
+}
+
+options! {
+    /// The request of a test. Auth is added.
+    pub struct SendOptions {
+        /// POST by default, or the file's only method.
+        method: Option<String>,
+        /// The path; the file's own by default.
+        path: Option<Spanned<String>>,
+        /// What stands behind `?`.
+        query: Named<Node>,
+        /// Headers.
+        headers: Named<Node>,
+        /// A JSON body.
+        json: Option<Node>,
+        /// A body as it is.
+        text: Option<String>,
+        /// A body from a file.
+        file: Option<Spanned<String>>,
+        /// `none` leaves auth out, `wrong` sends a wrong one.
+        auth: Option<AuthBreak>,
+    }
+}
+
+/// How the auth of a test is broken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AuthBreak {
+    /// It is left out.
+    None,
+    /// It is wrong.
+    Wrong,
+}
+
+impl FromYaml for AuthBreak {
+    fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
+        match node.text() {
+            Some("none") => Some(Self::None),
+            Some("wrong") => Some(Self::Wrong),
+            _ => {
+                report_expected("`none` or `wrong`", node, diagnostics);
+                None
+            }
+        }
+    }
+}
+
+options! {
+    /// One recorded answer.
+    pub struct AnswerOptions {
+        /// The whole address that is fetched.
+        get: Spanned<String>,
+        /// 200 by default.
+        status: Option<u32>,
+        /// Headers that the call must carry, by lower-case name with `_`.
+        headers: Named<Node>,
+        /// A JSON body.
+        json: Option<Node>,
+        /// A body from a file.
+        file: Option<Spanned<String>>,
+        /// A body as it is.
+        text: Option<String>,
+    }
+}
+
+options! {
+    /// What is to be seen afterwards.
+    pub struct ExpectOptions {
+        /// The answer's status.
+        status: Option<Spanned<u32>>,
+        /// The worst state of the delivery's records.
+        state: Option<Spanned<String>>,
+        /// A part of the reason that the record shows.
+        reason: Option<Spanned<String>>,
+        /// Exactly these rows by table, the named columns compared.
+        rows: Named<Vec<Node>>,
+        /// How many calls were made.
+        calls: Option<Spanned<u32>>,
+    }
+}
+
+/// The path of a file that `relative` names in the file at `path`: `routes.d/samples/order.json`.
+pub fn beside(path: &str, relative: &str) -> String {
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+    for part in relative.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    let root = if folder.starts_with('/') { "/" } else { "" };
+    format!("{root}{}", parts.join("/"))
+}
+
+/// The path of the tests of a route file.
+pub fn tests_of(path: &str) -> String {
+    format!("{}.test.yaml", path.strip_suffix(".yaml").unwrap_or(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        assert_eq!(beside("routes.d/a.test.yaml", "../examples/x.sql"), "examples/x.sql");
+        assert_eq!(beside("routes.d/a.yaml", "samples/x.json"), "routes.d/samples/x.json");
+        assert_eq!(beside("/abs/r/a.yaml", "../x"), "/abs/x");
+        assert_eq!(tests_of("routes.d/a.yaml"), "routes.d/a.test.yaml");
+    }
+}

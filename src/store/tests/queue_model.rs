@@ -85,7 +85,11 @@ async fn step(test: &TestStore, model: &mut Model, operation: Operation) {
         Operation::Claim => claim(test, model).await,
         Operation::Finish { claim, dead } => {
             let end = if dead { End::Dead("no".into()) } else { End::Done };
-            let Some((claim, holds)) = model.end(claim, |lane| drop(lane.open.pop_front())) else { return };
+            let Some((claim, holds)) = model.end(claim, |lane| {
+                lane.open.pop_front();
+            }) else {
+                return;
+            };
             agree(lanes::finish(&test.store, &claim, ending(&claim, end)).await, holds);
         }
         Operation::Retry { claim, seconds } => {
@@ -110,13 +114,11 @@ async fn claim(test: &TestStore, model: &mut Model) {
     let claims = test.claim(1).await;
     let due: Vec<u8> = model.lanes.iter().filter(|(_, lane)| model.is_due(lane)).map(|(name, _)| *name).collect();
     assert_eq!(claims.is_empty(), due.is_empty(), "the store and the model differ on whether anything is due");
-    for claim in claims {
-        let head = claim.records[0].delivery;
-        let name = due.into_iter().find(|name| model.lanes[name].open.front() == Some(&head)).expect("the head of a due lane");
-        model.lanes.get_mut(&name).expect("known").held = Some((claim.fence, model.now + LEASE.as_secs()));
-        model.claims.push((name, claim));
-        return;
-    }
+    let Some(claim) = claims.into_iter().next() else { return };
+    let head = claim.records[0].delivery;
+    let name = due.into_iter().find(|name| model.lanes[name].open.front() == Some(&head)).expect("the head of a due lane");
+    model.lanes.get_mut(&name).expect("known").held = Some((claim.fence, model.now + LEASE.as_secs()));
+    model.claims.push((name, claim));
 }
 
 async fn discard(test: &TestStore, model: &mut Model, name: u8) {

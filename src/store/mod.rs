@@ -1,1 +1,25 @@
 //! Our own tables: inbox, lanes, records, attempts, tenants, API keys, bundles, budgets. The only home of their SQL.
+
+pub mod api_keys;
+pub mod attempts;
+pub mod budgets;
+pub mod bundles;
+pub mod error;
+pub mod inbox;
+pub mod lanes;
+pub mod records;
+pub mod state;
+pub mod tenants;
+
+mod compression;
+mod intake_form;
+mod master_key;
+mod request_bytes;
+mod sqlite;
+mod vault;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{AppendError, FinishError, StoreError};
+pub use state::{OpenOptions, Store};

@@ -1,0 +1,174 @@
+//! Lanes: claiming work, ending it, putting it off. A claim is a lease; every end of it is refused once the lease is lost.
+
+use std::time::Duration;
+
+use sqlx::SqliteConnection;
+
+use super::attempts;
+use super::error::{FinishError, StoreError};
+use super::sqlite::claim::Wanted;
+use super::sqlite::closing::{Closing, Pause, RecordChange};
+use super::sqlite::rows::moment;
+use super::state::Store;
+use crate::clock::Timestamp;
+use crate::model::attempt::Attempt;
+use crate::model::lane::Claim;
+use crate::model::record::RecordId;
+use crate::model::tenant::Tenant;
+
+/// What a worker asks for.
+#[derive(Clone, Debug)]
+pub struct ClaimRequest<'a> {
+    /// Who asks; only told apart in the lane's row.
+    pub owner: i64,
+    /// Only lanes of these sources.
+    pub sources: &'a [String],
+    /// The most lanes.
+    pub limit: usize,
+    /// How long the lanes are leased.
+    pub lease: Duration,
+}
+
+/// How a claim's work ended for good.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// The record that was run: the last of the claim's unit of work.
+    pub record: RecordId,
+    /// The others of that unit.
+    pub superseded: Vec<RecordId>,
+    /// What became of them.
+    pub end: End,
+    /// The try that led to it, if there was one.
+    pub attempt: Option<Attempt>,
+}
+
+/// The final states that a claim can end in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The rows are written; the others are superseded by this record.
+    Done,
+    /// Nothing was to be done, and why; the others are superseded by this record.
+    Ignored(String),
+    /// The lane had moved on, and how far.
+    Superseded(String),
+    /// Given up on, and why; the others die with it.
+    Dead(String),
+}
+
+/// Leases due lanes, each pool in turn. A claim's records are the head of its lane and, where that coalesces, those right
+/// behind it with the same work, at most 200.
+pub async fn claim(store: &Store, request: ClaimRequest<'_>) -> Result<Vec<Claim>, StoreError> {
+    if request.limit == 0 || request.sources.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sources = serde_json::to_string(request.sources).map_err(|error| StoreError::Damaged(error.to_string()))?;
+    store.writer().claim(Wanted { owner: request.owner, sources, limit: request.limit, lease: request.lease }).await
+}
+
+/// Extends a lease: it ends `lease` from now.
+pub async fn prolong(store: &Store, claim: &Claim, lease: Duration) -> Result<(), FinishError> {
+    let (lane_id, fence) = (claim.lane_id, claim.fence);
+    let held = store.writer().run(move |connection, now| Box::pin(extend_lease(connection, lane_id, fence, now + lease))).await?;
+    if held { Ok(()) } else { Err(FinishError::LeaseLost) }
+}
+
+/// Ends a claim for good: records, attempt and lane in one transaction.
+pub async fn finish(store: &Store, claim: &Claim, ending: Ending) -> Result<(), FinishError> {
+    let Ending { record, superseded, end, attempt } = ending;
+    let tried = i64::from(attempt.is_some());
+    let (state, reason) = match end {
+        End::Done => (1, None),
+        End::Ignored(reason) => (2, Some(reason)),
+        End::Superseded(reason) => (3, Some(reason)),
+        End::Dead(reason) => (4, Some(reason)),
+    };
+    let mut records = Vec::with_capacity(superseded.len() + 1);
+    for id in superseded {
+        records.push(if state == 4 {
+            RecordChange { id, state, reason: reason.clone(), superseded_by: None, attempts: 0 }
+        } else {
+            RecordChange { id, state: 3, reason: None, superseded_by: Some(record), attempts: 0 }
+        });
+    }
+    records.push(RecordChange { id: record, state, reason, superseded_by: None, attempts: tried });
+    let ended = |position: &i64| {
+        claim.records.iter().any(|it| it.position == *position && records.iter().any(|change| change.id == it.id))
+    };
+    let done_position = claim.records.iter().map(|record| record.position).filter(ended).max();
+    store.writer().close(Closing { done_position, records, ..closing(claim, record, attempt.as_ref())? }).await
+}
+
+/// Counts a failed attempt and leaves the record at the head of its lane, which backs off until `at`.
+pub async fn retry(
+    store: &Store,
+    claim: &Claim,
+    record: RecordId,
+    attempt: Attempt,
+    reason: String,
+    at: Timestamp,
+) -> Result<(), FinishError> {
+    let change = RecordChange { id: record, state: 0, reason: Some(reason), superseded_by: None, attempts: 1 };
+    let closing = closing(claim, record, Some(&attempt))?;
+    store.writer().close(Closing { retry_at: Some(at), records: vec![change], ..closing }).await
+}
+
+/// Gives the lane back and pauses its pool until `until`. No attempt is counted; one that was made is kept beside `record`.
+pub async fn hold(
+    store: &Store,
+    claim: &Claim,
+    until: Timestamp,
+    reason: String,
+    attempt: Option<(RecordId, Attempt)>,
+) -> Result<(), FinishError> {
+    let attempt = attempt.map(|(record, attempt)| Ok::<_, StoreError>((record, attempts::pack(&attempt)?))).transpose()?;
+    let pause = Some(Pause { pool_id: claim.pool_id, until, reason });
+    store.writer().close(Closing { pause, attempt, ..untouched(claim) }).await
+}
+
+/// Gives the lane back, due at once: for a worker that shuts down.
+pub async fn give_back(store: &Store, claim: &Claim) -> Result<(), FinishError> {
+    store.writer().close(untouched(claim)).await
+}
+
+/// The earliest moment at which a lane may become claimable: when it is due, its lease or back-off ends, or its pool resumes.
+pub async fn next_due(store: &Store) -> Result<Option<Timestamp>, StoreError> {
+    let sql = "select min(max(coalesce(p.paused_until, 0),
+        (select min(due_at) from lane where lane.pool_id = p.pool_id and lane.due_at is not null))) from pool p";
+    let due: Option<i64> = store.read(sqlx::query_scalar(sql).fetch_one(store.readers())).await?;
+    Ok(due.map(moment))
+}
+
+/// Ends the pause of a source's and tenant's pool.
+pub async fn resume_pool(store: &Store, source: &str, tenant: Option<&Tenant>) -> Result<(), StoreError> {
+    let (source, tenant_id) = (source.to_owned(), tenant.map_or(0, |tenant| tenant.id));
+    store.writer().run_and_wake(move |connection, _| Box::pin(async move { unpause(connection, &source, tenant_id).await })).await
+}
+
+fn untouched(claim: &Claim) -> Closing {
+    Closing {
+        lane_id: claim.lane_id,
+        fence: claim.fence,
+        done_position: None,
+        retry_at: None,
+        records: Vec::new(),
+        attempt: None,
+        pause: None,
+    }
+}
+
+fn closing(claim: &Claim, record: RecordId, attempt: Option<&Attempt>) -> Result<Closing, StoreError> {
+    let attempt = attempt.map(attempts::pack).transpose()?.map(|packed| (record, packed));
+    Ok(Closing { attempt, ..untouched(claim) })
+}
+
+async fn extend_lease(connection: &mut SqliteConnection, lane_id: i64, fence: i64, until: Timestamp) -> Result<bool, StoreError> {
+    let sql = "update lane set due_at = ?1 where lane_id = ?2 and fence = ?3 and owner is not null";
+    let done = sqlx::query(sql).bind(until.as_micros()).bind(lane_id).bind(fence).execute(connection).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+async fn unpause(connection: &mut SqliteConnection, source: &str, tenant_id: i64) -> Result<(), StoreError> {
+    let sql = "update pool set paused_until = null, reason = null where source = ?1 and tenant_id = ?2";
+    sqlx::query(sql).bind(source).bind(tenant_id).execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! One delivery: what people may see of it, and the raw request for those who run it again.
+
+use sqlx::Row;
+use uuid::Uuid;
+
+use super::listing::{Filter, list};
+use crate::clock::Timestamp;
+use crate::model::caller::StoredCaller;
+use crate::model::delivery::{DeliveryId, Request};
+use crate::model::record::RecordSummary;
+use crate::store::attempts::{self, RecordAttempt};
+use crate::store::compression::{unpack, unpack_text};
+use crate::store::error::StoreError;
+use crate::store::request_bytes;
+use crate::store::sqlite::rows::{fixed, moment};
+use crate::store::state::Store;
+use crate::store::vault::Owner;
+
+/// The most records of one delivery that are shown.
+const MOST_RECORDS: usize = 10_000;
+/// The most deliveries that a prefix may stand for.
+const MOST_FOUND: i64 = 20;
+
+/// A delivery as it is shown: nothing in it is secret.
+#[derive(Clone, Debug)]
+pub struct DeliveryDetails {
+    /// Its id.
+    pub id: DeliveryId,
+    /// The source's name.
+    pub source: String,
+    /// When its last byte was read.
+    pub received_at: Timestamp,
+    /// Who sent it.
+    pub caller: StoredCaller,
+    /// The version of the source's files that admitted it.
+    pub bundle_hash: [u8; 32],
+    /// SHA-256 of the body.
+    pub raw_sha256: [u8; 32],
+    /// Bytes of the body.
+    pub raw_bytes: u64,
+    /// What may be seen of the request: JSON, secrets masked.
+    pub masked: String,
+    /// Its records, by number and run.
+    pub records: Vec<RecordSummary>,
+    /// Their attempts, by record and in the order they were made.
+    pub attempts: Vec<RecordAttempt>,
+}
+
+/// A delivery with its request as it came in.
+#[derive(Clone, Debug)]
+pub struct StoredDelivery {
+    /// The request, byte for byte.
+    pub request: Request,
+    /// When its last byte was read.
+    pub received_at: Timestamp,
+    /// Who sent it.
+    pub caller: StoredCaller,
+    /// The source's name.
+    pub source: String,
+    /// The version of the source's files that admitted it.
+    pub bundle_hash: [u8; 32],
+}
+
+/// Everything that may be seen of a delivery.
+pub async fn show(store: &Store, id: DeliveryId) -> Result<Option<DeliveryDetails>, StoreError> {
+    let sql = "select d.delivery_row, p.source, d.received_at, d.caller, d.bundle_hash, d.raw_sha256, d.raw_bytes, d.masked
+        from delivery d join pool p on p.pool_id = d.pool_id where d.id = ?";
+    let query = sqlx::query(sql).bind(id.0.as_bytes().to_vec()).fetch_optional(store.readers());
+    let Some(row) = store.read(query).await? else { return Ok(None) };
+    let mut records = list(store, &Filter { delivery: Some(id), limit: MOST_RECORDS, ..Filter::default() }).await?;
+    records.sort_by_key(|record| (record.number, record.run));
+    let masked: Option<&[u8]> = row.try_get("masked")?;
+    let raw_bytes: i64 = row.try_get("raw_bytes")?;
+    Ok(Some(DeliveryDetails {
+        id,
+        source: row.try_get("source")?,
+        received_at: moment(row.try_get("received_at")?),
+        caller: caller(row.try_get("caller")?)?,
+        bundle_hash: fixed(row.try_get("bundle_hash")?, "a bundle's hash")?,
+        raw_sha256: fixed(row.try_get("raw_sha256")?, "a body's hash")?,
+        raw_bytes: u64::try_from(raw_bytes).unwrap_or(0),
+        masked: masked.map(|packed| unpack_text(packed, "a masked request")).transpose()?.unwrap_or_default(),
+        records,
+        attempts: attempts::of_delivery(store, row.try_get("delivery_row")?).await?,
+    }))
+}
+
+/// The deliveries whose id is or begins with `text`: at most 20, oldest first.
+pub async fn find(store: &Store, text: &str) -> Result<Vec<DeliveryId>, StoreError> {
+    let digits: String = text.trim().to_ascii_lowercase().chars().filter(|letter| *letter != '-').collect();
+    if digits.is_empty() || digits.len() > 32 || !digits.chars().all(|letter| letter.is_ascii_hexdigit()) {
+        return Err(StoreError::Refused(format!("`{text}` is no delivery id and no beginning of one")));
+    }
+    let bound =
+        |filler: &str| hex::decode(format!("{digits}{}", filler.repeat(32 - digits.len()))).expect("only hex digits, 32 of them");
+    let sql = "select id from delivery where id between ?1 and ?2 order by id limit ?3";
+    let query = sqlx::query_scalar(sql).bind(bound("0")).bind(bound("f")).bind(MOST_FOUND).fetch_all(store.readers());
+    let ids: Vec<Vec<u8>> = store.read(query).await?;
+    ids.iter().map(|id| Ok(DeliveryId(Uuid::from_bytes(fixed(id, "a delivery's id")?)))).collect()
+}
+
+/// A delivery with its raw request, unsealed.
+pub async fn request(store: &Store, id: DeliveryId) -> Result<StoredDelivery, StoreError> {
+    let sql = "select p.source, p.tenant_id, d.received_at, d.caller, d.bundle_hash, raw.key_id, raw.sealed
+        from delivery d join pool p on p.pool_id = d.pool_id left join delivery_raw raw on raw.delivery_row = d.delivery_row
+        where d.id = ?";
+    let query = sqlx::query(sql).bind(id.0.as_bytes().to_vec()).fetch_optional(store.readers());
+    let row = store.read(query).await?.ok_or_else(|| StoreError::NotFound(format!("there is no delivery `{id}`")))?;
+    let sealed: Option<&[u8]> = row.try_get("sealed")?;
+    let sealed = sealed.ok_or_else(|| StoreError::NotFound(format!("the request of delivery `{id}` is no longer kept")))?;
+    let source: String = row.try_get("source")?;
+    let owner = Owner { delivery: id, tenant_id: row.try_get("tenant_id")?, source: &source };
+    let packed = store.vault().open_request(row.try_get("key_id")?, &owner, sealed)?;
+    Ok(StoredDelivery {
+        request: request_bytes::decode(unpack(&packed, "a stored request")?)?,
+        received_at: moment(row.try_get("received_at")?),
+        caller: caller(row.try_get("caller")?)?,
+        bundle_hash: fixed(row.try_get("bundle_hash")?, "a bundle's hash")?,
+        source,
+    })
+}
+
+fn caller(text: &str) -> Result<StoredCaller, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::Damaged(format!("a stored caller cannot be read: {error}")))
+}

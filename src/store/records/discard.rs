@@ -1,0 +1,78 @@
+//! Discarding: a person gives a record up. It can still be replayed.
+
+use sqlx::SqliteConnection;
+
+use super::replay::{Latest, latest_runs};
+use crate::clock::Timestamp;
+use crate::model::delivery::DeliveryId;
+use crate::store::error::StoreError;
+use crate::store::state::Store;
+
+/// What came of discarding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Discarded {
+    /// How many records are discarded now.
+    pub count: u64,
+    /// The numbers of those that are not, and why.
+    pub refused: Vec<(u32, String)>,
+}
+
+/// Discards the open and dead records of a delivery (or one of them). A lane that a worker holds is left to it.
+pub async fn discard(store: &Store, delivery: DeliveryId, number: Option<u32>) -> Result<Discarded, StoreError> {
+    store.writer().run_and_wake(move |connection, now| Box::pin(discard_all(connection, delivery, number, now))).await
+}
+
+async fn discard_all(
+    connection: &mut SqliteConnection,
+    delivery: DeliveryId,
+    number: Option<u32>,
+    now: Timestamp,
+) -> Result<Discarded, StoreError> {
+    let mut answer = Discarded::default();
+    for record in latest_runs(connection, delivery, number).await? {
+        match discard_one(connection, &record, now).await? {
+            Ok(()) => answer.count += 1,
+            Err(reason) => answer.refused.push((record.number, reason.to_owned())),
+        }
+    }
+    Ok(answer)
+}
+
+async fn discard_one(
+    connection: &mut SqliteConnection,
+    record: &Latest,
+    now: Timestamp,
+) -> Result<Result<(), &'static str>, StoreError> {
+    match record.state {
+        4 => {}
+        0 => {
+            if !leave_lane(connection, record.id, now).await? {
+                return Ok(Err("a worker has its lane; try again when it has finished"));
+            }
+        }
+        5 => return Ok(Err("it is discarded already")),
+        _ => return Ok(Err("it is finished")),
+    }
+    mark_discarded(connection, record.id, now).await?;
+    Ok(Ok(()))
+}
+
+/// Takes an open record out of its lane's count; a lease that has run out is ended with it. A lane whose head goes backs off no more.
+async fn leave_lane(connection: &mut SqliteConnection, record_id: i64, now: Timestamp) -> Result<bool, StoreError> {
+    let sql = "with given as (select lane_id, pos,
+            pos = (select min(pos) from record head where head.lane_id = record.lane_id and head.state = 0) as is_head
+            from record where id = ?1)
+        update lane set waiting = waiting - 1, owner = null,
+            retry_at = case when given.is_head then null else retry_at end,
+            due_at = case when waiting = 1 then null
+                when given.is_head and retry_at is not null then max(coalesce(quiet_until, 0), ?2) else due_at end
+        from given where lane.lane_id = given.lane_id and (owner is null or due_at <= ?2)";
+    let done = sqlx::query(sql).bind(record_id).bind(now.as_micros()).execute(connection).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+async fn mark_discarded(connection: &mut SqliteConnection, record_id: i64, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "update record set state = 5, asked = 0, finished_at = ?1 where id = ?2";
+    sqlx::query(sql).bind(now.as_micros()).bind(record_id).execute(connection).await?;
+    Ok(())
+}

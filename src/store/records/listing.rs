@@ -1,0 +1,147 @@
+//! Records in lists and in numbers, with the states that people see worked out from record, lane and pool.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
+
+use crate::clock::Timestamp;
+use crate::model::delivery::DeliveryId;
+use crate::model::record::{RecordState, RecordSummary};
+use crate::store::error::StoreError;
+use crate::store::sqlite::rows::{fixed, moment};
+use crate::store::state::Store;
+
+/// Which records to list; what is not set does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of this source.
+    pub source: Option<String>,
+    /// Of the tenant of this name.
+    pub tenant: Option<String>,
+    /// In this state.
+    pub state: Option<RecordState>,
+    /// Of this event.
+    pub event: Option<String>,
+    /// Of this delivery.
+    pub delivery: Option<DeliveryId>,
+    /// The most to list, newest first; 0 for 100.
+    pub limit: usize,
+}
+
+/// How many records of a source are in a state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// The source's name.
+    pub source: String,
+    /// The state.
+    pub state: RecordState,
+    /// How many.
+    pub count: u64,
+}
+
+/// The word of a record's state; `?1` is the current moment.
+macro_rules! state_word {
+    () => {
+        "case r.state when 1 then 'done' when 2 then 'ignored' when 3 then 'superseded' when 4 then 'dead' when 5 then 'discarded'
+            else case
+                when l.owner is not null and l.due_at > ?1
+                    and r.pos = (select min(head.pos) from record head where head.lane_id = r.lane_id and head.state = 0) then 'running'
+                when coalesce(p.paused_until, 0) > ?1 then 'held'
+                when l.retry_at is not null and r.attempts > 0 then 'retrying'
+                else 'waiting' end end"
+    };
+}
+
+macro_rules! select_where {
+    ($narrowed:literal) => {
+        concat!(
+            "select * from (select r.id, d.id as delivery_id, r.record_no, r.run, p.source, t.name as tenant, r.event, l.hash as lane_hash,
+            l.label, ",
+            state_word!(),
+            " as state, coalesce(r.reason, case when r.state = 0 and coalesce(p.paused_until, 0) > ?1 then p.reason end) as reason,
+            r.attempts, d.received_at, max(coalesce(p.paused_until, 0), coalesce(l.due_at, 0)) as next_at, r.finished_at,
+            winner.id as superseded_by
+        from record r
+        join delivery d on d.delivery_row = r.delivery_row
+        join pool p on p.pool_id = r.pool_id
+        left join tenant t on t.tenant_id = p.tenant_id
+        left join lane l on l.lane_id = r.lane_id
+        left join record ran on ran.id = r.superseded_by
+        left join delivery winner on winner.delivery_row = ran.delivery_row
+        where (?2 is null or p.source = ?2) and (?3 is null or t.name = ?3) and (?4 is null or r.event = ?4) and ",
+            $narrowed,
+            " order by r.id desc) where ?5 is null or state = ?5 limit ?6"
+        )
+    };
+}
+
+const OF_DELIVERY: &str = select_where!("d.id = ?7");
+const OPEN: &str = select_where!("r.state = 0");
+const DEAD: &str = select_where!("r.state = 4");
+const ANY: &str = select_where!("true");
+
+/// Records, newest first.
+pub async fn list(store: &Store, filter: &Filter) -> Result<Vec<RecordSummary>, StoreError> {
+    let now = store.clock().now();
+    let sql = match (filter.delivery, filter.state) {
+        (Some(_), _) => OF_DELIVERY,
+        (None, Some(state)) if state.is_open() => OPEN,
+        (None, Some(RecordState::Dead)) => DEAD,
+        _ => ANY,
+    };
+    let limit = if filter.limit == 0 { 100 } else { filter.limit };
+    let query = sqlx::query(sql).bind(now.as_micros()).bind(&filter.source).bind(&filter.tenant).bind(&filter.event);
+    let query = query.bind(filter.state.map(RecordState::word)).bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    let query = query.bind(filter.delivery.map(|id| id.0.as_bytes().to_vec()));
+    let rows = store.read(query.fetch_all(store.readers())).await?;
+    rows.iter().map(|row| summary(store, row, now)).collect()
+}
+
+/// How many records of each source are in each state.
+pub async fn counts(store: &Store) -> Result<Vec<Count>, StoreError> {
+    let sql = concat!(
+        "select p.source, ",
+        state_word!(),
+        " as word, count(*) from record r join pool p on p.pool_id = r.pool_id left join lane l on l.lane_id = r.lane_id
+        group by p.source, word order by p.source, word"
+    );
+    let query = sqlx::query_as(sql).bind(store.clock().now().as_micros()).fetch_all(store.readers());
+    let rows: Vec<(String, String, i64)> = store.read(query).await?;
+    let count = |(source, word, count): (String, String, i64)| {
+        let state = word.parse().map_err(StoreError::Damaged)?;
+        Ok(Count { source, state, count: u64::try_from(count).unwrap_or(0) })
+    };
+    rows.into_iter().map(count).collect()
+}
+
+fn summary(store: &Store, row: &SqliteRow, now: Timestamp) -> Result<RecordSummary, StoreError> {
+    let state: RecordState = row.try_get::<&str, _>("state")?.parse().map_err(StoreError::Damaged)?;
+    let next_at = moment(row.try_get("next_at")?);
+    let finished_at: Option<i64> = row.try_get("finished_at")?;
+    let superseded_by: Option<&[u8]> = row.try_get("superseded_by")?;
+    let waits = state.is_open() && state != RecordState::Running && next_at > now;
+    Ok(RecordSummary {
+        delivery: DeliveryId(Uuid::from_bytes(fixed(row.try_get("delivery_id")?, "a delivery's id")?)),
+        number: row.try_get("record_no")?,
+        run: row.try_get("run")?,
+        source: row.try_get("source")?,
+        tenant: row.try_get("tenant")?,
+        event: row.try_get("event")?,
+        lane: lane_label(store, row)?,
+        state,
+        reason: row.try_get("reason")?,
+        attempts: row.try_get("attempts")?,
+        received_at: moment(row.try_get("received_at")?).to_string(),
+        next_at: waits.then(|| next_at.to_string()),
+        finished_at: finished_at.map(|micros| moment(micros).to_string()),
+        superseded_by: superseded_by
+            .map(|id| fixed(id, "a delivery's id").map(|id| DeliveryId(Uuid::from_bytes(id))))
+            .transpose()?,
+    })
+}
+
+fn lane_label(store: &Store, row: &SqliteRow) -> Result<Option<String>, StoreError> {
+    let hash: Option<&[u8]> = row.try_get("lane_hash")?;
+    let label: Option<&[u8]> = row.try_get("label")?;
+    Ok(hash.zip(label).and_then(|(hash, label)| store.vault().open_label(hash, label)))
+}

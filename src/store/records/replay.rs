@@ -1,0 +1,86 @@
+//! Asking for a replay. This only marks records; admitting them again under the current file is the worker's.
+
+use sqlx::SqliteConnection;
+
+use crate::model::delivery::DeliveryId;
+use crate::store::error::StoreError;
+use crate::store::state::Store;
+
+/// What came of asking for a replay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplayAnswer {
+    /// How many records will be admitted again.
+    pub marked: u64,
+    /// The numbers of those that will not, and why.
+    pub refused: Vec<(u32, String)>,
+}
+
+/// The newest run of a record, as far as steering it goes.
+pub(crate) struct Latest {
+    pub(crate) id: i64,
+    pub(crate) number: u32,
+    pub(crate) state: i64,
+}
+
+/// Asks for the records of a delivery (or one of them) to be admitted again: dead, ignored and discarded ones in the same run,
+/// done and superseded ones only when they are to be applied again, in a new run.
+pub async fn ask_replay(
+    store: &Store,
+    delivery: DeliveryId,
+    number: Option<u32>,
+    apply_again: bool,
+) -> Result<ReplayAnswer, StoreError> {
+    store.writer().run_and_wake(move |connection, _| Box::pin(mark_all(connection, delivery, number, apply_again))).await
+}
+
+async fn mark_all(
+    connection: &mut SqliteConnection,
+    delivery: DeliveryId,
+    number: Option<u32>,
+    apply_again: bool,
+) -> Result<ReplayAnswer, StoreError> {
+    let mut answer = ReplayAnswer::default();
+    for record in latest_runs(connection, delivery, number).await? {
+        let asked = match record.state {
+            2 | 4 | 5 => 1,
+            1 | 3 if apply_again => 2,
+            state => {
+                answer.refused.push((record.number, why_not(state).to_owned()));
+                continue;
+            }
+        };
+        mark(connection, record.id, asked).await?;
+        answer.marked += 1;
+    }
+    Ok(answer)
+}
+
+/// The newest run of each record of a delivery, by number; an error when there is none.
+pub(crate) async fn latest_runs(
+    connection: &mut SqliteConnection,
+    delivery: DeliveryId,
+    number: Option<u32>,
+) -> Result<Vec<Latest>, StoreError> {
+    let sql = "select r.id, r.record_no, r.state, max(r.run) from delivery d join record r on r.delivery_row = d.delivery_row
+        where d.id = ?1 and (?2 is null or r.record_no = ?2) group by r.record_no order by r.record_no";
+    let query = sqlx::query_as(sql).bind(delivery.0.as_bytes().to_vec()).bind(number);
+    let rows: Vec<(i64, u32, i64, i64)> = query.fetch_all(connection).await?;
+    if rows.is_empty() {
+        let which = number.map_or_else(String::new, |number| format!(" with a record {number}"));
+        return Err(StoreError::NotFound(format!("there is no delivery `{delivery}`{which}")));
+    }
+    Ok(rows.into_iter().map(|(id, number, state, _)| Latest { id, number, state }).collect())
+}
+
+async fn mark(connection: &mut SqliteConnection, id: i64, asked: i64) -> Result<(), StoreError> {
+    sqlx::query("update record set asked = ?1 where id = ?2").bind(asked).bind(id).execute(connection).await?;
+    Ok(())
+}
+
+fn why_not(state: i64) -> &'static str {
+    match state {
+        1 => "it is done; it runs again only with `--apply-again`",
+        3 => "it is superseded; it runs again only with `--apply-again`",
+        _ => "it is still open",
+    }
+}

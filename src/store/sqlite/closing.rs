@@ -1,0 +1,142 @@
+//! The ends of claims, many at once: lanes given back, records brought to their states, attempts written, pools paused. The
+//! lane's row alone decides; one whose fence has moved on is left untouched, with all that would have come with it.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::{Row, SqliteConnection};
+
+use super::rows::{execute, pieces, statement};
+use crate::clock::Timestamp;
+use crate::model::record::RecordId;
+use crate::store::error::{FinishError, StoreError};
+
+/// The end of one claim.
+#[derive(Clone, Debug)]
+pub(crate) struct Closing {
+    pub(crate) lane_id: i64,
+    pub(crate) fence: i64,
+    /// The highest position that is finished by this.
+    pub(crate) done_position: Option<i64>,
+    /// When the lane may be claimed again, if it backs off.
+    pub(crate) retry_at: Option<Timestamp>,
+    pub(crate) records: Vec<RecordChange>,
+    /// The packed attempt and the record that made it.
+    pub(crate) attempt: Option<(RecordId, Vec<u8>)>,
+    pub(crate) pause: Option<Pause>,
+}
+
+/// What becomes of one record. State 0 leaves it open, with one failed attempt more.
+#[derive(Clone, Debug)]
+pub(crate) struct RecordChange {
+    pub(crate) id: RecordId,
+    pub(crate) state: i64,
+    pub(crate) reason: Option<String>,
+    pub(crate) superseded_by: Option<RecordId>,
+    /// Attempts made by this claim.
+    pub(crate) attempts: i64,
+}
+
+/// A pool that waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Pause {
+    pub(crate) pool_id: i64,
+    pub(crate) until: Timestamp,
+    pub(crate) reason: String,
+}
+
+/// The answers of a batch, and whether more work is due because of it.
+pub(crate) struct Closed {
+    pub(crate) answers: Vec<Result<(), FinishError>>,
+    pub(crate) work_is_due: bool,
+}
+
+/// Ends claims. No two of `closings` may be of one lane.
+pub(crate) async fn close(
+    connection: &mut SqliteConnection,
+    closings: &[&Closing],
+    now: Timestamp,
+) -> Result<Closed, StoreError> {
+    let mut due = HashMap::with_capacity(closings.len());
+    for piece in pieces(closings) {
+        give_lanes_back(connection, piece, now, &mut due).await?;
+    }
+    let held: Vec<&Closing> = closings.iter().filter(|closing| due.contains_key(&closing.lane_id)).copied().collect();
+    let records: Vec<(i64, &RecordChange)> =
+        held.iter().flat_map(|closing| closing.records.iter().map(|record| (closing.lane_id, record))).collect();
+    let mut changed = HashSet::with_capacity(records.len());
+    for piece in pieces(&records) {
+        change_records(connection, piece, now, &mut changed).await?;
+    }
+    if let Some((lane, record)) = records.iter().find(|(_, record)| !changed.contains(&record.id)) {
+        return Err(StoreError::Damaged(format!("record {} is not open in lane {lane}", record.id.0)));
+    }
+    let attempts: Vec<&(RecordId, Vec<u8>)> = held.iter().filter_map(|closing| closing.attempt.as_ref()).collect();
+    insert_attempts(connection, &attempts).await?;
+    for pause in held.iter().filter_map(|closing| closing.pause.as_ref()) {
+        pause_pool(connection, pause).await?;
+    }
+    let lost = |closing: &&Closing| if due.contains_key(&closing.lane_id) { Ok(()) } else { Err(FinishError::LeaseLost) };
+    let work_is_due = due.values().any(|due_at| due_at.is_some_and(|due_at| due_at <= now.as_micros()));
+    Ok(Closed { answers: closings.iter().map(lost).collect(), work_is_due })
+}
+
+async fn give_lanes_back(
+    connection: &mut SqliteConnection,
+    piece: &[&Closing],
+    now: Timestamp,
+    due: &mut HashMap<i64, Option<i64>>,
+) -> Result<(), StoreError> {
+    const BEFORE: &str = "with ended (lane_id, fence, closed, done_pos, retry_at, now) as (";
+    const AFTER: &str = ") update lane set owner = null, waiting = waiting - ended.closed, retry_at = ended.retry_at,
+        done_pos = max(coalesce(lane.done_pos, ended.done_pos), coalesce(ended.done_pos, lane.done_pos)),
+        due_at = case when waiting - ended.closed <= 0 then null
+            when ended.retry_at is not null then ended.retry_at
+            else max(coalesce(quiet_until, 0), ended.now) end
+        from ended where lane.lane_id = ended.lane_id and lane.fence = ended.fence and lane.owner is not null
+        returning lane.lane_id, lane.due_at";
+    let mut builder = statement(BEFORE, piece, AFTER, |mut row, closing| {
+        let closed = closing.records.iter().filter(|record| record.state != 0).count();
+        row.push_bind(closing.lane_id).push_bind(closing.fence).push_bind(i64::try_from(closed).unwrap_or(i64::MAX));
+        row.push_bind(closing.done_position).push_bind(closing.retry_at.map(Timestamp::as_micros)).push_bind(now.as_micros());
+    });
+    for row in builder.build().fetch_all(connection).await? {
+        due.insert(row.try_get("lane_id")?, row.try_get("due_at")?);
+    }
+    Ok(())
+}
+
+async fn change_records(
+    connection: &mut SqliteConnection,
+    piece: &[(i64, &RecordChange)],
+    now: Timestamp,
+    changed: &mut HashSet<RecordId>,
+) -> Result<(), StoreError> {
+    const BEFORE: &str = "with given (id, lane_id, state, reason, superseded_by, attempts, now) as (";
+    const AFTER: &str = ") update record set state = given.state, reason = given.reason, superseded_by = given.superseded_by,
+        attempts = record.attempts + given.attempts,
+        first_failed_at = case when given.state = 0 then coalesce(first_failed_at, given.now) else first_failed_at end,
+        finished_at = case when given.state = 0 then null else given.now end
+        from given where record.id = given.id and record.lane_id = given.lane_id and record.state = 0
+        returning record.id";
+    let mut builder = statement(BEFORE, piece, AFTER, |mut row, (lane_id, record)| {
+        row.push_bind(record.id.0).push_bind(*lane_id).push_bind(record.state).push_bind(record.reason.clone());
+        row.push_bind(record.superseded_by.map(|id| id.0)).push_bind(record.attempts).push_bind(now.as_micros());
+    });
+    for row in builder.build().fetch_all(connection).await? {
+        changed.insert(RecordId(row.try_get(0)?));
+    }
+    Ok(())
+}
+
+async fn insert_attempts(connection: &mut SqliteConnection, attempts: &[&(RecordId, Vec<u8>)]) -> Result<(), StoreError> {
+    execute(connection, "insert into attempt (record_id, content) ", attempts, "", |mut row, (record, content)| {
+        row.push_bind(record.0).push_bind(content.clone());
+    })
+    .await
+}
+
+async fn pause_pool(connection: &mut SqliteConnection, pause: &Pause) -> Result<(), StoreError> {
+    let sql = "update pool set paused_until = max(coalesce(paused_until, 0), ?1), reason = ?2 where pool_id = ?3";
+    sqlx::query(sql).bind(pause.until.as_micros()).bind(&pause.reason).bind(pause.pool_id).execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,148 @@
+create table meta (
+    only_row integer primary key check (only_row = 1),
+    state_id blob not null,
+    schema integer not null,
+    min_binary integer not null,
+    master_key_check blob
+) strict;
+
+-- name `fence`: one for all lanes, never reset
+create table counter (name text primary key, value integer not null) strict, without rowid;
+insert into counter (name, value) values ('fence', 0);
+
+create table tenant (
+    tenant_id integer primary key autoincrement,
+    name text not null unique,
+    created_at integer not null
+) strict;
+
+create table api_key (
+    api_key_id integer primary key autoincrement,
+    tenant_id integer not null,
+    source text not null,
+    description text not null,
+    sha256 blob not null unique,
+    ending text not null,
+    created_at integer not null,
+    last_used_at integer,
+    revoked_at integer
+) strict;
+
+-- tenant 0: no tenant
+create table pool (
+    pool_id integer primary key autoincrement,
+    source text not null,
+    tenant_id integer not null default 0,
+    paused_until integer,
+    reason text,
+    unique (source, tenant_id)
+) strict;
+
+create table data_key (
+    key_id integer primary key autoincrement,
+    tenant_id integer not null,
+    wrapped blob not null
+) strict;
+create index data_key_of_tenant on data_key (tenant_id);
+
+create table delivery (
+    delivery_row integer primary key,
+    id blob not null unique,
+    pool_id integer not null,
+    received_at integer not null,
+    admit_hash blob not null,
+    bundle_hash blob not null,
+    caller text not null,
+    raw_sha256 blob not null,
+    raw_bytes integer not null,
+    masked blob
+) strict;
+
+-- apart from delivery, so that bodies can go while the rest stays
+create table delivery_raw (
+    delivery_row integer primary key,
+    key_id integer not null,
+    sealed blob not null
+) strict;
+
+-- due_at: null while nothing waits; the end of the lease while it is claimed
+create table lane (
+    lane_id integer primary key autoincrement,
+    hash blob not null unique,
+    pool_id integer not null,
+    next_pos integer not null,
+    waiting integer not null,
+    due_at integer,
+    quiet_until integer,
+    first_at integer,
+    retry_at integer,
+    most integer not null default 0,
+    label blob,
+    owner integer,
+    fence integer not null default 0,
+    done_pos integer
+) strict;
+create index lane_due on lane (pool_id, due_at) where due_at is not null;
+create index lane_owned on lane (lane_id) where owner is not null;
+
+-- state: 0 open 1 done 2 ignored 3 superseded 4 dead 5 discarded
+-- asked: 1 to be admitted again in the same run, 2 in a new one
+create table record (
+    id integer primary key,
+    delivery_row integer not null,
+    pool_id integer not null,
+    record_no integer not null,
+    run integer not null default 1,
+    lane_id integer,
+    pos integer,
+    event text,
+    state integer not null default 0,
+    work_hash blob,
+    item_sha256 blob not null,
+    attempts integer not null default 0,
+    first_failed_at integer,
+    reason text,
+    superseded_by integer,
+    finished_at integer,
+    asked integer not null default 0,
+    check (state in (2, 4, 5) or lane_id is not null)
+) strict;
+create unique index record_once on record (delivery_row, record_no, run);
+create index record_open on record (lane_id, pos) where state = 0;
+create index record_dead on record (finished_at) where state = 4;
+create index record_asked on record (id) where asked > 0;
+
+create table sender_id (
+    hash blob primary key,
+    delivery_id blob not null,
+    record_no integer not null,
+    expires_at integer not null
+) strict, without rowid;
+create index sender_id_expiry on sender_id (expires_at);
+
+create table attempt (
+    attempt_id integer primary key,
+    record_id integer not null,
+    content blob not null
+) strict;
+create index attempt_of_record on attempt (record_id);
+
+-- one row a window; window 0 carries the pause
+create table budget (
+    name text not null,
+    window_us integer not null,
+    tat integer not null default 0,
+    paused_until integer,
+    primary key (name, window_us)
+) strict, without rowid;
+
+create table bundle (
+    hash blob primary key,
+    source text not null,
+    content blob not null,
+    admit_hash blob not null,
+    epoch integer not null unique,
+    activated_at integer not null,
+    retired_at integer
+) strict;
+create index bundle_of_source on bundle (source, epoch);

@@ -1,0 +1,254 @@
+//! The store as a value: opened once, cloned freely, closed at the end. Opening makes sure that we are alone, that the schema
+//! is ours, that the master key fits, and that no lease of a former life stands.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use sqlx::sqlite::SqlitePool;
+use sqlx::{Connection, Row, SqliteConnection};
+use tokio::sync::{Notify, oneshot};
+use uuid::Uuid;
+
+use super::api_keys::{self, Snapshot};
+use super::error::StoreError;
+use super::master_key;
+use super::sqlite::connect::{self, READ_LIMIT};
+use super::sqlite::message::{Writer, channel};
+use super::sqlite::rows::fixed;
+use super::sqlite::schema::migrate;
+use super::sqlite::writer::{WriterParts, start};
+use super::vault::{DataKey, Vault};
+use crate::clock::{Clock, Timestamp};
+use crate::secret::Secret;
+
+/// Where the state is and what opens it.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// The state file; a lock file and the write-ahead log stand beside it.
+    pub path: PathBuf,
+    /// The master key as 64 hex digits or base64 of 32 bytes; without it the key file is used.
+    pub master_key: Option<Secret<String>>,
+    /// The key file: made with the first start (mode 0600), never once there is sealed data.
+    pub key_file: PathBuf,
+    /// The clock that decides leases and due times.
+    pub clock: Clock,
+    /// The most bytes that the state may take; nothing is accepted from 95 % on.
+    pub max_bytes: Option<u64>,
+}
+
+/// The open state. Clones are the same store.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    clock: Clock,
+    state_id: Uuid,
+    vault: Vault,
+    writer: Writer,
+    readers: SqlitePool,
+    work_arrived: Arc<Notify>,
+    pools: RwLock<HashMap<String, HashMap<i64, PoolEntry>>>,
+    api_keys: Snapshot,
+    end: Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+/// A pool as appends need it.
+#[derive(Clone)]
+pub(crate) struct PoolEntry {
+    pub(crate) pool_id: i64,
+    pub(crate) key: Arc<DataKey>,
+}
+
+impl Store {
+    /// Opens the state, making it when there is none.
+    pub async fn open(options: OpenOptions) -> Result<Self, StoreError> {
+        let lock = lock(&options.path)?;
+        let mut connection = connect::writer(&options.path).await?;
+        migrate(&mut connection).await?;
+        let vault = open_vault(&mut connection, &options).await?;
+        clear_owners(&mut connection, options.clock.now()).await?;
+        let api_keys = Snapshot::new(api_keys::read_all(&mut connection).await?);
+        let readers = connect::readers(&options.path).await?;
+        let (writer, mailbox) = channel();
+        let work_arrived = Arc::new(Notify::new());
+        let end = start(WriterParts {
+            connection,
+            mailbox,
+            path: options.path,
+            max_bytes: options.max_bytes,
+            clock: options.clock.clone(),
+            work_arrived: Arc::clone(&work_arrived),
+            lock,
+        })?;
+        let inner = Inner {
+            clock: options.clock,
+            state_id: vault.state_id(),
+            vault,
+            writer,
+            readers,
+            work_arrived,
+            pools: RwLock::default(),
+            api_keys,
+            end: Mutex::new(Some(end)),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Writes what waits, copies the log into the file and releases the lock. Clones answer [`StoreError::Closed`] from then on.
+    pub async fn close(self) {
+        self.inner.writer.stop().await;
+        self.inner.readers.close().await;
+        let end = self.inner.end.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(end) = end {
+            let _ = end.await;
+        }
+    }
+
+    /// The clock that decides leases and due times.
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// What tells this state from every other; part of every applied mark.
+    pub fn state_id(&self) -> Uuid {
+        self.inner.state_id
+    }
+
+    /// Told whenever a commit of this store has made work due or asked for records to be admitted again.
+    pub fn work_arrived(&self) -> &Notify {
+        &self.inner.work_arrived
+    }
+
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.inner.vault
+    }
+
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.inner.writer
+    }
+
+    pub(crate) fn readers(&self) -> &SqlitePool {
+        &self.inner.readers
+    }
+
+    pub(crate) fn api_keys(&self) -> &Snapshot {
+        &self.inner.api_keys
+    }
+
+    /// Waits for a read, but not for long.
+    pub(crate) async fn read<T>(&self, query: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+        match tokio::time::timeout(READ_LIMIT, query).await {
+            Ok(rows) => Ok(rows?),
+            Err(_) => Err(StoreError::TooSlow { seconds: READ_LIMIT.as_secs() }),
+        }
+    }
+
+    /// The pool of a source and tenant and the tenant's data key; both are made when they are first asked for.
+    pub(crate) async fn pool(&self, source: &str, tenant_id: i64) -> Result<PoolEntry, StoreError> {
+        if let Some(entry) = self.known_pool(source, tenant_id) {
+            return Ok(entry);
+        }
+        let wrapped = self.vault().new_wrapped_key(tenant_id)?;
+        let name = source.to_owned();
+        let job = self.writer().run(move |connection, _| Box::pin(pool_and_key(connection, name, tenant_id, wrapped)));
+        let (pool_id, key_id, wrapped) = job.await?;
+        let key = match self.vault().key(key_id) {
+            Some(key) => key,
+            None => self.vault().unwrap_key(key_id, tenant_id, &wrapped)?,
+        };
+        let entry = PoolEntry { pool_id, key };
+        let mut pools = self.inner.pools.write().unwrap_or_else(PoisonError::into_inner);
+        pools.entry(source.to_owned()).or_default().insert(tenant_id, entry.clone());
+        Ok(entry)
+    }
+
+    fn known_pool(&self, source: &str, tenant_id: i64) -> Option<PoolEntry> {
+        let pools = self.inner.pools.read().unwrap_or_else(PoisonError::into_inner);
+        pools.get(source)?.get(&tenant_id).cloned()
+    }
+}
+
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let lock_path = PathBuf::from(name);
+    let cannot_open = |error: std::io::Error| StoreError::CannotOpen { path: lock_path.clone(), reason: error.to_string() };
+    let file = File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(cannot_open)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.to_owned() }),
+        Err(std::fs::TryLockError::Error(error)) => Err(cannot_open(error)),
+    }
+}
+
+async fn open_vault(connection: &mut SqliteConnection, options: &OpenOptions) -> Result<Vault, StoreError> {
+    let row = sqlx::query("select state_id, master_key_check from meta").fetch_one(&mut *connection).await?;
+    let state_id = Uuid::from_bytes(fixed(row.try_get("state_id")?, "the state's id")?);
+    let check: Option<Vec<u8>> = row.try_get("master_key_check")?;
+    let data_keys = sqlx::query("select key_id, tenant_id, wrapped from data_key").fetch_all(&mut *connection).await?;
+    let key = master_key::obtain(options.master_key.as_ref(), &options.key_file, !data_keys.is_empty())?;
+    let vault = Vault::new(state_id, &key.bytes);
+    match check {
+        Some(check) if !key.is_new => {
+            if !vault.fits(&check) {
+                return Err(StoreError::WrongMasterKey);
+            }
+        }
+        _ => write_check(connection, &vault.check()?).await?,
+    }
+    for row in data_keys {
+        vault.unwrap_key(row.try_get("key_id")?, row.try_get("tenant_id")?, row.try_get("wrapped")?)?;
+    }
+    Ok(vault)
+}
+
+async fn write_check(connection: &mut SqliteConnection, check: &[u8]) -> Result<(), StoreError> {
+    sqlx::query("update meta set master_key_check = ?").bind(check.to_vec()).execute(connection).await?;
+    Ok(())
+}
+
+/// We are alone, so whoever held a lane is gone: their leases end now.
+async fn clear_owners(connection: &mut SqliteConnection, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "update lane set owner = null, due_at = case when waiting > 0 then ? end where owner is not null";
+    let mut transaction = connection.begin_with("begin immediate").await?;
+    sqlx::query(sql).bind(now.as_micros()).execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn pool_and_key(
+    connection: &mut SqliteConnection,
+    source: String,
+    tenant_id: i64,
+    wrapped: Vec<u8>,
+) -> Result<(i64, i64, Vec<u8>), StoreError> {
+    let pool_id = find_or_make_pool(connection, &source, tenant_id).await?;
+    let (key_id, wrapped) = find_or_make_data_key(connection, tenant_id, &wrapped).await?;
+    Ok((pool_id, key_id, wrapped))
+}
+
+async fn find_or_make_pool(connection: &mut SqliteConnection, source: &str, tenant_id: i64) -> Result<i64, StoreError> {
+    let sql = "insert into pool (source, tenant_id) values (?1, ?2)
+        on conflict (source, tenant_id) do update set source = excluded.source returning pool_id";
+    Ok(sqlx::query_scalar(sql).bind(source).bind(tenant_id).fetch_one(connection).await?)
+}
+
+async fn find_or_make_data_key(
+    connection: &mut SqliteConnection,
+    tenant_id: i64,
+    wrapped: &[u8],
+) -> Result<(i64, Vec<u8>), StoreError> {
+    let sql = "select key_id, wrapped from data_key where tenant_id = ? order by key_id desc limit 1";
+    let found: Option<(i64, Vec<u8>)> = sqlx::query_as(sql).bind(tenant_id).fetch_optional(&mut *connection).await?;
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    let sql = "insert into data_key (tenant_id, wrapped) values (?, ?) returning key_id";
+    let key_id = sqlx::query_scalar(sql).bind(tenant_id).bind(wrapped.to_vec()).fetch_one(connection).await?;
+    Ok((key_id, wrapped.to_vec()))
+}

@@ -1,0 +1,10 @@
+//! What the store promises, tried through its public functions.
+
+mod access;
+mod budget;
+mod harness;
+mod lane_order;
+mod opening;
+mod queue_model;
+mod replaying;
+mod sender_id;

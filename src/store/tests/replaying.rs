@@ -1,0 +1,108 @@
+//! Replay and discard.
+
+use super::harness::{TestStore, attempt, queue, record};
+use crate::model::record::{Fate, RecordState};
+use crate::store::lanes::End;
+use crate::store::records::{self, Filter};
+use crate::store::{StoreError, lanes};
+
+async fn readmit_all(test: &TestStore, lane: &str) {
+    for readmission in records::to_readmit(&test.store, 100).await.expect("asked") {
+        let number = readmission.number;
+        assert!(records::readmit(&test.store, readmission, record(number, queue(lane))).await.expect("readmitted"));
+    }
+}
+
+#[tokio::test]
+async fn a_dead_record_runs_again_in_the_same_run_at_the_end_of_its_lane() {
+    let test = TestStore::new().await;
+    let dead = test.put("a").await;
+    let claim = test.claim_one().await;
+    lanes::retry(&test.store, &claim, claim.records[0].id, attempt(), "503".into(), test.clock.now()).await.expect("put off");
+    test.end(&test.claim_one().await, End::Dead("gave up".into())).await;
+    let other = test.put("a").await;
+    let answer = records::ask_replay(&test.store, dead, None, false).await.expect("asked");
+    assert_eq!(answer.marked, 1);
+    readmit_all(&test, "a").await;
+    let claim = test.claim_one().await;
+    assert_eq!(claim.records[0].delivery, other);
+    test.end(&claim, End::Done).await;
+    let claim = test.claim_one().await;
+    assert_eq!((claim.records[0].delivery, claim.records[0].run), (dead, 1));
+    assert_eq!((claim.records[0].attempts, claim.records[0].first_failed_at), (0, None), "retrying starts anew");
+    test.end(&claim, End::Done).await;
+    let shown = records::show(&test.store, dead).await.expect("shown").expect("there");
+    assert_eq!(shown.attempts.iter().map(|entry| entry.attempt.number).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(test.broken_lanes().await, 0);
+}
+
+#[tokio::test]
+async fn a_done_record_runs_again_only_when_asked_to_and_in_a_new_run() {
+    let test = TestStore::new().await;
+    let done = test.put("a").await;
+    test.end(&test.claim_one().await, End::Done).await;
+    let refused = records::ask_replay(&test.store, done, None, false).await.expect("asked");
+    assert_eq!((refused.marked, refused.refused.len()), (0, 1));
+    assert_eq!(records::ask_replay(&test.store, done, Some(0), true).await.expect("asked").marked, 1);
+    readmit_all(&test, "b").await;
+    assert_eq!(test.states(done).await, [(0, 1, RecordState::Done), (0, 2, RecordState::Waiting)]);
+    assert_eq!(test.claim_one().await.records[0].run, 2);
+}
+
+#[tokio::test]
+async fn an_open_record_is_not_replayed_and_a_missing_one_is_an_error() {
+    let test = TestStore::new().await;
+    let open = test.put("a").await;
+    assert_eq!(records::ask_replay(&test.store, open, None, true).await.expect("asked").marked, 0);
+    let missing = records::ask_replay(&test.store, open, Some(9), true).await;
+    assert!(matches!(missing, Err(StoreError::NotFound(_))));
+}
+
+#[tokio::test]
+async fn a_replay_may_end_ignored_or_dead_again() {
+    let test = TestStore::new().await;
+    let id = test.append(test.delivery("shop", None, vec![record(0, Fate::Bury("no JSON".into()))])).await;
+    for (fate, state) in [(Fate::Ignore("no route".into()), RecordState::Ignored), (Fate::Bury("no".into()), RecordState::Dead)] {
+        records::ask_replay(&test.store, id, None, false).await.expect("asked");
+        let asked = records::to_readmit(&test.store, 1).await.expect("asked").remove(0);
+        records::readmit(&test.store, asked.clone(), record(0, fate)).await.expect("readmitted");
+        assert_eq!(test.state(id).await, state);
+        assert!(!records::readmit(&test.store, asked, record(0, queue("a"))).await.expect("asked"), "once is enough");
+    }
+}
+
+#[tokio::test]
+async fn a_discarded_head_lets_the_next_record_run() {
+    let test = TestStore::new().await;
+    let stuck = test.put("a").await;
+    let next = test.put("a").await;
+    let claim = test.claim_one().await;
+    let refused = records::discard(&test.store, stuck, None).await.expect("answered");
+    assert_eq!((refused.count, refused.refused.len()), (0, 1));
+    let at = test.clock.now() + std::time::Duration::from_secs(600);
+    lanes::retry(&test.store, &claim, claim.records[0].id, attempt(), "503".into(), at).await.expect("put off");
+    assert_eq!(records::discard(&test.store, stuck, None).await.expect("discarded").count, 1);
+    assert_eq!(test.state(stuck).await, RecordState::Discarded);
+    assert_eq!(test.claim_one().await.records[0].delivery, next);
+    assert_eq!(test.broken_lanes().await, 0);
+}
+
+#[tokio::test]
+async fn records_are_listed_by_what_is_known_of_them() {
+    let test = TestStore::new().await;
+    let first = test.put("a").await;
+    let second = test.put("b").await;
+    test.end(&test.claim_one().await, End::Done).await;
+    let list = async |filter: Filter| {
+        let listed = records::list(&test.store, &filter).await.expect("listed");
+        listed.into_iter().map(|record| record.delivery).collect::<Vec<_>>()
+    };
+    assert_eq!(list(Filter::default()).await, [second, first]);
+    assert_eq!(list(Filter { state: Some(RecordState::Done), ..Filter::default() }).await, [first]);
+    assert_eq!(list(Filter { state: Some(RecordState::Waiting), ..Filter::default() }).await, [second]);
+    assert_eq!(list(Filter { limit: 1, ..Filter::default() }).await, [second]);
+    assert!(list(Filter { source: Some("other".into()), ..Filter::default() }).await.is_empty());
+    assert!(list(Filter { event: Some("gone".into()), ..Filter::default() }).await.is_empty());
+    assert_eq!(records::find(&test.store, &first.to_string()).await.expect("found"), [first]);
+    assert_eq!(records::find(&test.store, &first.to_string()[..9]).await.expect("found").len(), 2);
+}

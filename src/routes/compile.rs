@@ -85,7 +85,8 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
     let event = event.map_or(Some(None), |event| event.map(Some))?;
     lint::check(options, &routes, diagnostics);
     let (mask, secret_places) = secrecy(&auth, &fields, &payload.secret_places, &secrets, options, world.engine);
-    let reads_raw = routes.iter().any(|route| route.reads.reads_name("raw")) || raw_in_names(&extract, event.as_ref(), world.engine);
+    let reads_raw =
+        routes.iter().any(|route| route.reads.reads_name("raw")) || raw_in_names(&extract, event.as_ref(), world.engine);
     Some(Source {
         title: options.title.clone().unwrap_or_else(|| name.to_owned()),
         name: name.to_owned(),
@@ -117,7 +118,10 @@ impl Scopes {
         let later: Vec<&str> = options.extract.names().chain(options.enrich.names()).collect();
         let request = Scope::new(payload::request::NAMES, "what is checked of a request").with(["body"]);
         let split = options.payload.as_ref().map(|payload| &payload.split);
-        let decoded = request.with(["raw"]).with(split.iter().flat_map(|split| split.names())).with(if split.is_some_and(|split| !split.is_empty()) { vec!["index"] } else { vec![] });
+        let decoded = request
+            .with(["raw"])
+            .with(split.iter().flat_map(|split| split.names()))
+            .with(if split.is_some_and(|split| !split.is_empty()) { vec!["index"] } else { vec![] });
         let identified = decoded.with(names::INBOX).with(["tenant"]);
         let place = Scope::new([], "an event's name, a lane, an id or a column");
         let event = identified.with_secrets(place.secrets().clone()).with_later(later.iter().copied(), "`extract` or `enrich`");
@@ -134,10 +138,15 @@ fn check_header(options: &FileOptions, root: &Node, name: &str, diagnostics: &mu
     let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
     if name.is_empty() || !name.chars().all(allowed) {
         let span = options.source.as_ref().map_or(root.span, |source| source.span);
-        diagnostics.report(Diagnostic::error("bad-name", span, format!("`{name}` cannot name a source")).hint("letters a to z, digits, `_` and `-`"));
+        diagnostics.report(
+            Diagnostic::error("bad-name", span, format!("`{name}` cannot name a source"))
+                .hint("letters a to z, digits, `_` and `-`"),
+        );
     }
     let split = options.payload.iter().flat_map(|payload| &payload.split.entries).map(|(name, _)| name);
-    let routes = options.routes.iter().flat_map(|route| route.extract.entries.iter().map(|(name, _)| name).chain(route.enrich.entries.iter().map(|(name, _)| name)));
+    let routes = options.routes.iter().flat_map(|route| {
+        route.extract.entries.iter().map(|(name, _)| name).chain(route.enrich.entries.iter().map(|(name, _)| name))
+    });
     let files = options.extract.entries.iter().map(|(name, _)| name).chain(options.enrich.entries.iter().map(|(name, _)| name));
     let writes = options.write.iter().chain(options.routes.iter().flat_map(|route| &route.write));
     let items = writes.flat_map(|write| &write.each.entries).map(|(name, _)| name);
@@ -171,7 +180,9 @@ fn tenant_rule(options: &FileOptions, auth: Option<&Auth>, diagnostics: &mut Dia
         Some(tenant) => {
             if !Tenant::is_name(&tenant.value) {
                 let message = format!("`{}` cannot name a tenant", tenant.value);
-                diagnostics.report(Diagnostic::error("bad-name", tenant.span, message).hint("1 to 64 letters, digits, `.`, `_` and `-`"));
+                diagnostics.report(
+                    Diagnostic::error("bad-name", tenant.span, message).hint("1 to 64 letters, digits, `.`, `_` and `-`"),
+                );
             } else if caller {
                 let message = "the API key says which tenant this is; the file cannot say another";
                 diagnostics.report(Diagnostic::error("two-tenants", tenant.span, message).hint("remove `tenant`"));
@@ -210,7 +221,12 @@ impl<'a> Builder<'a> {
     fn apis(&self, diagnostics: &mut Diagnostics) -> Option<Vec<Arc<Api>>> {
         let names = self.options.extract.names().chain(self.options.routes.iter().flat_map(|route| route.extract.names()));
         let scope = self.outgoing(&self.scopes.extract.with(names));
-        let compiled = self.options.apis.entries.iter().map(|(name, options)| api::compile(&name.value, options, &self.compiler(&scope), diagnostics).map(Arc::new));
+        let compiled = self
+            .options
+            .apis
+            .entries
+            .iter()
+            .map(|(name, options)| api::compile(&name.value, options, &self.compiler(&scope), diagnostics).map(Arc::new));
         compiled.collect::<Vec<_>>().into_iter().collect()
     }
 
@@ -219,7 +235,12 @@ impl<'a> Builder<'a> {
             let whole = RouteOptions::of_file(self.options);
             return self.route(&whole, String::new(), apis, diagnostics).map(|route| vec![route]);
         }
-        let routes = self.options.routes.iter().enumerate().map(|(index, route)| self.route(route, format!("routes[{index}]."), apis, diagnostics));
+        let routes = self
+            .options
+            .routes
+            .iter()
+            .enumerate()
+            .map(|(index, route)| self.route(route, format!("routes[{index}]."), apis, diagnostics));
         routes.collect::<Vec<_>>().into_iter().collect()
     }
 
@@ -259,8 +280,16 @@ impl<'a> Builder<'a> {
         Some(Queueing { gone: gone?, id: id?, remember, lane: lane?, each_by_itself: false, coalesce })
     }
 
-    fn writes(&self, route: &RouteOptions, place: &str, scope: &Scope, answers: &[&str], diagnostics: &mut Diagnostics) -> Option<Vec<Write>> {
-        let written: &[WriteOptions] = if route.write.is_empty() && route.ignore.is_none() { &self.options.write } else { &route.write };
+    fn writes(
+        &self,
+        route: &RouteOptions,
+        place: &str,
+        scope: &Scope,
+        answers: &[&str],
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Vec<Write>> {
+        let written: &[WriteOptions] =
+            if route.write.is_empty() && route.ignore.is_none() { &self.options.write } else { &route.write };
         let surroundings = map::Surroundings { destinations: self.world.destinations, has_tenant: self.has_tenant, answers };
         let writes = written.iter().enumerate().map(|(index, write)| {
             map::compile(write, format!("{place}write[{index}]"), &surroundings, &self.compiler(scope), diagnostics)
@@ -329,9 +358,13 @@ fn refuse_coalesced_insert(coalesce: Option<&Spanned<Coalesce>>, writes: &[Write
     let insert = writes.iter().find(|write| write.verb == Verb::Insert);
     if let (Some(coalesce), Some(insert)) = (coalesce, insert) {
         diagnostics.report(
-            Diagnostic::error("coalesce-with-insert", insert.table.span, "an `insert` makes a row for every record, so none may be merged")
-                .related(coalesce.span, "merges records")
-                .hint("use `upsert`, or give the route that inserts no `coalesce`"),
+            Diagnostic::error(
+                "coalesce-with-insert",
+                insert.table.span,
+                "an `insert` makes a row for every record, so none may be merged",
+            )
+            .related(coalesce.span, "merges records")
+            .hint("use `upsert`, or give the route that inserts no `coalesce`"),
         );
     }
 }
@@ -375,7 +408,10 @@ fn api_header_reads(options: &FileOptions, engine: &Engine, reads: &mut Reads) {
         if let Some(value) = value {
             let mut found = Reads::default();
             value.add_reads(engine, &mut found);
-            found.places().filter(|place| matches!(place[0].as_str(), "query" | "headers" | "body" | "params")).for_each(|place| reads.add(place.to_vec()));
+            found
+                .places()
+                .filter(|place| matches!(place[0].as_str(), "query" | "headers" | "body" | "params"))
+                .for_each(|place| reads.add(place.to_vec()));
         }
     }
 }
@@ -394,13 +430,20 @@ fn hash_of(bytes: &[u8]) -> [u8; 32] {
 /// The parts of a file that decide event, route, lane and id, in one canonical text.
 fn admission_text(root: &Node) -> String {
     let parts = ["payload", "event", "extract", "gone", "id", "lane", "coalesce", "tenant"];
-    let own = |node: &Node| parts.iter().map(|name| node.get(name).map(|node| node.to_json().to_string()).unwrap_or_default()).collect::<Vec<_>>().join("\n");
+    let own = |node: &Node| {
+        parts
+            .iter()
+            .map(|name| node.get(name).map(|node| node.to_json().to_string()).unwrap_or_default())
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
     let routes = root.get("routes").map(|routes| match &routes.content {
         crate::config::yaml::Content::List(routes) => routes.iter().collect(),
         _ => vec![routes],
     });
     let routes = routes.unwrap_or_default().into_iter().map(|route| {
-        let matcher = ["event", "when", "ignore"].map(|name| route.get(name).map(|node| node.to_json().to_string()).unwrap_or_default());
+        let matcher =
+            ["event", "when", "ignore"].map(|name| route.get(name).map(|node| node.to_json().to_string()).unwrap_or_default());
         format!("{}\n{}", matcher.join("\n"), own(route))
     });
     std::iter::once(own(root)).chain(routes).collect::<Vec<_>>().join("\n---\n")

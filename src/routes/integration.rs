@@ -4,8 +4,8 @@ use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, Named, options, report_expected};
 use crate::config::source::{Span, Spanned};
 use crate::config::yaml::{Content, Node};
-use crate::expr::template::Engine;
 use crate::expr::scope::Scope;
+use crate::expr::template::Engine;
 use crate::expr::value::{Compiler, Value};
 
 options! {
@@ -68,14 +68,24 @@ pub struct Field {
 }
 
 /// Compiles the fields. Secret ones and entries of `secrets` share one set of names.
-pub fn compile(options: Option<&IntegrationOptions>, secrets: &[&Spanned<String>], engine: &Engine, scope: &Scope, diagnostics: &mut Diagnostics) -> Option<Vec<Field>> {
+pub fn compile(
+    options: Option<&IntegrationOptions>,
+    secrets: &[&Spanned<String>],
+    engine: &Engine,
+    scope: &Scope,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<Field>> {
     let Some(options) = options else { return Some(Vec::new()) };
     let compiler = Compiler { engine, scope };
     let fields = options.fields.entries.iter().map(|(name, field)| {
         let secret = field.secret.unwrap_or(false);
         if secret && let Some(other) = secrets.iter().find(|other| other.value == name.value) {
             let message = format!("`{}` names both a secret and a secret field", name.value);
-            diagnostics.report(Diagnostic::error("duplicate-secret", name.span, message).related(other.span, "the secret").hint("rename one of them"));
+            diagnostics.report(
+                Diagnostic::error("duplicate-secret", name.span, message)
+                    .related(other.span, "the secret")
+                    .hint("rename one of them"),
+            );
         }
         let from = Value::compile(&field.from, &compiler, diagnostics)?;
         if secret && from.as_path().and_then(crate::expr::jsonpath::Path::place).is_none() {

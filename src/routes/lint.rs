@@ -16,11 +16,19 @@ pub(super) fn check(options: &FileOptions, routes: &[Route], diagnostics: &mut D
 
 fn warn_of_unreachable(options: &FileOptions, routes: &[Route], diagnostics: &mut Diagnostics) {
     for (later, route) in routes.iter().enumerate() {
-        let covers = |earlier: &Route| earlier.matcher.when.is_none() && route.matcher.events.iter().all(|event| covered(event, &earlier.matcher.events));
+        let covers = |earlier: &Route| {
+            earlier.matcher.when.is_none() && route.matcher.events.iter().all(|event| covered(event, &earlier.matcher.events))
+        };
         let first = routes[..later].iter().position(covers);
         if let (Some(first), Some(later)) = (first, options.routes.get(later)) {
-            let diagnostic = Diagnostic::warning("unreachable-route", later.span, "this route is never reached: an earlier one wants all its events");
-            diagnostics.report(diagnostic.related(options.routes[first].span, "the first match wins").hint("put the narrower route first"));
+            let diagnostic = Diagnostic::warning(
+                "unreachable-route",
+                later.span,
+                "this route is never reached: an earlier one wants all its events",
+            );
+            diagnostics.report(
+                diagnostic.related(options.routes[first].span, "the first match wins").hint("put the narrower route first"),
+            );
         }
     }
 }
@@ -33,7 +41,9 @@ fn refuse_patterns_without_event(options: &FileOptions, diagnostics: &mut Diagno
     let named = options.routes.iter().find(|route| route.event.iter().any(|event| event.text() != "*"));
     if let (None, Some(route)) = (&options.event, named) {
         let message = "this route wants an event by name, but the file does not say where an event's name stands";
-        diagnostics.report(Diagnostic::error("event-without-name", route.span, message).hint("say it at file level: `event: $.body.event`"));
+        diagnostics.report(
+            Diagnostic::error("event-without-name", route.span, message).hint("say it at file level: `event: $.body.event`"),
+        );
     }
 }
 
@@ -57,10 +67,17 @@ fn warn_of_event_in_lane(options: &FileOptions, routes: &[Route], diagnostics: &
         let mine = tables(route);
         routes[index + 1..].iter().flat_map(tables).find(|table| mine.contains(table))
     });
-    let reads_event = crate::config::yaml::shorten(lane.text().unwrap_or_default()).split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|word| word == "event");
+    let reads_event = crate::config::yaml::shorten(lane.text().unwrap_or_default())
+        .split(|letter: char| !letter.is_alphanumeric() && letter != '_')
+        .any(|word| word == "event");
     if let Some(table) = shared.filter(|_| reads_event) {
-        let message = format!("the lane holds the event, and two routes write `{table}`: an update and a delete of one thing would run side by side");
-        diagnostics.report(Diagnostic::warning("event-in-lane", lane.span, message).hint("make the lane of the thing itself: `order/{{ number }}`"));
+        let message = format!(
+            "the lane holds the event, and two routes write `{table}`: an update and a delete of one thing would run side by side"
+        );
+        diagnostics.report(
+            Diagnostic::warning("event-in-lane", lane.span, message)
+                .hint("make the lane of the thing itself: `order/{{ number }}`"),
+        );
     }
 }
 
@@ -77,11 +94,13 @@ fn refuse_gone_without_key(options: &FileOptions, diagnostics: &mut Diagnostics)
             let answers: Vec<&str> = options.enrich.names().chain(enrich.names()).collect();
             let asks = columns.entries.iter().find_map(|(name, node)| {
                 let text = node.text()?;
-                let answer = answers.iter().find(|answer| text.starts_with(&format!("$.{answer}.")) || text == format!("$.{answer}"))?;
+                let answer =
+                    answers.iter().find(|answer| text.starts_with(&format!("$.{answer}.")) || text == format!("$.{answer}"))?;
                 Some((name, *answer, node.span))
             });
             if let Some((column, answer, span)) = asks {
-                let message = format!("when the thing is gone nothing is fetched, so `{answer}` cannot give the key `{}`", column.value);
+                let message =
+                    format!("when the thing is gone nothing is fetched, so `{answer}` cannot give the key `{}`", column.value);
                 diagnostics.report(Diagnostic::error("gone-without-key", span, message).hint("take the key from the request"));
             }
         }

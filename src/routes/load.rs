@@ -98,7 +98,10 @@ pub fn load(texts: &Texts, world: World<'_>, first: &[String]) -> Loaded {
 
 fn read_options(root: &Node, problems: &mut Diagnostics) -> Option<FileOptions> {
     if root.is_null() {
-        problems.report(Diagnostic::error("empty-file", root.span, "the file is empty").hint("the smallest route file has `auth` and `write`"));
+        problems.report(
+            Diagnostic::error("empty-file", root.span, "the file is empty")
+                .hint("the smallest route file has `auth` and `write`"),
+        );
         return None;
     }
     FileOptions::from_yaml(root, problems)
@@ -152,7 +155,10 @@ fn borrow(options: &mut FileOptions, lender: &Parsed) -> bool {
 }
 
 fn refuse_lent_twice(lenders: &[Parsed], diagnostics: &mut Diagnostics) {
-    let names = lenders.iter().filter_map(|lender| lender.options.as_ref()).flat_map(|options| options.apis.entries.iter().map(|(name, _)| name));
+    let names = lenders
+        .iter()
+        .filter_map(|lender| lender.options.as_ref())
+        .flat_map(|options| options.apis.entries.iter().map(|(name, _)| name));
     let mut seen: Vec<&crate::config::source::Spanned<String>> = Vec::new();
     for name in names {
         match seen.iter().find(|known| known.value == name.value) {
@@ -181,7 +187,8 @@ fn refuse_duplicates(files: &mut [LoadedFile], first: &[String]) {
         match seen.get(&file.name) {
             Some(other) => {
                 let message = format!("the source `{}` is described by `{other}` already", file.name);
-                let diagnostic = Diagnostic::error("duplicate-source", source.receive.span, message).hint("give one of them another `source:`");
+                let diagnostic = Diagnostic::error("duplicate-source", source.receive.span, message)
+                    .hint("give one of them another `source:`");
                 file.diagnostics.report(diagnostic);
                 file.source = None;
             }
@@ -194,7 +201,10 @@ fn refuse_overlaps(files: &mut [LoadedFile], first: &[String]) {
     let order = claim_order(files, first);
     for (position, later) in order.iter().enumerate() {
         let Some(source) = files[*later].source.clone() else { continue };
-        let other = order[..position].iter().filter_map(|earlier| files[*earlier].source.as_ref()).find(|other| other.receive.overlaps(&source.receive));
+        let other = order[..position]
+            .iter()
+            .filter_map(|earlier| files[*earlier].source.as_ref())
+            .find(|other| other.receive.overlaps(&source.receive));
         if let Some(other) = other {
             let message = format!("`{}` and `{}` can both receive the same request", source.name, other.name);
             let diagnostic = Diagnostic::error("overlapping-receive", source.receive.span, message)

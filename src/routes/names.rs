@@ -8,8 +8,21 @@ use crate::payload;
 pub const BODY: [&str; 2] = ["body", "raw"];
 /// What the inbox adds.
 pub const INBOX: [&str; 4] = ["received_at", "source", "delivery", "attempt"];
-const OTHERS: [&str; 13] =
-    ["index", "tenant", "integration", "event", "claims", "answer", "session", "position", "field", "secret", "it", "loop", "headers"];
+const OTHERS: [&str; 13] = [
+    "index",
+    "tenant",
+    "integration",
+    "event",
+    "claims",
+    "answer",
+    "session",
+    "position",
+    "field",
+    "secret",
+    "it",
+    "loop",
+    "headers",
+];
 
 /// Reports an author's own name that means something else already.
 pub fn refuse_shadowing(name: &Spanned<String>, diagnostics: &mut Diagnostics) {
@@ -19,7 +32,8 @@ pub fn refuse_shadowing(name: &Spanned<String>, diagnostics: &mut Diagnostics) {
         diagnostics.report(Diagnostic::error("name-taken", name.span, message).hint("choose another name"));
     } else if !is_name(&name.value) {
         let message = format!("`{}` cannot be used in a path", name.value);
-        diagnostics.report(Diagnostic::error("bad-name", name.span, message).hint("letters, digits and `_`, not starting with a digit"));
+        diagnostics
+            .report(Diagnostic::error("bad-name", name.span, message).hint("letters, digits and `_`, not starting with a digit"));
     }
 }
 

@@ -65,16 +65,26 @@ pub fn compile(options: Option<&ReceiveOptions>, source: &str, file: Span, diagn
     let segments = compile_path(path, diagnostics);
     let methods = options.map_or_else(Vec::new, |options| options.methods.clone());
     for method in &methods {
-        if !matches!(method.value.to_ascii_uppercase().as_str(), "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD" | "OPTIONS") {
+        if !matches!(method.value.to_ascii_uppercase().as_str(), "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD" | "OPTIONS")
+        {
             diagnostics.report(Diagnostic::error("wrong-type", method.span, format!("`{}` is no HTTP method", method.value)));
         }
     }
-    let patterns = |named: &Named<Vec<Pattern>>| named.entries.iter().map(|(name, values)| (name.value.clone(), values.clone())).collect();
+    let patterns =
+        |named: &Named<Vec<Pattern>>| named.entries.iter().map(|(name, values)| (name.value.clone(), values.clone())).collect();
     Some(Receive {
         path: segments?,
-        methods: if methods.is_empty() { vec!["POST".to_owned()] } else { methods.iter().map(|method| method.to_ascii_uppercase()).collect() },
+        methods: if methods.is_empty() {
+            vec!["POST".to_owned()]
+        } else {
+            methods.iter().map(|method| method.to_ascii_uppercase()).collect()
+        },
         query: options.map_or_else(Vec::new, |options| patterns(&options.query)),
-        headers: options.map_or_else(Vec::new, |options| patterns(&options.headers)).into_iter().map(|(name, values): (String, _)| (name.to_ascii_lowercase().replace('-', "_"), values)).collect(),
+        headers: options
+            .map_or_else(Vec::new, |options| patterns(&options.headers))
+            .into_iter()
+            .map(|(name, values): (String, _)| (name.to_ascii_lowercase().replace('-', "_"), values))
+            .collect(),
         max_body: options.and_then(|options| options.max_body).map_or(MAX_BODY, |size| size.0),
         rate: options.and_then(|options| options.rate),
         span: path.span,
@@ -84,13 +94,18 @@ pub fn compile(options: Option<&ReceiveOptions>, source: &str, file: Span, diagn
 fn compile_path(path: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<Vec<Segment>> {
     let error = |message: String| Diagnostic::error("bad-path-pattern", path.span, message);
     if !path.value.starts_with('/') || path.value.contains(['?', '#', '*']) {
-        diagnostics.report(error(format!("`{}` is no path", path.value)).hint("such as `/in/timemoto/:integration`; values of the query go under `query:`"));
+        diagnostics.report(
+            error(format!("`{}` is no path", path.value))
+                .hint("such as `/in/timemoto/:integration`; values of the query go under `query:`"),
+        );
         return None;
     }
     let mut segments = Vec::new();
     for text in path.value.split('/').skip(1) {
         let segment = match text.strip_prefix(':') {
-            Some(name) if !name.is_empty() && name.chars().all(|letter| letter.is_alphanumeric() || letter == '_') => Segment::Parameter(name.to_owned()),
+            Some(name) if !name.is_empty() && name.chars().all(|letter| letter.is_alphanumeric() || letter == '_') => {
+                Segment::Parameter(name.to_owned())
+            }
             Some(name) => {
                 diagnostics.report(error(format!("`:{name}` cannot be a parameter's name")));
                 return None;
@@ -127,10 +142,15 @@ impl Receive {
 
     /// Whether the query parameters and headers have the values that are asked for; of a repeated one the first counts.
     pub fn values_match(&self, request: &Request) -> bool {
-        let query = |name: &str| form_urlencoded::parse(request.query.as_bytes()).find(|(known, _)| known == name).map(|(_, value)| value.into_owned());
+        let query = |name: &str| {
+            form_urlencoded::parse(request.query.as_bytes()).find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+        };
         let header = |name: &str| request.header(&name.replace('_', "-")).map(str::to_owned);
-        let fits = |patterns: &[Pattern], value: Option<String>| value.is_some_and(|value| patterns.iter().any(|pattern| pattern.matches(&value)));
-        self.query.iter().all(|(name, patterns)| fits(patterns, query(name))) && self.headers.iter().all(|(name, patterns)| fits(patterns, header(name)))
+        let fits = |patterns: &[Pattern], value: Option<String>| {
+            value.is_some_and(|value| patterns.iter().any(|pattern| pattern.matches(&value)))
+        };
+        self.query.iter().all(|(name, patterns)| fits(patterns, query(name)))
+            && self.headers.iter().all(|(name, patterns)| fits(patterns, header(name)))
     }
 
     /// Whether some request is both this one's and the other's.
@@ -138,7 +158,9 @@ impl Receive {
         let segments = self.path.len() == other.path.len()
             && self.path.iter().zip(&other.path).all(|pair| match pair {
                 (Segment::Literal(left), Segment::Literal(right)) => left == right,
-                (Segment::Literal(literal), Segment::Parameter(_)) | (Segment::Parameter(_), Segment::Literal(literal)) => !literal.is_empty(),
+                (Segment::Literal(literal), Segment::Parameter(_)) | (Segment::Parameter(_), Segment::Literal(literal)) => {
+                    !literal.is_empty()
+                }
                 (Segment::Parameter(_), Segment::Parameter(_)) => true,
             });
         let methods = self.methods.iter().any(|method| other.methods.contains(method));

@@ -35,7 +35,8 @@ pub fn check(source: &Source, options: &FileOptions, world: World<'_>, texts: &m
             Ok(text) => bodies.extend(body_of_request(&text)),
             Err(reason) => {
                 let message = format!("the sample `{}` {reason}", sample.value);
-                problems.report(Diagnostic::error("sample-not-found", sample.span, message).hint("paths are relative to this file"));
+                problems
+                    .report(Diagnostic::error("sample-not-found", sample.span, message).hint("paths are relative to this file"));
             }
         }
     }
@@ -68,7 +69,8 @@ fn answers(route: &Route, name: &str, tests: &[TestOptions], path: &str, world: 
     let patterns: Vec<Pattern> = call.url_texts().iter().map(|url| Pattern::of_template(url)).collect();
     let answers = tests.iter().flat_map(|test| &test.apis);
     let matching = answers.filter(|answer| answer.status.is_none_or(|status| (200..300).contains(&status)));
-    let matching = matching.filter(|answer| patterns.iter().any(|pattern| pattern.matches(answer.get.split('?').next().unwrap_or_default())));
+    let matching = matching
+        .filter(|answer| patterns.iter().any(|pattern| pattern.matches(answer.get.split('?').next().unwrap_or_default())));
     let bodies = matching.filter_map(|answer| match (&answer.json, &answer.file) {
         (Some(json), _) => Some(json.to_json()),
         (None, Some(file)) => serde_json::from_str(&(world.files)(&beside(path, &file.value)).ok()?).ok(),
@@ -80,7 +82,8 @@ fn answers(route: &Route, name: &str, tests: &[TestOptions], path: &str, world: 
 fn check_write(write: &WriteOptions, samples: &BTreeMap<String, Vec<Json>>, problems: &mut Diagnostics) {
     let mut samples = samples.clone();
     if let Some((name, list)) = write.each.entries.first() {
-        let items = list.text().and_then(|text| Path::compile(text).ok()).map(|path| items_of(&path, &samples)).unwrap_or_default();
+        let items =
+            list.text().and_then(|text| Path::compile(text).ok()).map(|path| items_of(&path, &samples)).unwrap_or_default();
         check_nodes(&write.each, &samples, problems);
         samples.insert(name.value.clone(), items);
     }
@@ -139,7 +142,8 @@ fn check_path(path: &Path, node: &Node, samples: &BTreeMap<String, Vec<Json>>, p
 
 fn describe(name: &str, parent: &str, objects: &[&Json], span: crate::config::source::Span) -> Diagnostic {
     let diagnostic = Diagnostic::warning("path-not-in-samples", span, format!("`{parent}` has no `{name}`"));
-    let names: Vec<&str> = objects.iter().filter_map(|object| object.as_object()).flat_map(|object| object.keys().map(String::as_str)).collect();
+    let names: Vec<&str> =
+        objects.iter().filter_map(|object| object.as_object()).flat_map(|object| object.keys().map(String::as_str)).collect();
     match closest(name, names.iter().copied()) {
         Some(close) => {
             let having = objects.iter().filter(|object| object.get(close).is_some()).count();

@@ -67,7 +67,8 @@ impl Source {
             match text {
                 Some(text) => drop(secrets.insert(field.name.clone(), Secret::new(text))),
                 None if field.required => {
-                    let reason = format!("the integration's field `{}` is missing: nothing at `{}`", field.name, field.from.origin());
+                    let reason =
+                        format!("the integration's field `{}` is missing: nothing at `{}`", field.name, field.from.origin());
                     return Err(Failure::permanent(Step::Admission, reason));
                 }
                 None => {}

@@ -11,6 +11,7 @@ mod guard;
 mod limits;
 mod origin;
 pub mod recorded;
+pub mod store_budget;
 mod retry;
 mod retry_after;
 mod send;

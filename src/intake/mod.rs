@@ -1,1 +1,7 @@
-//! HTTP in: a request becomes a stored delivery or a refusal.
+//! HTTP in: a request becomes a stored delivery or a refusal. Slow workers never slow it: it meets them only in the store.
+
+pub mod answer;
+pub mod body;
+pub mod rate;
+pub mod receive;
+pub mod rejection;

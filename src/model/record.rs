@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::delivery::DeliveryId;
 use super::lane::AdmittedLane;
 use crate::clock::Timestamp;
+use crate::secret::Mask;
 
 /// The id of a record in the state database.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -29,6 +30,20 @@ pub struct AdmittedRecord {
     pub sender_id: Option<SenderId>,
     /// What is to become of it.
     pub fate: Fate,
+}
+
+impl AdmittedRecord {
+    /// The same with secrets taken out of what people will see of it.
+    #[must_use]
+    pub fn masked(mut self, mask: &Mask) -> Self {
+        self.event = self.event.map(|event| mask.text(&event));
+        self.fate = match self.fate {
+            Fate::Queue(lane) => Fate::Queue(lane),
+            Fate::Ignore(reason) => Fate::Ignore(mask.text(&reason)),
+            Fate::Bury(reason) => Fate::Bury(mask.text(&reason)),
+        };
+        self
+    }
 }
 
 /// What admission decided about a record.

@@ -95,6 +95,7 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
         admit_hash: hash_of(admission_text(root).as_bytes()),
         bundle,
         receive,
+        auth_reads_body: reads_body(&auth, world.engine),
         auth,
         tenant,
         admission: Admission { source: name.to_owned(), payload, event, extract, routes, reads_raw },
@@ -414,6 +415,12 @@ fn api_header_reads(options: &FileOptions, engine: &Engine, reads: &mut Reads) {
                 .for_each(|place| reads.add(place.to_vec()));
         }
     }
+}
+
+fn reads_body(auth: &Auth, engine: &Engine) -> bool {
+    let mut reads = Reads::default();
+    auth.add_reads(engine, &mut reads);
+    reads.reads_name("body")
 }
 
 fn raw_in_names(extract: &Extract, event: Option<&Value>, engine: &Engine) -> bool {

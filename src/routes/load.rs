@@ -20,6 +20,8 @@ pub struct Texts {
     pub routes: BTreeMap<String, String>,
     /// What could not be read, and why.
     pub unreadable: Vec<(String, String)>,
+    /// `*.yml`: files that are not read because of their ending.
+    pub misnamed: Vec<String>,
 }
 
 /// What became of a folder.
@@ -62,6 +64,10 @@ pub fn load(texts: &Texts, world: World<'_>, first: &[String]) -> Loaded {
     let mut loaded = Loaded::default();
     for (path, reason) in &texts.unreadable {
         loaded.diagnostics.report(Diagnostic::without_place("unreadable-file", format!("`{path}` {reason}")));
+    }
+    for path in &texts.misnamed {
+        let message = format!("`{path}` is not read: route files end in `.yaml`");
+        loaded.diagnostics.report(Diagnostic::without_place("yml-ending", message).hint("rename it"));
     }
     let mut lenders = Vec::new();
     let mut routes = Vec::new();

@@ -1,16 +1,16 @@
 //! What a route is: the file as written, the compiled source, the table from request to source, loading and reloading.
 
 pub mod compile;
-
 pub mod file;
-
+pub mod folder;
 pub mod integration;
 pub mod lint;
 pub mod load;
 pub mod masking;
 pub mod names;
 pub mod receive;
-
+pub mod registry;
+pub mod reload;
 pub mod samples;
 pub mod source;
 pub mod table;

@@ -42,6 +42,8 @@ pub struct Source {
     pub receive: Receive,
     /// How a sender proves who it is.
     pub auth: Auth,
+    /// Whether proving that needs the decoded body.
+    pub auth_reads_body: bool,
     /// What decides the tenant.
     pub tenant: TenantRule,
     /// How requests become records, and what becomes of them.

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use aes_gcm_siv::aead::{Aead, Payload};
 use aes_gcm_siv::{Aes256GcmSiv, KeyInit, Nonce};
+use sha2::Digest as _;
 use uuid::Uuid;
 
 use super::error::StoreError;
@@ -28,12 +29,19 @@ pub(crate) struct Vault {
     state_id: Uuid,
     master: Aes256GcmSiv,
     keys: RwLock<HashMap<i64, Arc<DataKey>>>,
+    work_key: [u8; 32],
 }
 
 impl Vault {
     /// A vault without data keys.
     pub(crate) fn new(state_id: Uuid, master_key: &KeyBytes) -> Self {
-        Self { state_id, master: cipher(master_key), keys: RwLock::default() }
+        let work_key = sha2::Sha256::new().chain_update(b"hooktable work hashes").chain_update(master_key.as_slice()).finalize().into();
+        Self { state_id, master: cipher(master_key), keys: RwLock::default(), work_key }
+    }
+
+    /// What work hashes are keyed with: known to nobody who has only the database.
+    pub(crate) fn work_key(&self) -> &[u8; 32] {
+        &self.work_key
     }
 
     /// The state that everything here is bound to.

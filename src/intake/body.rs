@@ -1,0 +1,58 @@
+//! Reading a request: its head as data, its body within the source's limit and within a time that slow senders cannot stretch.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::request::Parts;
+use axum::http::header;
+
+use super::rejection::Rejection;
+use crate::model::delivery::Request;
+
+/// The longest a body may take to arrive.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// The request without its body.
+pub(super) fn head(parts: &Parts, peer: Option<IpAddr>) -> Request {
+    let headers = parts.headers.iter().map(|(name, value)| (name.as_str().to_owned(), Bytes::copy_from_slice(value.as_bytes())));
+    Request {
+        method: parts.method.as_str().to_owned(),
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: headers.collect(),
+        body: Bytes::new(),
+        peer,
+    }
+}
+
+/// The whole body, at most `most` bytes of it.
+pub(super) async fn read(parts: &Parts, body: Body, most: u64) -> Result<Bytes, Rejection> {
+    let encoding = parts.headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("identity");
+    if !encoding.eq_ignore_ascii_case("identity") {
+        return Err(Rejection::Broken("the body is compressed; expected one without `Content-Encoding`".to_owned()));
+    }
+    let declared = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > most) {
+        return Err(Rejection::TooLarge(most));
+    }
+    let limit = usize::try_from(most).unwrap_or(usize::MAX);
+    match tokio::time::timeout(LONGEST, to_bytes(body, limit)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) if is_length_limit(&error) => Err(Rejection::TooLarge(most)),
+        Ok(Err(_)) => Err(Rejection::Broken("the body broke off".to_owned())),
+        Err(_) => Err(Rejection::TooSlow),
+    }
+}
+
+fn is_length_limit(error: &axum::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        // the type is not exported by axum; its message is part of its documentation
+        if error.to_string().contains("length limit exceeded") {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}

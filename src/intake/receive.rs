@@ -1,0 +1,166 @@
+//! The handler of all webhooks: match, read, authenticate, admit, store, answer. A 2xx leaves only after the commit.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::{ConnectInfo, State};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
+
+use super::rate::Rates;
+use super::rejection::Rejection;
+use super::{answer, body};
+use crate::auth::caller::Caller;
+use crate::clock::Timestamp;
+use crate::model::delivery::{AdmittedDelivery, Appended, DeliveryId, Request};
+use crate::model::tenant::Tenant;
+use crate::payload;
+use crate::routes::registry::Registry;
+use crate::routes::source::{Source, TenantRule};
+use crate::routes::table::{Matched, RouteTable};
+use crate::steps::admission::Arrival;
+use crate::store::{Store, inbox, tenants};
+
+/// What the handler works with.
+pub struct Intake {
+    registry: Arc<Registry>,
+    store: Store,
+    rates: Rates,
+    closed: AtomicBool,
+    tenants: Mutex<HashMap<String, Tenant>>,
+}
+
+impl Intake {
+    /// An open intake.
+    pub fn new(registry: Arc<Registry>, store: Store) -> Arc<Self> {
+        Arc::new(Self { registry, store, rates: Rates::default(), closed: AtomicBool::new(false), tenants: Mutex::default() })
+    }
+
+    /// From now on senders are told to come again: the program is about to stop.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// The routes of the listener that webhooks come to: all of them.
+    pub fn router(self: &Arc<Self>) -> Router {
+        Router::new().fallback(receive).with_state(Arc::clone(self))
+    }
+}
+
+/// Answers one request.
+async fn receive(State(intake): State<Arc<Intake>>, request: axum::extract::Request) -> Response {
+    let (method, place) = (request.method().clone(), first_segment(request.uri().path()));
+    let outcome = AssertUnwindSafe(receive_delivery(&intake, request)).catch_unwind().await;
+    match outcome.unwrap_or(Err(Rejection::Fault)) {
+        Ok((id, appended)) => answer::stored(id, appended),
+        Err(rejection) => {
+            tracing::info!(http.method = %method, http.place = place, reason = rejection.reason(), "request rejected");
+            rejection.into_response()
+        }
+    }
+}
+
+/// As much of a path as can be shown: what follows may be a key that the sender put there.
+fn first_segment(path: &str) -> String {
+    let first = path.split('/').nth(1).unwrap_or_default();
+    format!("/{}", crate::config::yaml::shorten(first))
+}
+
+async fn receive_delivery(intake: &Intake, request: axum::extract::Request) -> Result<(DeliveryId, Appended), Rejection> {
+    refuse_when_closed(intake)?;
+    let table = intake.registry.table();
+    let (parts, stream) = request.into_parts();
+    let mut request = body::head(&parts, peer_of(&parts));
+    let (source, params) = find(&table, &request)?;
+    request.body = body::read(&parts, stream, source.receive.max_body).await?;
+    let caller = authenticate(intake, &source, &request, &params).await?;
+    limit(intake, &source, &caller)?;
+    let delivery = admit(intake, &source, request, &params, &caller);
+    store(intake, &caller, delivery).await
+}
+
+fn refuse_when_closed(intake: &Intake) -> Result<(), Rejection> {
+    if intake.closed.load(Ordering::SeqCst) { Err(Rejection::Unavailable("the program is stopping".to_owned())) } else { Ok(()) }
+}
+
+fn peer_of(parts: &axum::http::request::Parts) -> Option<IpAddr> {
+    parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.ip())
+}
+
+fn find(table: &RouteTable, request: &Request) -> Result<(Arc<Source>, Vec<(String, String)>), Rejection> {
+    match table.find(request) {
+        Matched::Source(source, params) => Ok((Arc::clone(source), params)),
+        Matched::NotReady(source, reason) => Err(Rejection::Unavailable(format!("the source `{source}` is not ready: {reason}"))),
+        Matched::WrongMethod(methods) => Err(Rejection::Method(methods.into_iter().map(str::to_owned).collect())),
+        Matched::Nothing => Err(Rejection::NoSource),
+    }
+}
+
+async fn authenticate(intake: &Intake, source: &Source, request: &Request, params: &[(String, String)]) -> Result<Caller, Rejection> {
+    let mut document = payload::request::document(request, params);
+    if source.auth_reads_body
+        && let Ok(Some(body)) = source.admission.payload.decode(request)
+    {
+        document.set("body", body);
+    }
+    let caller = source.auth.verify(&document, &source.name, &intake.store).map_err(|refusal| Rejection::Unauthorized(refusal.0))?;
+    match &source.tenant {
+        TenantRule::Named(name) => tenant_named(intake, name).await.map(|tenant| caller.on_behalf_of(Some(&tenant))),
+        TenantRule::Caller | TenantRule::None => Ok(caller),
+    }
+}
+
+/// The tenant that a route file names; it comes into being with its first delivery.
+async fn tenant_named(intake: &Intake, name: &str) -> Result<Tenant, Rejection> {
+    let known = intake.tenants.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+    if let Some(tenant) = known {
+        return Ok(tenant);
+    }
+    let unavailable = |error: crate::store::StoreError| Rejection::Unavailable(error.to_string());
+    let found = tenants::find_by_name(&intake.store, name).await.map_err(unavailable)?;
+    let tenant = match found {
+        Some(tenant) => tenant,
+        None => tenants::add(&intake.store, name).await.map_err(unavailable)?,
+    };
+    intake.tenants.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), tenant.clone());
+    Ok(tenant)
+}
+
+fn limit(intake: &Intake, source: &Source, caller: &Caller) -> Result<(), Rejection> {
+    let Some(rate) = source.receive.rate else { return Ok(()) };
+    let tenant = caller.tenant().map_or(0, |tenant| tenant.id);
+    intake.rates.admit(&source.name, tenant, rate, intake.store.clock().now()).map_err(Rejection::TooMany)
+}
+
+/// From a verified request to a delivery that nothing but the commit can fail.
+fn admit(intake: &Intake, source: &Source, request: Request, params: &[(String, String)], caller: &Caller) -> AdmittedDelivery {
+    let received_at: Timestamp = intake.store.clock().now();
+    let id = DeliveryId::at(received_at);
+    let stored = caller.to_stored();
+    let arrival = Arrival { delivery: id, received_at, caller: &stored, params, attempt: 1, work_key: intake.store.work_key() };
+    let items = source.admission.items(&request, arrival, None);
+    let (mask, masked) = source.masked_view(&request, params);
+    let records = items.into_iter().map(|item| item.into_record().masked(&mask)).collect();
+    AdmittedDelivery {
+        id,
+        source: source.name.clone(),
+        received_at,
+        caller: stored,
+        request,
+        masked,
+        bundle_hash: source.bundle_hash,
+        admit_hash: source.admit_hash,
+        records,
+    }
+}
+
+/// The only way into the inbox: with a verified caller.
+async fn store(intake: &Intake, _verified: &Caller, delivery: AdmittedDelivery) -> Result<(DeliveryId, Appended), Rejection> {
+    let id = delivery.id;
+    let appended = inbox::append(&intake.store, delivery).await.map_err(|error| Rejection::Unavailable(error.to_string()))?;
+    Ok((id, appended))
+}

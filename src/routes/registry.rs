@@ -1,0 +1,265 @@
+//! The sources that run: what a reload changes and what it must not. A file that does not compile leaves its last good version
+//! running; one that vanished runs on for a while; nothing ever fails open.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use serde::Serialize;
+
+use super::compile::World;
+use super::load::{Loaded, LoadedFile, Texts, load};
+use super::source::Source;
+use super::table::{Entry, RouteTable};
+use crate::auth::secret::SecretReader;
+use crate::clock::{Clock, Timestamp};
+use crate::expr::template::Engine;
+use crate::model::bundle::Bundle;
+use crate::steps::map::Destination;
+
+/// How long a source whose file vanished goes on.
+const VANISHED_FOR: Duration = Duration::from_secs(300);
+
+/// What compiling needs, owned.
+pub struct Surroundings {
+    /// The databases that writes can go to.
+    pub destinations: Vec<Destination>,
+    /// Where secrets are asked for.
+    pub secrets: Box<dyn SecretReader + Send + Sync>,
+    /// Reads samples and tests.
+    pub files: Box<dyn Fn(&str) -> Result<String, String> + Send + Sync>,
+    /// The environments that templates run in.
+    pub engine: Engine,
+}
+
+impl Surroundings {
+    /// The same, borrowed.
+    pub fn world(&self) -> World<'_> {
+        World {
+            destinations: &self.destinations,
+            secrets: self.secrets.as_ref(),
+            engine: &self.engine,
+            files: self.files.as_ref(),
+        }
+    }
+}
+
+/// The running sources.
+pub struct Registry {
+    surroundings: Surroundings,
+    clock: Clock,
+    table: ArcSwap<RouteTable>,
+    running: Mutex<BTreeMap<String, Running>>,
+}
+
+struct Running {
+    source: Arc<Source>,
+    vanished_at: Option<Timestamp>,
+    status: Status,
+}
+
+/// How a source is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Status {
+    /// The file as it is on disk runs.
+    Active,
+    /// The file has a problem; the last good version runs.
+    LastGood {
+        /// What is wrong with the file.
+        reason: String,
+    },
+    /// It takes no requests.
+    NotReady {
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// A source and how it is doing.
+#[derive(Clone, Debug, Serialize)]
+pub struct SourceStatus {
+    /// Its name.
+    pub name: String,
+    /// The path of its file.
+    pub path: String,
+    /// Whether it runs.
+    #[serde(flatten)]
+    pub status: Status,
+}
+
+/// What a reload changed.
+pub struct Reloaded {
+    /// The texts and their problems, for drawing them.
+    pub loaded: Loaded,
+    /// The versions that run now and did not before, with their hashes, to be kept in the state.
+    pub activated: Vec<Arc<Source>>,
+    /// The sources whose files are gone since this reload.
+    pub vanished: Vec<String>,
+}
+
+impl Registry {
+    /// A registry with nothing running.
+    pub fn new(surroundings: Surroundings, clock: Clock) -> Self {
+        Self { surroundings, clock, table: ArcSwap::default(), running: Mutex::default() }
+    }
+
+    /// The table as it is now. A request takes it once.
+    pub fn table(&self) -> Arc<RouteTable> {
+        self.table.load_full()
+    }
+
+    /// What compiling needs, for those that compile on the side.
+    pub fn surroundings(&self) -> &Surroundings {
+        &self.surroundings
+    }
+
+    /// Takes over what a folder holds. `stored` are versions that ran before the program started, by name: they stand in where a
+    /// file has no good version yet, and tell of files that vanished while nobody looked.
+    pub fn reload(&self, texts: &Texts, stored: &BTreeMap<String, Bundle>) -> Reloaded {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let active: Vec<String> = running.keys().cloned().collect();
+        let loaded = load(texts, self.surroundings.world(), &active);
+        let mut activated = Vec::new();
+        for file in &loaded.files {
+            match &file.source {
+                Some(source) if !file.unset => {
+                    let changed = running.get(&file.name).is_none_or(|known| known.source.bundle_hash != source.bundle_hash);
+                    running.insert(
+                        file.name.clone(),
+                        Running { source: Arc::clone(source), vanished_at: None, status: Status::Active },
+                    );
+                    if changed {
+                        activated.push(Arc::clone(source));
+                    }
+                }
+                source => self.keep_last_good(file, source.as_ref(), stored, &mut running),
+            }
+        }
+        self.adopt_vanished(&loaded, stored, &mut running);
+        let vanished = self.note_vanished(&loaded, &mut running);
+        self.publish(&running);
+        Reloaded { loaded, activated, vanished }
+    }
+
+    /// Looks again at how long vanished files have been gone.
+    pub fn refresh(&self) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        self.expire_vanished(&mut running);
+        self.publish(&running);
+    }
+
+    /// How each source is doing, by name.
+    pub fn statuses(&self) -> Vec<SourceStatus> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let status = |(name, running): (&String, &Running)| SourceStatus {
+            name: name.clone(),
+            path: running.source.path.clone(),
+            status: running.status.clone(),
+        };
+        running.iter().map(status).collect()
+    }
+
+    /// Forgets a source for good: its requests are nobody's again.
+    pub fn retire(&self, name: &str) -> bool {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = running.get(name).is_some_and(|known| known.vanished_at.is_some()) && running.remove(name).is_some();
+        self.publish(&running);
+        known
+    }
+
+    fn keep_last_good(
+        &self,
+        file: &LoadedFile,
+        source: Option<&Arc<Source>>,
+        stored: &BTreeMap<String, Bundle>,
+        running: &mut BTreeMap<String, Running>,
+    ) {
+        let reason = reason_of(file);
+        if let Some(known) = running.get_mut(&file.name).filter(|known| !matches!(known.status, Status::NotReady { .. })) {
+            known.status = Status::LastGood { reason };
+            known.vanished_at = None;
+            return;
+        }
+        if let Some(source) = stored.get(&file.name).and_then(|bundle| self.compile_stored(bundle)) {
+            running.insert(file.name.clone(), Running { source, vanished_at: None, status: Status::LastGood { reason } });
+        } else if let Some(source) = source {
+            running.insert(
+                file.name.clone(),
+                Running { source: Arc::clone(source), vanished_at: None, status: Status::NotReady { reason } },
+            );
+        }
+    }
+
+    /// A version that ran before, when it still compiles and its secrets are set.
+    fn compile_stored(&self, bundle: &Bundle) -> Option<Arc<Source>> {
+        let texts = Texts { routes: bundle.files.clone(), ..Texts::default() };
+        let loaded = load(&texts, self.surroundings.world(), &[]);
+        let file = loaded.files.into_iter().find(|file| file.path == bundle.main && !file.unset)?;
+        file.source
+    }
+
+    /// Sources that ran before the program started and have no file any more: their senders must not be told that there is nothing.
+    fn adopt_vanished(&self, loaded: &Loaded, stored: &BTreeMap<String, Bundle>, running: &mut BTreeMap<String, Running>) {
+        for (name, bundle) in stored {
+            let has_file = loaded.files.iter().any(|file| file.name == *name || file.path == bundle.main);
+            if !has_file
+                && !running.contains_key(name)
+                && let Some(source) = self.compile_stored(bundle)
+            {
+                running.insert(name.clone(), Running { source, vanished_at: None, status: Status::Active });
+            }
+        }
+    }
+
+    fn note_vanished(&self, loaded: &Loaded, running: &mut BTreeMap<String, Running>) -> Vec<String> {
+        let now = self.clock.now();
+        let mut vanished = Vec::new();
+        for (name, known) in running.iter_mut() {
+            let there = loaded.files.iter().any(|file| file.name == *name || file.path == known.source.path);
+            match (there, known.vanished_at) {
+                (true, _) => known.vanished_at = None,
+                (false, None) => {
+                    known.vanished_at = Some(now);
+                    known.status = Status::LastGood {
+                        reason: format!("its file `{}` has vanished; it goes on for five minutes", known.source.path),
+                    };
+                    vanished.push(name.clone());
+                }
+                (false, Some(_)) => {}
+            }
+        }
+        self.expire_vanished(running);
+        vanished
+    }
+
+    fn expire_vanished(&self, running: &mut BTreeMap<String, Running>) {
+        let now = self.clock.now();
+        for known in running.values_mut() {
+            if known.vanished_at.is_some_and(|at| now.since(at) >= VANISHED_FOR) {
+                known.status = Status::NotReady { reason: format!("its file `{}` has vanished", known.source.path) };
+            }
+        }
+    }
+
+    fn publish(&self, running: &BTreeMap<String, Running>) {
+        let entry = |known: &Running| Entry {
+            source: Arc::clone(&known.source),
+            not_ready: match &known.status {
+                Status::NotReady { reason } => Some(reason.clone()),
+                Status::Active | Status::LastGood { .. } => None,
+            },
+        };
+        self.table.store(Arc::new(RouteTable::new(running.values().map(entry).collect())));
+    }
+}
+
+fn reason_of(file: &LoadedFile) -> String {
+    let first =
+        file.diagnostics.all().iter().find(|diagnostic| diagnostic.severity == crate::config::diagnostic::Severity::Error);
+    match first {
+        Some(diagnostic) => diagnostic.message.clone(),
+        None => "a secret is not set".to_owned(),
+    }
+}

@@ -1,0 +1,225 @@
+//! One claimed lane brought to its rows: the record that stands for the claim, run by the route as it is now.
+
+use std::sync::Arc;
+
+use sha2::Digest as _;
+
+use super::retry::{Verdict, decide};
+use super::trace::Trace;
+use crate::http_client::client::HttpClient;
+use crate::model::attempt::Outcome;
+use crate::model::change::Change;
+use crate::model::failure::{Failure, Step};
+use crate::model::lane::Claim;
+use crate::model::record::{ClaimedRecord, RecordId};
+use crate::model::retry::RetryPolicy;
+use crate::routes::registry::Registry;
+use crate::routes::source::Source;
+use crate::steps::admission::{Arrival, Chosen, Item, NotChosen};
+use crate::steps::pipeline::{Planned, RunContext};
+use crate::store::lanes::{End, Ending};
+use crate::store::records::details::StoredDelivery;
+use crate::store::{FinishError, Store, lanes, records};
+use crate::target::{Targets, Unit, WriteError};
+
+/// What a worker works with.
+#[derive(Clone)]
+pub struct Tools {
+    /// The sources.
+    pub registry: Arc<Registry>,
+    /// The state.
+    pub store: Store,
+    /// Their tables.
+    pub targets: Targets,
+    /// The outgoing client.
+    pub http: HttpClient,
+}
+
+/// How an attempt ended.
+enum Ended {
+    Done,
+    Ignored(String),
+    Failed(Failure),
+    /// Someone else has the lane: nothing may be written, not even that this failed.
+    LeaseLost,
+}
+
+/// Runs the last record of a claim for all of them (they are the same work) and ends the claim.
+pub async fn deliver(tools: &Tools, claim: &Claim) -> Result<(), FinishError> {
+    let Some((record, merged)) = claim.records.split_last() else { return lanes::give_back(&tools.store, claim).await };
+    let mut trace = Trace::start(record.attempts + 1, tools.store.clock().now());
+    let mut policy = RetryPolicy::default();
+    let ended = attempt(tools, claim, record, &mut trace, &mut policy).await;
+    let merged: Vec<RecordId> = merged.iter().map(|record| record.id).collect();
+    close(tools, claim, record, merged, ended, trace, policy).await
+}
+
+async fn attempt(tools: &Tools, claim: &Claim, record: &ClaimedRecord, trace: &mut Trace, policy: &mut RetryPolicy) -> Ended {
+    let stored = match records::request(&tools.store, record.delivery).await {
+        Ok(stored) => stored,
+        Err(error) => return Ended::Failed(Failure::passing(Step::Engine, error.to_string())),
+    };
+    let table = tools.registry.table();
+    let Some(source) = table.source(&claim.source) else {
+        return Ended::Failed(Failure::passing(Step::Engine, format!("the source `{}` is not there", claim.source)));
+    };
+    trace.bundle = hex::encode(source.bundle_hash);
+    let Some(item) = admitted_again(tools, source, &stored, record) else {
+        return Ended::Failed(Failure::permanent(Step::Admission, format!("the delivery has no item {} any more", record.number)));
+    };
+    trace.mask = source.mask_for(&item.document);
+    match item {
+        Item { chosen: Ok(chosen), document, .. } => {
+            *policy = chosen.route.retry;
+            run(tools, claim, record, source, chosen, document, trace).await
+        }
+        Item { chosen: Err(NotChosen::Ignored(reason)), .. } => Ended::Ignored(reason),
+        Item { chosen: Err(NotChosen::Failed(failure)), .. } => Ended::Failed(failure),
+    }
+}
+
+fn admitted_again<'s>(tools: &Tools, source: &'s Source, stored: &StoredDelivery, record: &ClaimedRecord) -> Option<Item<'s>> {
+    let params = source.receive.path_parameters(&stored.request.path).unwrap_or_default();
+    let arrival = Arrival {
+        delivery: record.delivery,
+        received_at: stored.received_at,
+        caller: &stored.caller,
+        params: &params,
+        attempt: record.attempts + 1,
+        work_key: tools.store.work_key(),
+    };
+    source.admission.items(&stored.request, arrival, Some(record.number)).into_iter().next_back()
+}
+
+async fn run(
+    tools: &Tools,
+    claim: &Claim,
+    record: &ClaimedRecord,
+    source: &Source,
+    chosen: Chosen<'_>,
+    mut document: crate::model::event::EventDocument,
+    trace: &mut Trace,
+) -> Ended {
+    let admitted: Vec<String> = document.names().map(str::to_owned).collect();
+    let request = ["method", "path", "query", "query_all", "params", "headers", "headers_all", "body", "raw"];
+    let own: Vec<&str> = admitted.iter().map(String::as_str).filter(|name| !request.contains(name)).collect();
+    trace.step("admission", &document, &own);
+    let secrets = match source.secret_values(&document) {
+        Ok(secrets) => secrets,
+        Err(failure) => return Ended::Failed(failure),
+    };
+    let tenant = claim.tenant.as_ref().map(|tenant| tenant.name.as_str());
+    let context = RunContext {
+        http: &tools.http,
+        secrets: &secrets,
+        scope: &format!("{}/{}", source.name, tenant.unwrap_or_default()),
+        fresh_after: claim.records.iter().map(|record| record.received_at).max().unwrap_or(record.received_at),
+        mask: &Arc::new(trace.mask.clone()),
+        tenant,
+        failed_before: record.attempts,
+    };
+    let planned = chosen.route.pipeline.run(&mut document, chosen.gone, &context, &mut trace.calls).await;
+    let answers: Vec<&str> = chosen.route.pipeline.enrich.calls().map(|call| call.name.as_str()).collect();
+    trace.step("enrich", &document, &answers);
+    match planned {
+        Ok(Planned::Changes(changes)) => write(tools, claim, record, &changes, trace).await,
+        Ok(Planned::Nothing(reason)) => Ended::Ignored(reason),
+        Err(failure) => Ended::Failed(failure),
+    }
+}
+
+/// One transaction per database, in file order. One that took effect before is known by its mark and passed over.
+async fn write(tools: &Tools, claim: &Claim, record: &ClaimedRecord, changes: &[Change], trace: &mut Trace) -> Ended {
+    let mut names: Vec<&str> = Vec::new();
+    changes.iter().for_each(|change| {
+        if !names.contains(&change.database.as_str()) {
+            names.push(&change.database);
+        }
+    });
+    for name in names {
+        let Some(database) = tools.targets.database(name) else {
+            return Ended::Failed(Failure::passing(Step::Write, format!("there is no database `{name}`")));
+        };
+        let own: Vec<Change> = changes.iter().filter(|change| change.database == name).cloned().collect();
+        let unit = Unit { mark: mark(tools, record), lane: lane_of(claim), fence: claim.fence, changes: &own };
+        match database.apply(unit).await {
+            Ok(applied) => trace.changed(applied.changes),
+            Err(WriteError::LeaseLost) => return Ended::LeaseLost,
+            Err(WriteError::Failed(failure)) => return Ended::Failed(failure),
+        }
+    }
+    Ended::Done
+}
+
+/// What a target knows this run of this record by.
+fn mark(tools: &Tools, record: &ClaimedRecord) -> [u8; 32] {
+    let hash = sha2::Sha256::new()
+        .chain_update(tools.store.state_id().as_bytes())
+        .chain_update(record.delivery.0.as_bytes())
+        .chain_update(record.number.to_be_bytes())
+        .chain_update(record.run.to_be_bytes());
+    hash.finalize().into()
+}
+
+fn lane_of(claim: &Claim) -> [u8; 16] {
+    claim.lane_hash
+}
+
+async fn close(
+    tools: &Tools,
+    claim: &Claim,
+    record: &ClaimedRecord,
+    superseded: Vec<RecordId>,
+    ended: Ended,
+    trace: Trace,
+    policy: RetryPolicy,
+) -> Result<(), FinishError> {
+    let now = tools.store.clock().now();
+    let store = &tools.store;
+    let ending = |end, attempt| Ending { record: record.id, superseded, end, attempt: Some(attempt) };
+    match ended {
+        Ended::LeaseLost => Err(FinishError::LeaseLost),
+        Ended::Done => lanes::finish(store, claim, ending(End::Done, trace.end(Outcome::Done, now))).await,
+        Ended::Ignored(reason) => {
+            let reason = trace.mask.text(&reason);
+            let attempt = trace.end(Outcome::Ignored { reason: reason.clone() }, now);
+            lanes::finish(store, claim, ending(End::Ignored(reason), attempt)).await
+        }
+        Ended::Failed(failure) => {
+            let failure = Failure { reason: trace.mask.text(&failure.reason), ..failure };
+            let verdict = decide(&failure, &policy, record.attempts, record.first_failed_at, now, chance());
+            tracing::info!(
+                delivery.id = %record.delivery,
+                record = record.number,
+                source = claim.source,
+                attempt = record.attempts + 1,
+                step = ?failure.step,
+                reason = failure.reason,
+                verdict = verdict_word(&verdict),
+                "attempt failed"
+            );
+            let reason = failure.reason.clone();
+            let attempt = trace.end(Outcome::Failed { failure }, now);
+            match verdict {
+                Verdict::Again(at) => lanes::retry(store, claim, record.id, attempt, reason, at).await,
+                Verdict::Hold(until) => lanes::hold(store, claim, until, reason, Some((record.id, attempt))).await,
+                Verdict::Bury(reason) => lanes::finish(store, claim, ending(End::Dead(reason), attempt)).await,
+            }
+        }
+    }
+}
+
+fn verdict_word(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Again(_) => "tried again",
+        Verdict::Hold(_) => "held",
+        Verdict::Bury(_) => "dead",
+    }
+}
+
+/// A number in 0..1, so that records that failed together are not tried again together.
+fn chance() -> f64 {
+    let mut bytes = [0; 4];
+    // without randomness the middle is as good as any
+    getrandom::fill(&mut bytes).map_or(0.5, |()| f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX))
+}

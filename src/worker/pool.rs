@@ -1,0 +1,133 @@
+//! The pool of workers: claims as many lanes as there are free hands, holds their leases while they are worked on, and stops
+//! without losing any.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval_at, sleep};
+
+use super::deliver::{Tools, deliver};
+use super::readmit::readmit_all;
+use crate::model::lane::Claim;
+use crate::store::lanes::ClaimRequest;
+use crate::store::{FinishError, StoreError, lanes};
+
+/// How long a claim holds a lane unless it is prolonged.
+pub const LEASE: Duration = Duration::from_secs(60);
+/// How long before its end a lease that could not be prolonged is no longer worked under.
+const MARGIN: Duration = Duration::from_secs(10);
+/// The longest that idle workers go without looking.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a worker waits after the state failed.
+const AFTER_FAILURE: Duration = Duration::from_millis(500);
+
+/// How many lanes are worked on side by side, and under which number this process claims.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Lanes worked on side by side.
+    pub workers: usize,
+    /// The number this process claims under.
+    pub owner: i64,
+}
+
+/// Works until told to stop, then gives every lane back that is not finished within `grace`.
+pub async fn run(tools: Tools, options: Options, mut stop: watch::Receiver<bool>, grace: Duration) {
+    let hands = Arc::new(Semaphore::new(options.workers.max(1)));
+    let mut running = JoinSet::new();
+    while !*stop.borrow() {
+        while running.try_join_next().is_some() {}
+        let claimed = claim(&tools, options, hands.available_permits()).await;
+        let claims = claimed.unwrap_or_else(|error| {
+            tracing::error!(%error, "lanes cannot be claimed");
+            Vec::new()
+        });
+        if claims.is_empty() {
+            tokio::select! {
+                () = wait_for_work(&tools, &hands) => {}
+                _ = stop.changed() => {}
+            }
+            continue;
+        }
+        for claim in claims {
+            let Ok(hand) = Arc::clone(&hands).acquire_owned().await else { return };
+            let tools = tools.clone();
+            running.spawn(async move {
+                work_under_lease(&tools, &claim).await;
+                drop(hand);
+            });
+        }
+    }
+    let finished = async { while running.join_next().await.is_some() {} };
+    if tokio::time::timeout(grace, finished).await.is_err() {
+        // whatever is cut off here is claimed again at the next start; marks keep it from taking effect twice
+        running.abort_all();
+    }
+}
+
+/// Does what is due now, one claim after the other, until nothing is: for tests and the demo. Says how many claims were worked on.
+pub async fn run_pending(tools: &Tools, owner: i64) -> Result<usize, StoreError> {
+    let mut worked = 0;
+    loop {
+        let claims = claim(tools, Options { workers: 1, owner }, 8).await?;
+        if claims.is_empty() {
+            return Ok(worked);
+        }
+        for claim in &claims {
+            work_under_lease(tools, claim).await;
+            worked += 1;
+        }
+    }
+}
+
+async fn claim(tools: &Tools, options: Options, free: usize) -> Result<Vec<Claim>, StoreError> {
+    readmit_all(tools).await?;
+    let sources = tools.registry.table().names();
+    lanes::claim(&tools.store, ClaimRequest { owner: options.owner, sources: &sources, limit: free, lease: LEASE }).await
+}
+
+/// Until something was stored, something becomes due, a hand becomes free, or a while has passed.
+async fn wait_for_work(tools: &Tools, hands: &Semaphore) {
+    if hands.available_permits() == 0 {
+        drop(hands.acquire().await);
+        return;
+    }
+    let arrived = tools.store.work_arrived().notified();
+    let pause = match lanes::next_due(&tools.store).await {
+        Ok(Some(due)) => due.since(tools.store.clock().now()).clamp(Duration::from_millis(5), LOOK_EVERY),
+        Ok(None) => LOOK_EVERY,
+        Err(_) => AFTER_FAILURE,
+    };
+    tokio::select! {
+        () = arrived => {}
+        () = sleep(pause) => {}
+    }
+}
+
+/// Prolongs the lease while the work goes on; stops working when that no longer succeeds.
+async fn work_under_lease(tools: &Tools, claim: &Claim) {
+    let mut holds_until = Instant::now() + LEASE;
+    let mut beat = interval_at(Instant::now() + LEASE / 3, LEASE / 3);
+    let work = deliver(tools, claim);
+    tokio::pin!(work);
+    let result = loop {
+        tokio::select! {
+            result = &mut work => break result,
+            _ = beat.tick() => match lanes::prolong(&tools.store, claim, LEASE).await {
+                Ok(()) => holds_until = Instant::now() + LEASE,
+                Err(FinishError::LeaseLost) => break Err(FinishError::LeaseLost),
+                Err(error) => tracing::warn!(source = claim.source, %error, "the lease cannot be prolonged"),
+            },
+            () = tokio::time::sleep_until(holds_until - MARGIN) => break Err(FinishError::LeaseLost),
+        }
+    };
+    match result {
+        Ok(()) => {}
+        Err(FinishError::LeaseLost) => tracing::warn!(source = claim.source, lane = claim.lane_id, "the lease was lost; another try will come"),
+        Err(error) => {
+            tracing::error!(source = claim.source, %error, "the end of an attempt cannot be stored");
+            sleep(AFTER_FAILURE).await;
+        }
+    }
+}

@@ -57,28 +57,26 @@ async fn pool_and_key(
     tenant_id: i64,
     wrapped: Vec<u8>,
 ) -> Result<(i64, i64, Vec<u8>), StoreError> {
-    let pool_id = find_or_make_pool(connection, &source, tenant_id).await?;
-    let (key_id, wrapped) = find_or_make_data_key(connection, tenant_id, &wrapped).await?;
+    let pool_id = find_or_insert_pool(connection, &source, tenant_id).await?;
+    if let Some((key_id, wrapped)) = find_data_key(connection, tenant_id).await? {
+        return Ok((pool_id, key_id, wrapped));
+    }
+    let key_id = insert_data_key(connection, tenant_id, &wrapped).await?;
     Ok((pool_id, key_id, wrapped))
 }
 
-async fn find_or_make_pool(connection: &mut SqliteConnection, source: &str, tenant_id: i64) -> Result<i64, StoreError> {
+async fn find_or_insert_pool(connection: &mut SqliteConnection, source: &str, tenant_id: i64) -> Result<i64, StoreError> {
     let sql = "insert into pool (source, tenant_id) values (?1, ?2)
         on conflict (source, tenant_id) do update set source = excluded.source returning pool_id";
     Ok(sqlx::query_scalar(sql).bind(source).bind(tenant_id).fetch_one(connection).await?)
 }
 
-async fn find_or_make_data_key(
-    connection: &mut SqliteConnection,
-    tenant_id: i64,
-    wrapped: &[u8],
-) -> Result<(i64, Vec<u8>), StoreError> {
+async fn find_data_key(connection: &mut SqliteConnection, tenant_id: i64) -> Result<Option<(i64, Vec<u8>)>, StoreError> {
     let sql = "select key_id, wrapped from data_key where tenant_id = ? order by key_id desc limit 1";
-    let found: Option<(i64, Vec<u8>)> = sqlx::query_as(sql).bind(tenant_id).fetch_optional(&mut *connection).await?;
-    if let Some(found) = found {
-        return Ok(found);
-    }
+    Ok(sqlx::query_as(sql).bind(tenant_id).fetch_optional(connection).await?)
+}
+
+async fn insert_data_key(connection: &mut SqliteConnection, tenant_id: i64, wrapped: &[u8]) -> Result<i64, StoreError> {
     let sql = "insert into data_key (tenant_id, wrapped) values (?, ?) returning key_id";
-    let key_id = sqlx::query_scalar(sql).bind(tenant_id).bind(wrapped.to_vec()).fetch_one(connection).await?;
-    Ok((key_id, wrapped.to_vec()))
+    Ok(sqlx::query_scalar(sql).bind(tenant_id).bind(wrapped.to_vec()).fetch_one(connection).await?)
 }

@@ -2,7 +2,7 @@
 
 use sqlx::Row;
 
-use super::compression::{pack as pack_bytes, unpack};
+use super::compression::unpack;
 use super::error::StoreError;
 use super::state::Store;
 use crate::model::attempt::Attempt;
@@ -36,8 +36,8 @@ pub(crate) async fn of_delivery(store: &Store, delivery_row: i64) -> Result<Vec<
 }
 
 /// An attempt as it is stored.
-pub(crate) fn pack(attempt: &Attempt) -> Result<Vec<u8>, StoreError> {
+pub(crate) fn pack(store: &Store, attempt: &Attempt) -> Result<Vec<u8>, StoreError> {
     let content =
         serde_json::to_vec(attempt).map_err(|error| StoreError::Damaged(format!("an attempt cannot be written: {error}")))?;
-    pack_bytes(&content)
+    store.packer().pack(&content)
 }

@@ -2,7 +2,7 @@
 
 use sqlx::{Row, SqliteConnection};
 
-use super::compression::{pack, unpack};
+use super::compression::unpack;
 use super::error::StoreError;
 use super::sqlite::rows::fixed;
 use super::state::Store;
@@ -13,7 +13,7 @@ use crate::model::bundle::Bundle;
 pub async fn save(store: &Store, bundle: &Bundle, hash: [u8; 32], admit_hash: [u8; 32]) -> Result<(), StoreError> {
     let content =
         serde_json::to_vec(bundle).map_err(|error| StoreError::Damaged(format!("a bundle cannot be written: {error}")))?;
-    let (source, content) = (bundle.source.clone(), pack(&content)?);
+    let (source, content) = (bundle.source.clone(), store.packer().pack(&content)?);
     store
         .writer()
         .run(move |connection, now| Box::pin(async move { insert(connection, &source, &content, hash, admit_hash, now).await }))

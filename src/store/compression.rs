@@ -1,13 +1,33 @@
 //! Small compressed blobs: sealed requests, masked texts, attempts, bundles.
 
+use std::sync::{Mutex, PoisonError};
+
+use zstd::bulk::Compressor;
+
 use super::error::StoreError;
 
 /// Fast rather than small: it runs once for every request.
 const LEVEL: i32 = 1;
 
-/// `plain`, compressed.
-pub(crate) fn pack(plain: &[u8]) -> Result<Vec<u8>, StoreError> {
-    zstd::bulk::compress(plain, LEVEL).map_err(|error| StoreError::Damaged(format!("cannot compress: {error}")))
+/// Compressors that are used again, since making one costs more than compressing a webhook.
+#[derive(Default)]
+pub(crate) struct Packer {
+    idle: Mutex<Vec<Compressor<'static>>>,
+}
+
+impl Packer {
+    /// `plain`, compressed.
+    pub(crate) fn pack(&self, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let failed = |error| StoreError::Damaged(format!("cannot compress: {error}"));
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut compressor = match idle {
+            Some(compressor) => compressor,
+            None => Compressor::new(LEVEL).map_err(failed)?,
+        };
+        let packed = compressor.compress(plain).map_err(failed);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(compressor);
+        packed
+    }
 }
 
 /// What was packed. `what` names it in the error.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::compression::pack;
 use super::error::StoreError;
+use super::pools::PoolEntry;
 use super::request_bytes;
-use super::state::{PoolEntry, Store};
+use super::state::Store;
 use super::vault::Owner;
 use crate::clock::Timestamp;
 use crate::model::delivery::{AdmittedDelivery, DeliveryId};
@@ -74,7 +74,7 @@ impl PreparedDelivery {
 pub(crate) fn prepare(store: &Store, pool: &PoolEntry, delivery: &AdmittedDelivery) -> Result<PreparedDelivery, StoreError> {
     let tenant_id = delivery.caller.tenant.as_ref().map_or(0, |tenant| tenant.id);
     let owner = Owner { delivery: delivery.id, tenant_id, source: &delivery.source };
-    let packed = pack(&request_bytes::encode(&delivery.request))?;
+    let packed = store.packer().pack(&request_bytes::encode(&delivery.request))?;
     let records = delivery.records.iter().map(|record| prepare_record(store, pool, &delivery.source, tenant_id, record));
     Ok(PreparedDelivery {
         id: delivery.id,
@@ -85,7 +85,7 @@ pub(crate) fn prepare(store: &Store, pool: &PoolEntry, delivery: &AdmittedDelive
         caller: serde_json::to_string(&delivery.caller).map_err(|error| StoreError::Damaged(error.to_string()))?,
         raw_sha256: Sha256::digest(&delivery.request.body).into(),
         raw_bytes: i64::try_from(delivery.request.body.len()).unwrap_or(i64::MAX),
-        masked: pack(delivery.masked.as_bytes())?,
+        masked: store.packer().pack(delivery.masked.as_bytes())?,
         key_id: pool.key.key_id,
         sealed: store.vault().seal_request(&pool.key, &owner, &packed)?,
         records: records.collect::<Result<_, _>>()?,

@@ -91,11 +91,9 @@ pub async fn finish(store: &Store, claim: &Claim, ending: Ending) -> Result<(), 
         });
     }
     records.push(RecordChange { id: record, state, reason, superseded_by: None, attempts: tried });
-    let ended = |position: &i64| {
-        claim.records.iter().any(|it| it.position == *position && records.iter().any(|change| change.id == it.id))
-    };
-    let done_position = claim.records.iter().map(|record| record.position).filter(ended).max();
-    store.writer().close(Closing { done_position, records, ..closing(claim, record, attempt.as_ref())? }).await
+    let ended = claim.records.iter().filter(|record| records.iter().any(|change| change.id == record.id));
+    let done_position = ended.map(|record| record.position).max();
+    store.writer().close(Closing { done_position, records, ..closing(store, claim, record, attempt.as_ref())? }).await
 }
 
 /// Counts a failed attempt and leaves the record at the head of its lane, which backs off until `at`.
@@ -108,7 +106,7 @@ pub async fn retry(
     at: Timestamp,
 ) -> Result<(), FinishError> {
     let change = RecordChange { id: record, state: 0, reason: Some(reason), superseded_by: None, attempts: 1 };
-    let closing = closing(claim, record, Some(&attempt))?;
+    let closing = closing(store, claim, record, Some(&attempt))?;
     store.writer().close(Closing { retry_at: Some(at), records: vec![change], ..closing }).await
 }
 
@@ -120,7 +118,7 @@ pub async fn hold(
     reason: String,
     attempt: Option<(RecordId, Attempt)>,
 ) -> Result<(), FinishError> {
-    let attempt = attempt.map(|(record, attempt)| Ok::<_, StoreError>((record, attempts::pack(&attempt)?))).transpose()?;
+    let attempt = attempt.map(|(record, attempt)| Ok::<_, StoreError>((record, attempts::pack(store, &attempt)?))).transpose()?;
     let pause = Some(Pause { pool_id: claim.pool_id, until, reason });
     store.writer().close(Closing { pause, attempt, ..untouched(claim) }).await
 }
@@ -156,8 +154,8 @@ fn untouched(claim: &Claim) -> Closing {
     }
 }
 
-fn closing(claim: &Claim, record: RecordId, attempt: Option<&Attempt>) -> Result<Closing, StoreError> {
-    let attempt = attempt.map(attempts::pack).transpose()?.map(|packed| (record, packed));
+fn closing(store: &Store, claim: &Claim, record: RecordId, attempt: Option<&Attempt>) -> Result<Closing, StoreError> {
+    let attempt = attempt.map(|attempt| attempts::pack(store, attempt)).transpose()?.map(|packed| (record, packed));
     Ok(Closing { attempt, ..untouched(claim) })
 }
 

@@ -14,6 +14,7 @@ pub mod tenants;
 mod compression;
 mod intake_form;
 mod master_key;
+mod pools;
 mod request_bytes;
 mod sqlite;
 mod vault;

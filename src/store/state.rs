@@ -1,11 +1,10 @@
 //! The store as a value: opened once, cloned freely, closed at the end. Opening makes sure that we are alone, that the schema
 //! is ours, that the master key fits, and that no lease of a former life stands.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Connection, Row, SqliteConnection};
@@ -13,14 +12,16 @@ use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
 use super::api_keys::{self, Snapshot};
+use super::compression::Packer;
 use super::error::StoreError;
 use super::master_key;
+use super::pools::KnownPools;
 use super::sqlite::connect::{self, READ_LIMIT};
 use super::sqlite::message::{Writer, channel};
 use super::sqlite::rows::fixed;
 use super::sqlite::schema::migrate;
 use super::sqlite::writer::{WriterParts, start};
-use super::vault::{DataKey, Vault};
+use super::vault::Vault;
 use crate::clock::{Clock, Timestamp};
 use crate::secret::Secret;
 
@@ -49,19 +50,13 @@ struct Inner {
     clock: Clock,
     state_id: Uuid,
     vault: Vault,
+    packer: Packer,
     writer: Writer,
     readers: SqlitePool,
     work_arrived: Arc<Notify>,
-    pools: RwLock<HashMap<String, HashMap<i64, PoolEntry>>>,
+    pools: KnownPools,
     api_keys: Snapshot,
     end: Mutex<Option<oneshot::Receiver<()>>>,
-}
-
-/// A pool as appends need it.
-#[derive(Clone)]
-pub(crate) struct PoolEntry {
-    pub(crate) pool_id: i64,
-    pub(crate) key: Arc<DataKey>,
 }
 
 impl Store {
@@ -89,10 +84,11 @@ impl Store {
             clock: options.clock,
             state_id: vault.state_id(),
             vault,
+            packer: Packer::default(),
             writer,
             readers,
             work_arrived,
-            pools: RwLock::default(),
+            pools: KnownPools::default(),
             api_keys,
             end: Mutex::new(Some(end)),
         };
@@ -128,12 +124,20 @@ impl Store {
         &self.inner.vault
     }
 
+    pub(crate) fn packer(&self) -> &Packer {
+        &self.inner.packer
+    }
+
     pub(crate) fn writer(&self) -> &Writer {
         &self.inner.writer
     }
 
     pub(crate) fn readers(&self) -> &SqlitePool {
         &self.inner.readers
+    }
+
+    pub(crate) fn known_pools(&self) -> &KnownPools {
+        &self.inner.pools
     }
 
     pub(crate) fn api_keys(&self) -> &Snapshot {
@@ -146,30 +150,6 @@ impl Store {
             Ok(rows) => Ok(rows?),
             Err(_) => Err(StoreError::TooSlow { seconds: READ_LIMIT.as_secs() }),
         }
-    }
-
-    /// The pool of a source and tenant and the tenant's data key; both are made when they are first asked for.
-    pub(crate) async fn pool(&self, source: &str, tenant_id: i64) -> Result<PoolEntry, StoreError> {
-        if let Some(entry) = self.known_pool(source, tenant_id) {
-            return Ok(entry);
-        }
-        let wrapped = self.vault().new_wrapped_key(tenant_id)?;
-        let name = source.to_owned();
-        let job = self.writer().run(move |connection, _| Box::pin(pool_and_key(connection, name, tenant_id, wrapped)));
-        let (pool_id, key_id, wrapped) = job.await?;
-        let key = match self.vault().key(key_id) {
-            Some(key) => key,
-            None => self.vault().unwrap_key(key_id, tenant_id, &wrapped)?,
-        };
-        let entry = PoolEntry { pool_id, key };
-        let mut pools = self.inner.pools.write().unwrap_or_else(PoisonError::into_inner);
-        pools.entry(source.to_owned()).or_default().insert(tenant_id, entry.clone());
-        Ok(entry)
-    }
-
-    fn known_pool(&self, source: &str, tenant_id: i64) -> Option<PoolEntry> {
-        let pools = self.inner.pools.read().unwrap_or_else(PoisonError::into_inner);
-        pools.get(source)?.get(&tenant_id).cloned()
     }
 }
 
@@ -219,36 +199,4 @@ async fn clear_owners(connection: &mut SqliteConnection, now: Timestamp) -> Resu
     sqlx::query(sql).bind(now.as_micros()).execute(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(())
-}
-
-async fn pool_and_key(
-    connection: &mut SqliteConnection,
-    source: String,
-    tenant_id: i64,
-    wrapped: Vec<u8>,
-) -> Result<(i64, i64, Vec<u8>), StoreError> {
-    let pool_id = find_or_make_pool(connection, &source, tenant_id).await?;
-    let (key_id, wrapped) = find_or_make_data_key(connection, tenant_id, &wrapped).await?;
-    Ok((pool_id, key_id, wrapped))
-}
-
-async fn find_or_make_pool(connection: &mut SqliteConnection, source: &str, tenant_id: i64) -> Result<i64, StoreError> {
-    let sql = "insert into pool (source, tenant_id) values (?1, ?2)
-        on conflict (source, tenant_id) do update set source = excluded.source returning pool_id";
-    Ok(sqlx::query_scalar(sql).bind(source).bind(tenant_id).fetch_one(connection).await?)
-}
-
-async fn find_or_make_data_key(
-    connection: &mut SqliteConnection,
-    tenant_id: i64,
-    wrapped: &[u8],
-) -> Result<(i64, Vec<u8>), StoreError> {
-    let sql = "select key_id, wrapped from data_key where tenant_id = ? order by key_id desc limit 1";
-    let found: Option<(i64, Vec<u8>)> = sqlx::query_as(sql).bind(tenant_id).fetch_optional(&mut *connection).await?;
-    if let Some(found) = found {
-        return Ok(found);
-    }
-    let sql = "insert into data_key (tenant_id, wrapped) values (?, ?) returning key_id";
-    let key_id = sqlx::query_scalar(sql).bind(tenant_id).bind(wrapped.to_vec()).fetch_one(connection).await?;
-    Ok((key_id, wrapped.to_vec()))
 }

@@ -9,6 +9,7 @@ use crate::model::record::{AdmittedRecord, RecordId};
 use crate::model::tenant::Tenant;
 use crate::store::error::StoreError;
 use crate::store::intake_form::{PreparedRecord, prepare_record};
+use crate::store::pools;
 use crate::store::sqlite::lane_rows::enqueue;
 use crate::store::sqlite::rows::fixed;
 use crate::store::state::Store;
@@ -59,7 +60,7 @@ pub async fn to_readmit(store: &Store, limit: usize) -> Result<Vec<Readmission>,
 /// False when it is no longer asked for, and then nothing is changed.
 pub async fn readmit(store: &Store, readmission: Readmission, admitted: AdmittedRecord) -> Result<bool, StoreError> {
     let tenant_id = readmission.tenant.as_ref().map_or(0, |tenant| tenant.id);
-    let pool = store.pool(&readmission.source, tenant_id).await?;
+    let pool = pools::find_or_make(store, &readmission.source, tenant_id).await?;
     let prepared = prepare_record(store, &pool, &readmission.source, tenant_id, &admitted)?;
     store.writer().run_and_wake(move |connection, now| Box::pin(put_back(connection, readmission, prepared, now))).await
 }

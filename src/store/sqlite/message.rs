@@ -4,7 +4,6 @@
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::SqliteConnection;
@@ -22,8 +21,6 @@ use crate::store::intake_form::PreparedDelivery;
 const QUEUED_APPENDS: usize = 8192;
 const QUEUED_BYTES: usize = 64 << 20;
 const QUEUED_WORK: usize = 1024;
-/// A delivery that is not committed within this is refused.
-const APPEND_LIMIT: Duration = Duration::from_secs(2);
 
 /// A delivery for the inbox.
 pub(crate) struct AppendMessage {
@@ -82,7 +79,7 @@ pub(crate) fn channel() -> (Writer, Mailbox) {
 }
 
 impl Writer {
-    /// Appends a delivery; answered after the commit, or refused.
+    /// Appends a delivery; answered after the commit, or refused. When this is dropped before its batch begins, so is the delivery.
     pub(crate) async fn append(&self, delivery: PreparedDelivery) -> Result<Appended, AppendError> {
         let weight = delivery.weight();
         let queued = self.queued_bytes.fetch_add(weight, Ordering::Relaxed);
@@ -100,11 +97,7 @@ impl Writer {
                 mpsc::error::TrySendError::Closed(_) => StoreError::Closed.into(),
             });
         }
-        match tokio::time::timeout(APPEND_LIMIT, committed).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(StoreError::Closed.into()),
-            Err(_) => Err(unavailable(format!("not committed within {} s", APPEND_LIMIT.as_secs()))),
-        }
+        committed.await.map_err(|_| StoreError::Closed)?
     }
 
     /// Ends a claim.

@@ -121,17 +121,30 @@ async fn append_all(
         return Ok(());
     }
     let all: Vec<_> = appends.iter().map(|message| &message.delivery).collect();
-    let mut results = append_some(connection, &all, memory, now).await?;
-    if all.len() > 1 && results.iter().all(Result::is_err) {
-        results.clear();
-        for delivery in all {
-            results.extend(append_some(connection, &[delivery], memory, now).await?);
-        }
-    }
+    let (results, outcome) = match append_batch_or_singly(connection, &all, memory, now).await {
+        Ok(results) => (results, Ok(())),
+        Err(error) => (vec![Err(error.clone()); appends.len()], Err(error)),
+    };
     answers.work_is_due |= results.iter().any(Result::is_ok);
     let answered = appends.into_iter().zip(results).map(|(message, result)| (message.answer, result.map_err(AppendError::from)));
     answers.appends.extend(answered);
-    Ok(())
+    outcome
+}
+
+async fn append_batch_or_singly(
+    connection: &mut SqliteConnection,
+    all: &[&PreparedDelivery],
+    memory: &mut Memory,
+    now: Timestamp,
+) -> Result<Vec<Result<Appended, StoreError>>, StoreError> {
+    let mut results = append_some(connection, all, memory, now).await?;
+    if all.len() > 1 && results.iter().all(Result::is_err) {
+        results.clear();
+        for delivery in all {
+            results.extend(append_some(connection, &[*delivery], memory, now).await?);
+        }
+    }
+    Ok(results)
 }
 
 async fn append_some(
@@ -209,8 +222,9 @@ async fn step<T>(
 ) -> Result<Result<T, StoreError>, StoreError> {
     execute(connection, "savepoint step").await?;
     let outcome = work(connection).await;
-    if outcome.is_err() {
-        execute(connection, "rollback to step").await?;
+    if let Err(error) = &outcome {
+        // The engine ends the whole transaction by itself when the disk is full or fails; the cause is the first error.
+        execute(connection, "rollback to step").await.map_err(|_| error.clone())?;
     }
     execute(connection, "release step").await?;
     Ok(outcome)

@@ -64,7 +64,7 @@ impl Drop for Alarm {
 async fn run(parts: WriterParts) {
     let WriterParts { mut connection, mailbox, path, max_bytes, clock, work_arrived, lock } = parts;
     let mut memory = Memory { next_row: next_row(&mut connection).await.unwrap_or(1), last_pool: 0 };
-    let mut gathering = Gathering { mailbox, held_back: VecDeque::new(), stopping: false };
+    let mut gathering = Gathering { mailbox, held_back: VecDeque::new() };
     let checkpoints = Checkpoints::start(&path).await;
     let mut upkeep_at = clock.now();
     while let Some(mut round) = gathering.next().await {
@@ -95,7 +95,6 @@ async fn run(parts: WriterParts) {
 struct Gathering {
     mailbox: Mailbox,
     held_back: VecDeque<AppendMessage>,
-    stopping: bool,
 }
 
 impl Gathering {
@@ -141,7 +140,6 @@ impl Gathering {
             }
             Work::Job(job) => round.jobs.push(job),
             Work::Stop => {
-                self.stopping = true;
                 self.mailbox.appends.close();
                 self.mailbox.work.close();
             }

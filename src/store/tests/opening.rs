@@ -151,6 +151,25 @@ async fn one_that_cannot_be_written_does_not_fail_its_neighbours() {
 }
 
 #[tokio::test]
+async fn a_full_disk_is_a_refusal_and_when_there_is_room_again_deliveries_are_taken_again() {
+    let test = TestStore::new().await;
+    let kept = test.put("a").await;
+    run_sql(&test, "pragma max_page_count = 1").await;
+    let mut big = test.delivery("shop", None, vec![record(0, queue("a"))]);
+    big.request.body =
+        (0..1 << 20).map(|at: u64| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect::<Vec<u8>>().into();
+    let big_id = big.id;
+    let refused = inbox::append(&test.store, big.clone()).await.expect_err("no room");
+    assert!(refused.to_string().contains("full"), "{refused}");
+    assert!(records::show(&test.store, big_id).await.expect("asked").is_none());
+    run_sql(&test, "pragma max_page_count = 1073741823").await;
+    test.append(big).await;
+    test.end(&test.claim_one().await, End::Done).await;
+    assert_eq!(test.state(kept).await, RecordState::Done);
+    assert_eq!(test.broken_lanes().await, 0);
+}
+
+#[tokio::test]
 async fn a_dead_writer_is_an_error_and_not_a_hang() {
     let test = TestStore::new().await;
     let job = test.store.writer().run(|_, _| Box::pin(async { panic!("on purpose") }));

@@ -83,7 +83,6 @@ create table lane (
     done_pos integer
 ) strict;
 create index lane_due on lane (pool_id, due_at) where due_at is not null;
-create index lane_owned on lane (lane_id) where owner is not null;
 
 -- state: 0 open 1 done 2 ignored 3 superseded 4 dead 5 discarded
 -- asked: 1 to be admitted again in the same run, 2 in a new one

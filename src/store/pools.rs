@@ -1,0 +1,82 @@
+//! Pools (source × tenant) and their tenants' data keys: made when the first delivery comes, known in memory from then on.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use sqlx::SqliteConnection;
+
+use super::error::StoreError;
+use super::state::Store;
+use super::vault::DataKey;
+
+/// A pool as appends need it.
+#[derive(Clone)]
+pub(crate) struct PoolEntry {
+    pub(crate) pool_id: i64,
+    pub(crate) key: Arc<DataKey>,
+}
+
+/// The pools that were asked for since the start, by source and tenant.
+#[derive(Default)]
+pub(crate) struct KnownPools {
+    entries: RwLock<HashMap<String, HashMap<i64, PoolEntry>>>,
+}
+
+impl KnownPools {
+    fn get(&self, source: &str, tenant_id: i64) -> Option<PoolEntry> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).get(source)?.get(&tenant_id).cloned()
+    }
+
+    fn insert(&self, source: &str, tenant_id: i64, entry: PoolEntry) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        entries.entry(source.to_owned()).or_default().insert(tenant_id, entry);
+    }
+}
+
+/// The pool of a source and tenant with the tenant's data key; both are made when they are first asked for.
+pub(crate) async fn find_or_make(store: &Store, source: &str, tenant_id: i64) -> Result<PoolEntry, StoreError> {
+    if let Some(entry) = store.known_pools().get(source, tenant_id) {
+        return Ok(entry);
+    }
+    let wrapped = store.vault().new_wrapped_key(tenant_id)?;
+    let name = source.to_owned();
+    let job = store.writer().run(move |connection, _| Box::pin(pool_and_key(connection, name, tenant_id, wrapped)));
+    let (pool_id, key_id, wrapped) = job.await?;
+    let key = match store.vault().key(key_id) {
+        Some(key) => key,
+        None => store.vault().unwrap_key(key_id, tenant_id, &wrapped)?,
+    };
+    let entry = PoolEntry { pool_id, key };
+    store.known_pools().insert(source, tenant_id, entry.clone());
+    Ok(entry)
+}
+
+async fn pool_and_key(
+    connection: &mut SqliteConnection,
+    source: String,
+    tenant_id: i64,
+    wrapped: Vec<u8>,
+) -> Result<(i64, i64, Vec<u8>), StoreError> {
+    let pool_id = find_or_insert_pool(connection, &source, tenant_id).await?;
+    if let Some((key_id, wrapped)) = find_data_key(connection, tenant_id).await? {
+        return Ok((pool_id, key_id, wrapped));
+    }
+    let key_id = insert_data_key(connection, tenant_id, &wrapped).await?;
+    Ok((pool_id, key_id, wrapped))
+}
+
+async fn find_or_insert_pool(connection: &mut SqliteConnection, source: &str, tenant_id: i64) -> Result<i64, StoreError> {
+    let sql = "insert into pool (source, tenant_id) values (?1, ?2)
+        on conflict (source, tenant_id) do update set source = excluded.source returning pool_id";
+    Ok(sqlx::query_scalar(sql).bind(source).bind(tenant_id).fetch_one(connection).await?)
+}
+
+async fn find_data_key(connection: &mut SqliteConnection, tenant_id: i64) -> Result<Option<(i64, Vec<u8>)>, StoreError> {
+    let sql = "select key_id, wrapped from data_key where tenant_id = ? order by key_id desc limit 1";
+    Ok(sqlx::query_as(sql).bind(tenant_id).fetch_optional(connection).await?)
+}
+
+async fn insert_data_key(connection: &mut SqliteConnection, tenant_id: i64, wrapped: &[u8]) -> Result<i64, StoreError> {
+    let sql = "insert into data_key (tenant_id, wrapped) values (?, ?) returning key_id";
+    Ok(sqlx::query_scalar(sql).bind(tenant_id).bind(wrapped.to_vec()).fetch_one(connection).await?)
+}

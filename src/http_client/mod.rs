@@ -11,10 +11,10 @@ mod guard;
 mod limits;
 mod origin;
 pub mod recorded;
-pub mod store_budget;
 mod retry;
 mod retry_after;
 mod send;
+pub mod store_budget;
 
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,7 @@ impl StoreBudget {
 impl Budget for StoreBudget {
     fn take<'a>(&'a self, name: &'a str, windows: &'a [Rate], want: u32) -> BoxFuture<'a, Taken> {
         Box::pin(async move {
-            let windows: Vec<_> = windows.iter().map(|rate| budgets::Window { count: rate.count, length: rate.window }).collect();
+            let windows: Vec<_> = windows.iter().map(|rate| budgets::Window { count: rate.count, window: rate.window }).collect();
             match budgets::take(&self.0, name, &windows, want).await {
                 Ok(budgets::Taken::Granted(granted)) => Taken::Granted(granted),
                 Ok(budgets::Taken::NotBefore(at)) => Taken::NotBefore(at),

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::http::request::Parts;
 use axum::http::header;
+use axum::http::request::Parts;
 
 use super::rejection::Rejection;
 use crate::model::delivery::Request;
@@ -32,7 +32,11 @@ pub(super) async fn read(parts: &Parts, body: Body, most: u64) -> Result<Bytes, 
     if !encoding.eq_ignore_ascii_case("identity") {
         return Err(Rejection::Broken("the body is compressed; expected one without `Content-Encoding`".to_owned()));
     }
-    let declared = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
+    let declared = parts
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.parse::<u64>().ok());
     if declared.is_some_and(|length| length > most) {
         return Err(Rejection::TooLarge(most));
     }

@@ -100,14 +100,20 @@ fn find(table: &RouteTable, request: &Request) -> Result<(Arc<Source>, Vec<(Stri
     }
 }
 
-async fn authenticate(intake: &Intake, source: &Source, request: &Request, params: &[(String, String)]) -> Result<Caller, Rejection> {
+async fn authenticate(
+    intake: &Intake,
+    source: &Source,
+    request: &Request,
+    params: &[(String, String)],
+) -> Result<Caller, Rejection> {
     let mut document = payload::request::document(request, params);
     if source.auth_reads_body
         && let Ok(Some(body)) = source.admission.payload.decode(request)
     {
         document.set("body", body);
     }
-    let caller = source.auth.verify(&document, &source.name, &intake.store).map_err(|refusal| Rejection::Unauthorized(refusal.0))?;
+    let caller =
+        source.auth.verify(&document, &source.name, &intake.store).map_err(|refusal| Rejection::Unauthorized(refusal.0))?;
     match &source.tenant {
         TenantRule::Named(name) => tenant_named(intake, name).await.map(|tenant| caller.on_behalf_of(Some(&tenant))),
         TenantRule::Caller | TenantRule::None => Ok(caller),

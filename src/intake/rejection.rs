@@ -82,7 +82,9 @@ impl IntoResponse for Rejection {
             }
             Self::TooMany(wait) => drop(headers.insert(header::RETRY_AFTER, seconds(*wait))),
             Self::Unavailable(_) => drop(headers.insert(header::RETRY_AFTER, seconds(COME_AGAIN_AFTER))),
-            Self::TooLarge(_) | Self::Broken(_) | Self::TooSlow => drop(headers.insert(header::CONNECTION, HeaderValue::from_static("close"))),
+            Self::TooLarge(_) | Self::Broken(_) | Self::TooSlow => {
+                drop(headers.insert(header::CONNECTION, HeaderValue::from_static("close")))
+            }
             Self::NoSource | Self::Unauthorized(_) | Self::Fault => {}
         }
         response

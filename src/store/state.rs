@@ -105,6 +105,11 @@ impl Store {
         }
     }
 
+    /// What work hashes are keyed with.
+    pub fn work_key(&self) -> &[u8; 32] {
+        self.inner.vault.work_key()
+    }
+
     /// The clock that decides leases and due times.
     pub fn clock(&self) -> &Clock {
         &self.inner.clock

@@ -35,7 +35,8 @@ pub(crate) struct Vault {
 impl Vault {
     /// A vault without data keys.
     pub(crate) fn new(state_id: Uuid, master_key: &KeyBytes) -> Self {
-        let work_key = sha2::Sha256::new().chain_update(b"hooktable work hashes").chain_update(master_key.as_slice()).finalize().into();
+        let work_key =
+            sha2::Sha256::new().chain_update(b"hooktable work hashes").chain_update(master_key.as_slice()).finalize().into();
         Self { state_id, master: cipher(master_key), keys: RwLock::default(), work_key }
     }
 

@@ -18,7 +18,7 @@ use crate::routes::source::Source;
 use crate::steps::admission::{Arrival, Chosen, Item, NotChosen};
 use crate::steps::pipeline::{Planned, RunContext};
 use crate::store::lanes::{End, Ending};
-use crate::store::records::details::StoredDelivery;
+use crate::store::records::StoredDelivery;
 use crate::store::{FinishError, Store, lanes, records};
 use crate::target::{Targets, Unit, WriteError};
 
@@ -32,7 +32,7 @@ pub struct Tools {
     /// Their tables.
     pub targets: Targets,
     /// The outgoing client.
-    pub http: HttpClient,
+    pub http: Arc<HttpClient>,
 }
 
 /// How an attempt ended.
@@ -46,7 +46,13 @@ enum Ended {
 
 /// Runs the last record of a claim for all of them (they are the same work) and ends the claim.
 pub async fn deliver(tools: &Tools, claim: &Claim) -> Result<(), FinishError> {
-    let Some((record, merged)) = claim.records.split_last() else { return lanes::give_back(&tools.store, claim).await };
+    let Some((last, merged)) = claim.records.split_last() else { return lanes::give_back(&tools.store, claim).await };
+    let record = &ClaimedRecord {
+        // what was merged since the last try does not make it a new one
+        attempts: claim.records.iter().map(|record| record.attempts).max().unwrap_or(last.attempts),
+        first_failed_at: claim.records.iter().filter_map(|record| record.first_failed_at).min(),
+        ..last.clone()
+    };
     let mut trace = Trace::start(record.attempts + 1, tools.store.clock().now());
     let mut policy = RetryPolicy::default();
     let ended = attempt(tools, claim, record, &mut trace, &mut policy).await;
@@ -65,7 +71,10 @@ async fn attempt(tools: &Tools, claim: &Claim, record: &ClaimedRecord, trace: &m
     };
     trace.bundle = hex::encode(source.bundle_hash);
     let Some(item) = admitted_again(tools, source, &stored, record) else {
-        return Ended::Failed(Failure::permanent(Step::Admission, format!("the delivery has no item {} any more", record.number)));
+        return Ended::Failed(Failure::permanent(
+            Step::Admission,
+            format!("the delivery has no item {} any more", record.number),
+        ));
     };
     trace.mask = source.mask_for(&item.document);
     match item {

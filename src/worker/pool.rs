@@ -124,7 +124,9 @@ async fn work_under_lease(tools: &Tools, claim: &Claim) {
     };
     match result {
         Ok(()) => {}
-        Err(FinishError::LeaseLost) => tracing::warn!(source = claim.source, lane = claim.lane_id, "the lease was lost; another try will come"),
+        Err(FinishError::LeaseLost) => {
+            tracing::warn!(source = claim.source, lane = claim.lane_id, "the lease was lost; another try will come")
+        }
         Err(error) => {
             tracing::error!(source = claim.source, %error, "the end of an attempt cannot be stored");
             sleep(AFTER_FAILURE).await;

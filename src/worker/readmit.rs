@@ -3,7 +3,7 @@
 use super::deliver::Tools;
 use crate::model::record::AdmittedRecord;
 use crate::steps::admission::Arrival;
-use crate::store::records::readmission::Readmission;
+use crate::store::records::Readmission;
 use crate::store::{StoreError, records};
 
 /// How many are taken at a time.
@@ -12,9 +12,9 @@ const AT_A_TIME: usize = 100;
 /// Admits what waits for it; says whether there was any. One whose source is not there goes on waiting.
 pub async fn readmit_all(tools: &Tools) -> Result<bool, StoreError> {
     let mut any = false;
-    for readmission in records::readmission::to_readmit(&tools.store, AT_A_TIME).await? {
+    for readmission in records::to_readmit(&tools.store, AT_A_TIME).await? {
         if let Some(admitted) = admit(tools, &readmission).await? {
-            any |= records::readmission::readmit(&tools.store, readmission, admitted).await?;
+            any |= records::readmit(&tools.store, readmission, admitted).await?;
         }
     }
     Ok(any)

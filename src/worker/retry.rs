@@ -19,7 +19,14 @@ pub enum Verdict {
 }
 
 /// Decides. `failed_before` attempts of this run have failed, the first at `first_failed_at`. `chance` in 0..1 spreads attempts.
-pub fn decide(failure: &Failure, policy: &RetryPolicy, failed_before: u32, first_failed_at: Option<Timestamp>, now: Timestamp, chance: f64) -> Verdict {
+pub fn decide(
+    failure: &Failure,
+    policy: &RetryPolicy,
+    failed_before: u32,
+    first_failed_at: Option<Timestamp>,
+    now: Timestamp,
+    chance: f64,
+) -> Verdict {
     let not_before = match failure.retry {
         Retry::Never => return Verdict::Bury(failure.reason.clone()),
         Retry::NotBefore { at, hold: true } => return Verdict::Hold(Timestamp::from_micros(at)),

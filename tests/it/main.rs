@@ -1,4 +1,6 @@
 //! The one binary of integration tests: a module per subject.
 
+mod orders;
 mod rust_source;
+mod support;
 mod tidy;

@@ -1,0 +1,3 @@
+//! What the tests share: one application with builder methods.
+
+pub(crate) mod test_app;

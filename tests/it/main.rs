@@ -2,5 +2,6 @@
 
 mod orders;
 mod rust_source;
+mod secrets;
 mod support;
 mod tidy;

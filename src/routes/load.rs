@@ -20,6 +20,8 @@ pub struct Texts {
     pub routes: BTreeMap<String, String>,
     /// What could not be read, and why.
     pub unreadable: Vec<(String, String)>,
+    /// Paths of `*.yml`, which are not read.
+    pub misnamed: Vec<String>,
 }
 
 /// What became of a folder.
@@ -62,6 +64,14 @@ pub fn load(texts: &Texts, world: World<'_>, first: &[String]) -> Loaded {
     let mut loaded = Loaded::default();
     for (path, reason) in &texts.unreadable {
         loaded.diagnostics.report(Diagnostic::without_place("unreadable-file", format!("`{path}` {reason}")));
+    }
+    for path in &texts.misnamed {
+        let file = path.rsplit(['/', '\\']).next().unwrap_or(path);
+        let name = file.strip_suffix(".yml").unwrap_or(file);
+        loaded.diagnostics.report(
+            Diagnostic::without_place("yml-ending", format!("`{path}` is not read: a route file ends in `.yaml`"))
+                .hint(format!("rename it to `{name}.yaml`")),
+        );
     }
     let mut lenders = Vec::new();
     let mut routes = Vec::new();

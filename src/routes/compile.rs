@@ -100,6 +100,7 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
         tenant,
         admission: Admission { source: name.to_owned(), payload, event, extract, routes, reads_raw },
         fields,
+        samples: options.onboarding.iter().flat_map(|onboarding| onboarding.samples.clone()).collect(),
         secrets,
         mask,
         secret_places,

@@ -1,10 +1,13 @@
 //! The one binary of integration tests: a module per subject.
 
+mod cli;
 mod crash;
+mod diagnostics;
 mod documentation;
 mod orders;
 mod registry;
 mod rust_source;
 mod secrets;
+mod serve;
 mod support;
 mod tidy;

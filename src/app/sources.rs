@@ -10,7 +10,7 @@ use crate::auth::secret::SecretReader;
 use crate::clock::Clock;
 use crate::config::diagnostic::{Diagnostics, Severity};
 use crate::config::render;
-use crate::config::source::Sources as Texts;
+use crate::config::source::{Sources as Texts, Span};
 use crate::expr::template::Engine;
 use crate::model::bundle::Bundle;
 use crate::routes::folder::{Folder, read_companion};
@@ -117,8 +117,9 @@ impl Sources {
         let mut statuses = self.registry.statuses();
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         for broken in &latest.broken {
-            if !statuses.iter().any(|known| known.path == broken.path || known.name == broken.name) {
-                statuses.push(broken.clone());
+            match statuses.iter_mut().find(|known| known.path == broken.path || known.name == broken.name) {
+                Some(known) => tell_reason(known, broken),
+                None => statuses.push(broken.clone()),
             }
         }
         statuses.sort_by(|one, other| one.name.cmp(&other.name));
@@ -157,10 +158,22 @@ async fn stored_bundles(store: &Store) -> anyhow::Result<BTreeMap<String, Bundle
     Ok(stored)
 }
 
+/// Which secret is not set, say, where the registry only knows that one is not.
+fn tell_reason(known: &mut SourceStatus, broken: &SourceStatus) {
+    let Status::NotReady { reason: exact } = &broken.status else { return };
+    match &mut known.status {
+        Status::LastGood { reason } | Status::NotReady { reason } => exact.clone_into(reason),
+        Status::Active => {}
+    }
+}
+
 fn broken_files(loaded: &Loaded) -> Vec<SourceStatus> {
     let without = loaded.files.iter().filter(|file| file.source.is_none() || file.unset);
     let status = |file: &load::LoadedFile| {
-        let problem = file.diagnostics.all().iter().find(|one| one.severity == Severity::Error);
+        let mut errors = file.diagnostics.all().iter().filter(|one| one.severity == Severity::Error);
+        let is_here = |span: Span| loaded.texts.file(span.file).path == file.path;
+        let unset = || loaded.unset.all().iter().find(|one| one.span.is_some_and(is_here));
+        let problem = errors.next().or_else(unset);
         let reason = problem.map_or_else(|| "a secret is not set".to_owned(), |problem| problem.message.clone());
         SourceStatus { name: file.name.clone(), path: file.path.clone(), status: Status::NotReady { reason } }
     };

@@ -23,7 +23,8 @@ pub struct GlobalFlags {
     #[arg(long, global = true, value_name = "FOLDER")]
     data: Option<PathBuf>,
     /// The state [default: sqlite://DATA/state.db]
-    #[arg(long, global = true, value_name = "URL")]
+    // not global: the deliveries have a state too
+    #[arg(id = "state_url", long = "state", value_name = "URL")]
     state: Option<String>,
 }
 

@@ -18,6 +18,7 @@ use crate::app::telemetry::{self, LogFormat};
 use crate::clock::Clock;
 use crate::routes::registry::Reloaded;
 use crate::routes::source::Source;
+use crate::secret::Secret;
 
 /// The flags of `serve`.
 #[derive(Debug, Args)]
@@ -31,6 +32,9 @@ pub struct Serve {
     /// The URL that senders reach `--listen` by
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
+    /// The state [default: sqlite://DATA/state.db]
+    #[arg(long, value_name = "URL")]
+    state: Option<String>,
     /// How many lanes are worked on side by side [default: 16]
     #[arg(long, value_name = "NUMBER")]
     workers: Option<usize>,
@@ -64,13 +68,15 @@ enum LogLines {
 impl Serve {
     /// Runs until it is asked to stop.
     pub async fn run(self, global: GlobalFlags) -> anyhow::Result<Exit> {
+        let given = global.given();
         let resolved = resolve(Given {
+            state: self.state.map(Secret::new).or_else(|| given.state.clone()),
             listen: self.listen,
             admin_listen: self.admin_listen,
             public_url: self.public_url,
             workers: self.workers,
             simulate_api: self.simulate_api,
-            ..global.given()
+            ..given
         })?;
         if self.print_config {
             return print_config(&resolved, self.format);

@@ -29,18 +29,28 @@ async fn make_project(folder: &Path) -> (Simulation, String) {
     std::fs::create_dir_all(folder.join("routes.d")).expect("a folder");
     std::fs::write(folder.join("routes.d/log.yaml"), LOG).expect("a route file");
     let economic = std::fs::read_to_string(repository("routes.d/economic.yaml")).expect("the shipped route file");
-    let economic = economic.replace("coalesce: 2s", "coalesce: 50ms").replace("  samples:", "  # samples:").replace("onboarding:", "# onboarding:");
+    let economic = economic
+        .replace("coalesce: 2s", "coalesce: 50ms")
+        .replace("  samples:", "  # samples:")
+        .replace("onboarding:", "# onboarding:");
     std::fs::write(folder.join("routes.d/economic.yaml"), economic).expect("a route file");
     let apis = folder.join("apis/orders/drafts");
     std::fs::create_dir_all(&apis).expect("a folder");
     for number in 0..ORDERS {
-        let order = format!(r#"{{"orderNumber":{number},"netAmount":{number}.50,"lines":[{{"lineNumber":1,"quantity":1}},{{"lineNumber":2,"quantity":2}}]}}"#);
+        let order = format!(
+            r#"{{"orderNumber":{number},"netAmount":{number}.50,"lines":[{{"lineNumber":1,"quantity":1}},{{"lineNumber":2,"quantity":2}}]}}"#
+        );
         std::fs::write(apis.join(format!("{number}.json")), order).expect("an order");
     }
     let api = Simulation::start(folder.join("apis"), ([127, 0, 0, 1], 0).into()).await.expect("a simulated API");
     let schema = std::fs::read_to_string(repository("examples/timetracking/schema/sqlite.sql")).expect("the shipped schema");
     std::fs::create_dir_all(folder.join("data")).expect("a folder");
-    tables(folder).database("main").expect("main").run_script(&format!("{schema}; create table log (n integer)")).await.expect("tables");
+    tables(folder)
+        .database("main")
+        .expect("main")
+        .run_script(&format!("{schema}; create table log (n integer)"))
+        .await
+        .expect("tables");
     let store = Store::open(OpenOptions {
         path: folder.join("data/state.db"),
         master_key: None,
@@ -140,7 +150,11 @@ async fn every_acknowledged_delivery_has_its_rows_exactly_once() {
         if missing == 0 && orders == 0 && lines == 2 * jobs.len() {
             break;
         }
-        assert!(Instant::now() < deadline, "of {} acknowledged {missing} rows and {orders} orders are missing", promised.inserted.len());
+        assert!(
+            Instant::now() < deadline,
+            "of {} acknowledged {missing} rows and {orders} orders are missing",
+            promised.inserted.len()
+        );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }

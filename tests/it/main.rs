@@ -1,6 +1,7 @@
 //! The one binary of integration tests: a module per subject.
 
 mod crash;
+mod diagnostics;
 mod documentation;
 mod orders;
 mod registry;

@@ -89,7 +89,11 @@ impl Sender {
                 let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
                 let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
                 if answer.len() >= end + 4 + length.unwrap_or(0) {
-                    return head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(|| std::io::ErrorKind::InvalidData.into());
+                    return head
+                        .split(' ')
+                        .nth(1)
+                        .and_then(|status| status.parse().ok())
+                        .ok_or_else(|| std::io::ErrorKind::InvalidData.into());
                 }
             }
             if self.stream.read_buf(&mut answer).await? == 0 {

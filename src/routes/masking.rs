@@ -93,7 +93,7 @@ pub(super) fn secrecy(
 
 /// What an API's headers take from the request is a credential.
 fn api_header_reads(options: &FileOptions, engine: &Engine, reads: &mut Reads) {
-    let scope = Scope::new(payload::request::NAMES, "").with(["body"]);
+    let scope = Scope::new(crate::payload::request::NAMES, "").with(["body"]);
     for (_, node) in options.apis.entries.iter().flat_map(|(_, api)| &api.headers.entries) {
         let mut unheard = Diagnostics::default();
         let value = Value::compile(node, &Compiler { engine, scope: &scope }, &mut unheard);

@@ -2,7 +2,6 @@
 
 pub mod compile;
 pub mod expected;
-
 pub mod file;
 pub mod folder;
 pub mod integration;

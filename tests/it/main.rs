@@ -1,5 +1,6 @@
 //! The one binary of integration tests: a module per subject.
 
+mod cli;
 mod crash;
 mod diagnostics;
 mod documentation;
@@ -7,5 +8,6 @@ mod orders;
 mod registry;
 mod rust_source;
 mod secrets;
+mod serve;
 mod support;
 mod tidy;

@@ -5,6 +5,7 @@ pub mod control;
 pub mod metrics;
 pub mod onboarding;
 pub mod operation;
+mod patience;
 pub mod server;
 pub mod settings;
 pub mod settings_file;

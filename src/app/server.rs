@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, broadcast, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -20,6 +19,7 @@ use super::admin::{self, Admin};
 use super::control::Control;
 use super::metrics::Metrics;
 use super::operation::{About, Context};
+use super::patience::{Patient, Peer, SILENCE};
 use super::settings::Settings;
 use super::sources::{self, Sources};
 use crate::auth::secret::SecretReader;
@@ -234,11 +234,8 @@ async fn listen(address: &str, flag: &str) -> anyhow::Result<TcpListener> {
 
 /// Serves HTTP/1 and HTTP/2 until told to stop, and then what is under way.
 async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
-    let listener = listener.tap_io(|stream| {
-        // without it an answer may wait for the sender's acknowledgement
-        let _ = stream.set_nodelay(true);
-    });
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let listener = Patient::new(listener, SILENCE);
+    let service = router.into_make_service_with_connect_info::<Peer>();
     let told = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
@@ -247,8 +244,12 @@ async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<
     }
 }
 
+/// Counts answers, and says who asks in the form that the intake expects.
 fn counted(router: Router, metrics: Arc<Metrics>) -> Router {
-    router.layer(from_fn(move |request: Request, next: Next| {
+    router.layer(from_fn(move |mut request: Request, next: Next| {
+        if let Some(ConnectInfo(Peer(address))) = request.extensions().get().copied() {
+            request.extensions_mut().insert(ConnectInfo::<SocketAddr>(address));
+        }
         let metrics = Arc::clone(&metrics);
         async move {
             let response: Response = next.run(request).await;

@@ -222,7 +222,7 @@ mod tests {
                 requests.push(Request {
                     method: method.into(),
                     path: path.into(),
-                    query: p.map(|value| format!("p={value}")).unwrap_or_default().into(),
+                    query: p.map(|value| format!("p={value}")).unwrap_or_default(),
                     headers: topic.into_iter().collect(),
                     body: "".into(),
                     peer: None,

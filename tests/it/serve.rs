@@ -1,5 +1,7 @@
 //! The server from the outside: the real binary, spoken to over HTTP and through its commands.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value as Json;
@@ -148,4 +150,28 @@ fn deliveries_are_shown_replayed_and_discarded_while_the_server_runs() {
     assert_eq!(server.terminate().0, 0);
     let shown = project.data_of(&["deliveries", "show", &delivery[..18], "--format", "json"]);
     assert!(shown.contains(&delivery), "without a server the command opens the state itself: {shown}");
+}
+
+#[test]
+fn a_delivery_under_way_is_stored_before_the_program_ends() {
+    let project = Project::with_sensors();
+    let server = project.serve();
+    let mut stream = TcpStream::connect(&server.intake).expect("connected");
+    let head = "POST /in/sensors HTTP/1.1\r\nhost: x\r\nx-token: sesame\r\ncontent-type: application/json\r\n\
+        content-length: 7\r\nexpect: 100-continue\r\n\r\n";
+    stream.write_all(head.as_bytes()).expect("sent");
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).expect("an answer");
+    assert_eq!(&first, b"HTTP/1.1 100", "the body is waited for");
+    server.ask_to_stop();
+    server.wait_until_it_says("stopping on SIGTERM");
+    stream.write_all(b"{\"t\":1}").expect("sent");
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).expect("an answer");
+    assert!(rest.contains("HTTP/1.1 200") && rest.contains("delivery"), "{rest}");
+    let (stopped, said) = server.wait_for_end();
+    assert_eq!(stopped, 0, "{said}");
+    let server = project.serve();
+    wait_for_rows(&project, "sensor_log", 1);
+    drop(server);
 }

@@ -137,10 +137,21 @@ impl Serving {
         until(|| self.said().contains(text), || format!("it never said `{text}`, but:\n{}", self.said()));
     }
 
-    /// Sends SIGTERM and waits; the exit code and everything it said.
-    pub(crate) fn terminate(mut self) -> (i32, String) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
+    /// Sends SIGTERM.
+    pub(crate) fn ask_to_stop(&self) {
+        // the shell's own, since not every machine has the program
+        let kill = format!("kill -TERM {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell").success());
+    }
+
+    /// Asks it to stop and waits; the exit code and everything it said.
+    pub(crate) fn terminate(self) -> (i32, String) {
+        self.ask_to_stop();
+        self.wait_for_end()
+    }
+
+    /// The exit code and everything it said, once it has ended.
+    pub(crate) fn wait_for_end(mut self) -> (i32, String) {
         let mut status = None;
         until(
             || {

@@ -26,7 +26,8 @@ pub struct Coalesce {
 }
 
 options! {
-    struct CoalesceOptions {
+    /// How long a lane must be quiet before its work is done.
+    pub struct CoalesceOptions {
         /// How long a lane must be quiet before its work is done.
         quiet: Duration,
         /// The longest that arrivals can put the work off; ten times `quiet` by default.

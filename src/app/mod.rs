@@ -1,1 +1,10 @@
 //! The parts put together: settings, server, telemetry, shutdown.
+
+pub mod admin;
+pub mod metrics;
+pub mod server;
+pub mod settings;
+pub mod settings_file;
+pub mod shutdown;
+pub mod sources;
+pub mod telemetry;

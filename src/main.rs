@@ -1,3 +1,8 @@
 //! The program.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    hooktable::cli::run().await
+}

@@ -58,7 +58,12 @@ pub(super) async fn run(arguments: &Arguments, routes: &Path, destinations: &[De
         found.push(read.with_context(|| format!("cannot read the folder `{}`", folder.display()))?);
     }
     let has_problems = found.iter().any(|suites| suites.problems.has_errors());
-    let chosen: Vec<(&Suite, &Case)> = found.iter().flat_map(|suites| &suites.suites).flat_map(|suite| suite.cases.iter().map(move |case| (suite, case))).filter(|(_, case)| arguments.wants(case)).collect();
+    let chosen: Vec<(&Suite, &Case)> = found
+        .iter()
+        .flat_map(|suites| &suites.suites)
+        .flat_map(|suite| suite.cases.iter().map(move |case| (suite, case)))
+        .filter(|(_, case)| arguments.wants(case))
+        .collect();
     if chosen.is_empty() && !has_problems {
         bail!("{}", nothing_to_run(arguments, &found));
     }
@@ -136,7 +141,8 @@ async fn run_all(chosen: &[(&Suite, &Case)], format: Format, paint: Paint) -> an
 }
 
 fn nothing_to_run(arguments: &Arguments, found: &[Suites]) -> String {
-    let names: Vec<&str> = found.iter().flat_map(|suites| &suites.suites).flat_map(|suite| &suite.cases).map(|case| case.name.as_str()).collect();
+    let names: Vec<&str> =
+        found.iter().flat_map(|suites| &suites.suites).flat_map(|suite| &suite.cases).map(|case| case.name.as_str()).collect();
     match names.as_slice() {
         [] => "there are no tests\nhint: tests stand beside what they test: `NAME.test.yaml` beside `NAME.yaml`".to_owned(),
         [first, ..] => {

@@ -96,7 +96,11 @@ fn mismatch_text(mismatch: &Mismatch, paint: Paint) -> String {
 /// The rows line by line: `-` is expected and not there, `+` is there and not expected.
 fn rows_text(difference: &TableDifference, paint: Paint) -> String {
     let TableDifference { table, expected, found, columns, lines } = difference;
-    let mut text = format!("rows of `{table}`: {expected} expected, {found} found ({} expected, {} found)\n", paint.good("-"), paint.bad("+"));
+    let mut text = format!(
+        "rows of `{table}`: {expected} expected, {found} found ({} expected, {} found)\n",
+        paint.good("-"),
+        paint.bad("+")
+    );
     let shown = |row: &Row| columns.iter().map(|column| shown_value(row, column)).collect::<Vec<_>>();
     let mut drawn: Vec<(char, Vec<String>, String)> = vec![(' ', columns.clone(), String::new())];
     for line in lines {
@@ -254,7 +258,10 @@ pub(super) fn junit(outcomes: &[Outcome], problems: &[String]) -> String {
 
 fn junit_case(outcome: &Outcome) -> String {
     let (path, name, time) = (escaped(&outcome.path), escaped(&outcome.name), outcome.took.as_secs_f64());
-    let open = format!("    <testcase name=\"{name}\" classname=\"{path}\" file=\"{path}\" line=\"{}\" time=\"{time:.3}\"", outcome.line);
+    let open = format!(
+        "    <testcase name=\"{name}\" classname=\"{path}\" file=\"{path}\" line=\"{}\" time=\"{time:.3}\"",
+        outcome.line
+    );
     let element = match &outcome.verdict {
         Verdict::Passed => return format!("{open}/>\n"),
         Verdict::Failed { .. } => "failure",

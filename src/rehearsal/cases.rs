@@ -110,7 +110,8 @@ fn tenant_of(options: &TestOptions, source: &Source, problems: &mut Diagnostics)
     let needs_key = matches!(source.auth, Auth::ApiKey(_)) && options.send.auth.is_none();
     match (&options.tenant, &source.tenant) {
         (Some(tenant), _) if !Tenant::is_name(tenant) => {
-            let message = format!("`{}` cannot name a tenant: 1 to 64 letters, digits, `.`, `_` and `-` are expected", tenant.value);
+            let message =
+                format!("`{}` cannot name a tenant: 1 to 64 letters, digits, `.`, `_` and `-` are expected", tenant.value);
             problems.report(Diagnostic::error("wrong-type", tenant.span, message));
             None
         }

@@ -51,9 +51,8 @@ pub enum Line {
 /// The difference, if there is one. `kind` says what a column keeps.
 pub fn compare(table: &str, expected: &[Row], found: &[Row], kind: impl Fn(&str) -> ColumnKind) -> Option<TableDifference> {
     let differing = |expected: &Row, found: &Row| -> Vec<String> {
-        let differs = |(column, value): &(&String, &Json)| {
-            !found.get(*column).is_some_and(|found| is_same(value, found, kind(column)))
-        };
+        let differs =
+            |(column, value): &(&String, &Json)| !found.get(*column).is_some_and(|found| is_same(value, found, kind(column)));
         expected.iter().filter(differs).map(|(column, _)| column.clone()).collect()
     };
     let partners = pair_all(expected, found, |expected, found| differing(expected, found).is_empty());
@@ -188,7 +187,10 @@ mod tests {
     fn numbers_are_equal_however_they_are_spelled_but_texts_are_not() {
         let number = |text: &str| text.parse::<serde_json::Number>().expect("a number");
         assert_eq!(difference(json!([{ "amount": number("3100.00") }]), json!([{ "amount": "3100.0" }])), None);
-        assert_eq!(difference(json!([{ "amount": number("12345678901234567890.10") }]), json!([{ "amount": "12345678901234567890.1" }])), None);
+        assert_eq!(
+            difference(json!([{ "amount": number("12345678901234567890.10") }]), json!([{ "amount": "12345678901234567890.1" }])),
+            None
+        );
         assert!(difference(json!([{ "amount": 0 }]), json!([{ "amount": null }])).is_some());
         assert!(difference(json!([{ "text": "7" }]), json!([{ "text": "007" }])).is_some());
         assert_eq!(difference(json!([{ "json": r#"{"a":1,"b":2}"# }]), json!([{ "json": r#"{"b":2,"a":1}"# }])), None);
@@ -212,12 +214,16 @@ mod tests {
         let expected = json!([{ "no": 1, "amount": 5 }, { "no": 2, "amount": 6 }, { "no": 9, "amount": 1 }]);
         let found = json!([{ "no": 2, "amount": "7" }, { "no": 1, "amount": "5" }, { "no": 4, "amount": "4" }]);
         let difference = difference(expected, found).expect("a difference");
-        let words: Vec<String> = difference.lines.iter().map(|line| match line {
-            Line::Same(row) => format!("same {}", row["no"]),
-            Line::Missing(row) => format!("missing {}", row["no"]),
-            Line::Unexpected(row) => format!("unexpected {}", row["no"]),
-            Line::Changed { expected, columns, .. } => format!("changed {} {}", expected["no"], columns.join(" ")),
-        }).collect();
+        let words: Vec<String> = difference
+            .lines
+            .iter()
+            .map(|line| match line {
+                Line::Same(row) => format!("same {}", row["no"]),
+                Line::Missing(row) => format!("missing {}", row["no"]),
+                Line::Unexpected(row) => format!("unexpected {}", row["no"]),
+                Line::Changed { expected, columns, .. } => format!("changed {} {}", expected["no"], columns.join(" ")),
+            })
+            .collect();
         assert_eq!(words, ["same 1", "changed 2 amount", "missing 9", "unexpected 4"]);
         assert_eq!(difference.columns, ["no", "amount"]);
     }

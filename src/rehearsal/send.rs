@@ -7,7 +7,8 @@ use crate::auth::scheme::Auth;
 use crate::routes::test_file::AuthBreak;
 
 /// What a path cannot hold as it is.
-const NOT_IN_PATHS: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'?').add(b'#').add(b'`').add(b'{').add(b'}');
+const NOT_IN_PATHS: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'?').add(b'#').add(b'`').add(b'{').add(b'}');
 
 /// A key that we never issued; no secret of a test is equal to it either.
 const WRONG: &str = "htk_wrong";

@@ -86,7 +86,8 @@ fn nothing_to_test(path: &str) -> Diagnostic {
         true => format!("`{path}` describes no source, so there is nothing to test"),
         false => format!("there is no route file `{path}` to test"),
     };
-    Diagnostic::without_place("no-route-file", message).hint("tests stand beside what they test: `NAME.test.yaml` beside `NAME.yaml`")
+    Diagnostic::without_place("no-route-file", message)
+        .hint("tests stand beside what they test: `NAME.test.yaml` beside `NAME.yaml`")
 }
 
 fn read_suite(file: &LoadedFile, world: World<'_>, found: &mut Suites) {
@@ -131,7 +132,11 @@ fn compile(
 /// The script of the test file for every database.
 fn schemas_of(tests: &TestFile, surrounding: Surrounding<'_>, problems: &mut Diagnostics) -> Option<Vec<(String, String)>> {
     let Some(schema) = &tests.schema else {
-        problems.report(Diagnostic::error("missing-option", tests.span, "the tests need a `schema`: a script that makes the tables"));
+        problems.report(Diagnostic::error(
+            "missing-option",
+            tests.span,
+            "the tests need a `schema`: a script that makes the tables",
+        ));
         return None;
     };
     let script = surrounding.read(schema, problems)?;

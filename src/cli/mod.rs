@@ -1,5 +1,7 @@
 //! The command line: one file per command; the only place that prints.
 
+mod demo;
+mod demo_text;
 mod test;
 mod test_report;
 
@@ -19,14 +21,24 @@ struct Line {
 #[derive(Subcommand)]
 enum Command {
     Test(test::Arguments),
+    Demo(demo::Arguments),
 }
 
-/// Runs the command that the program was started with.
-pub async fn run() -> anyhow::Result<ExitCode> {
+/// Runs the command that the program was started with; 2 when it could not run.
+pub async fn run() -> ExitCode {
+    run_command().await.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+async fn run_command() -> anyhow::Result<ExitCode> {
+    crate::app::telemetry::start(crate::app::telemetry::LogFormat::Text, Some("warn"))?;
     match Line::parse().command {
         Command::Test(arguments) => {
             let destinations = [Destination { name: "main".to_owned(), tenant_column: "tenant".to_owned() }];
             test::run(&arguments, Path::new("routes.d"), &destinations).await
         }
+        Command::Demo(arguments) => demo::run(&arguments).await,
     }
 }

@@ -12,6 +12,7 @@ use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 
 use super::test_report::{self, Paint};
+use crate::config::diagnostic::Severity;
 use crate::config::render;
 use crate::rehearsal::cases::Case;
 use crate::rehearsal::report::Outcome;
@@ -57,14 +58,15 @@ pub(super) async fn run(arguments: &Arguments, routes: &Path, destinations: &[De
         let read = suite::read(folder, only.as_ref(), destinations);
         found.push(read.with_context(|| format!("cannot read the folder `{}`", folder.display()))?);
     }
-    let has_problems = found.iter().any(|suites| suites.problems.has_errors());
+    let all_problems = found.iter().flat_map(|suites| suites.problems.all());
+    let problems = all_problems.filter(|problem| problem.severity == Severity::Error).count();
     let chosen: Vec<(&Suite, &Case)> = found
         .iter()
         .flat_map(|suites| &suites.suites)
         .flat_map(|suite| suite.cases.iter().map(move |case| (suite, case)))
         .filter(|(_, case)| arguments.wants(case))
         .collect();
-    if chosen.is_empty() && !has_problems {
+    if chosen.is_empty() && problems == 0 {
         bail!("{}", nothing_to_run(arguments, &found));
     }
     let colour = std::io::stdout().is_terminal();
@@ -72,7 +74,7 @@ pub(super) async fn run(arguments: &Arguments, routes: &Path, destinations: &[De
     match arguments.format {
         Format::Text => {
             print_problems(&found);
-            out(&format!("\n{}", test_report::summary(&outcomes, started.elapsed(), Paint { colour })))?;
+            out(&format!("\n{}", test_report::summary(&outcomes, problems, started.elapsed(), Paint { colour })))?;
         }
         Format::Junit => {
             let problems: Vec<String> = found.iter().map(|suites| render::text(&suites.problems, &suites.texts, false)).collect();
@@ -86,7 +88,7 @@ pub(super) async fn run(arguments: &Arguments, routes: &Path, destinations: &[De
         }
     }
     let all_passed = outcomes.iter().all(|outcome| outcome.verdict.is_passed());
-    Ok(if all_passed && !has_problems { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if all_passed && problems == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 impl Arguments {

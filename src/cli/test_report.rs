@@ -21,7 +21,8 @@ pub(super) struct Paint {
 }
 
 impl Paint {
-    fn paint(self, code: &str, text: &str) -> String {
+    /// Text in the colour of this code.
+    pub(super) fn paint(self, code: &str, text: &str) -> String {
         if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
@@ -54,12 +55,17 @@ pub(super) fn text(outcome: &Outcome, paint: Paint) -> String {
     text
 }
 
-/// `13 passed, 0 failed in 412 ms`.
-pub(super) fn summary(outcomes: &[Outcome], took: Duration, paint: Paint) -> String {
+/// `13 passed, 0 failed in 412 ms`; `problems` in the files are counted when there are any.
+pub(super) fn summary(outcomes: &[Outcome], problems: usize, took: Duration, paint: Paint) -> String {
     let passed = outcomes.iter().filter(|outcome| outcome.verdict.is_passed()).count();
     let failed = outcomes.len() - passed;
-    let words = format!("{passed} passed, {failed} failed");
-    let words = if failed == 0 { paint.good(&words) } else { paint.bad(&words) };
+    let problems = match problems {
+        0 => String::new(),
+        1 => ", 1 problem in the files".to_owned(),
+        many => format!(", {many} problems in the files"),
+    };
+    let words = format!("{passed} passed, {failed} failed{problems}");
+    let words = if failed == 0 && problems.is_empty() { paint.good(&words) } else { paint.bad(&words) };
     format!("{words} in {}\n", milliseconds(took))
 }
 
@@ -94,7 +100,7 @@ fn mismatch_text(mismatch: &Mismatch, paint: Paint) -> String {
 }
 
 /// The rows line by line: `-` is expected and not there, `+` is there and not expected.
-fn rows_text(difference: &TableDifference, paint: Paint) -> String {
+pub(super) fn rows_text(difference: &TableDifference, paint: Paint) -> String {
     let TableDifference { table, expected, found, columns, lines } = difference;
     let mut text = format!(
         "rows of `{table}`: {expected} expected, {found} found ({} expected, {} found)\n",

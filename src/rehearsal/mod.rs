@@ -2,6 +2,7 @@
 
 pub mod cases;
 pub mod compare;
+pub mod demo;
 pub mod project;
 pub mod report;
 pub mod run;

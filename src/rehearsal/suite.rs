@@ -48,12 +48,13 @@ pub struct Suites {
 /// Reads the tests of a folder's route files: of all, or of those at the paths in `only`.
 pub fn read(folder: &Path, only: Option<&BTreeSet<String>>, destinations: &[Destination]) -> io::Result<Suites> {
     let surroundings = surroundings(destinations.to_vec());
-    let texts = Folder::new(folder).read()?;
+    let mut texts = Folder::new(folder).read()?;
+    texts.routes = texts.routes.into_iter().map(|(path, text)| (shown(&path), text)).collect();
     let world = surroundings.world();
     let Loaded { texts, files, .. } = load::load(&texts, world, &[]);
     let mut found = Suites { texts, problems: Diagnostics::default(), suites: Vec::new() };
     let tested: BTreeSet<String> = match only {
-        Some(only) => only.clone(),
+        Some(only) => only.iter().map(|path| shown(path)).collect(),
         None => test_files(folder)?.iter().map(|path| route_of(path)).collect(),
     };
     for path in tested {
@@ -70,10 +71,15 @@ pub fn route_of(path: &str) -> String {
     path.strip_suffix(ENDING).map_or_else(|| path.to_owned(), |stem| format!("{stem}.yaml"))
 }
 
+/// A path as it is shown: nobody writes `./` before a name.
+fn shown(path: &str) -> String {
+    path.strip_prefix("./").unwrap_or(path).to_owned()
+}
+
 fn test_files(folder: &Path) -> io::Result<BTreeSet<String>> {
     let mut paths = BTreeSet::new();
     for entry in fs::read_dir(folder)? {
-        let path = entry?.path().to_string_lossy().into_owned();
+        let path = shown(&entry?.path().to_string_lossy());
         if path.ends_with(ENDING) {
             paths.insert(path);
         }

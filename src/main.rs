@@ -1,8 +1,7 @@
-//! The program.
+//! The program: hands its arguments to the command line and ends with its exit code.
 
 use std::process::ExitCode;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    hooktable::cli::run().await
+fn main() -> ExitCode {
+    hooktable::cli::run::run(std::env::args_os())
 }

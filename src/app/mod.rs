@@ -1,7 +1,10 @@
 //! The parts put together: settings, server, telemetry, shutdown.
 
 pub mod admin;
+pub mod control;
 pub mod metrics;
+pub mod onboarding;
+pub mod operation;
 pub mod server;
 pub mod settings;
 pub mod settings_file;

@@ -2,6 +2,7 @@
 //! should know comes as values and notices.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,9 @@ use tokio::sync::{Mutex, broadcast, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::admin::{self, Admin};
+use super::control::Control;
 use super::metrics::Metrics;
+use super::operation::{About, Context};
 use super::settings::Settings;
 use super::sources::{self, Sources};
 use crate::auth::secret::SecretReader;
@@ -45,6 +48,7 @@ pub struct Server {
     intake_address: SocketAddr,
     admin_address: SocketAddr,
     public_url: String,
+    control_path: PathBuf,
     sources: Arc<Sources>,
     tools: Tools,
     notices: broadcast::Sender<Arc<Notice>>,
@@ -85,6 +89,7 @@ impl Server {
         let listener = listen(&settings.listen, "--listen").await?;
         let admin_listener = listen(&settings.admin_listen, "--admin-listen").await?;
         let (intake_address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
+        let control = Control::bind(&settings.data)?;
         let intake = Intake::new(Arc::clone(sources.registry()), store.clone());
         let (stopping, stopped) = (watch::Sender::new(false), watch::Sender::new(false));
         let metrics = Arc::new(Metrics::default());
@@ -106,11 +111,23 @@ impl Server {
         let watching = Watching { sources: Arc::clone(&sources), tools: tools.clone(), notices: notices.clone() };
         background.spawn(watching.run(Folder::new(&settings.routes)));
         let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{intake_address}"));
+        let control_path = control.path().to_owned();
+        background.spawn(control.serve(Context {
+            store: tools.store.clone(),
+            sources: Some(Arc::clone(&sources)),
+            public_url: public_url.clone(),
+            about: Some(About {
+                process: std::process::id(),
+                intake: intake_address.to_string(),
+                admin: admin_address.to_string(),
+            }),
+        }));
         let server = Self {
             intake,
             intake_address,
             admin_address,
             public_url,
+            control_path,
             sources,
             tools,
             notices,
@@ -175,6 +192,8 @@ impl Server {
         }
         self.stopped.send_replace(true);
         self.background.shutdown().await;
+        // before the lock is given back: afterwards it may be another server's
+        let _ = std::fs::remove_file(&self.control_path);
         self.tools.store.clone().close().await;
     }
 }
@@ -261,7 +280,7 @@ impl Watching {
                 self.take_over(Ok(texts), &mut unreadable).await;
             }
         };
-        tokio::join!(watch_folder(folder.clone(), |texts| changed(texts)), again);
+        tokio::join!(watch_folder(folder.clone(), changed), again);
     }
 
     async fn take_over(&self, texts: Result<Texts, String>, unreadable: &mut Option<String>) {

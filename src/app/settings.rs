@@ -235,7 +235,7 @@ impl Layers {
             None,
         );
         let default_state = Secret::new(format!("sqlite://{}", default.state.display()));
-        let state = self.pick("state.url", |given| given.state.clone(), |url| masked_url(url), default_state);
+        let state = self.pick("state.url", |given| given.state.clone(), masked_url, default_state);
         let state_max_bytes = self.pick(
             "state.max_bytes",
             |given| given.state_max_bytes.map(Some),

@@ -3,18 +3,21 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
 use super::demo_text::{Screen, Told};
+use super::flags::GlobalFlags;
+use super::output;
+use super::run::Exit;
 use crate::app::server::Server;
 use crate::app::settings::{EnvironmentSecrets, Settings};
-use crate::app::shutdown::asked_to_stop;
+use crate::app::shutdown::StopSignals;
+use crate::app::sources::all_problems;
+use crate::app::telemetry::{self, LogFormat};
 use crate::auth::secret::SecretReader;
 use crate::clock::{Clock, Timestamp};
-use crate::config::render;
 use crate::model::delivery::DeliveryId;
 use crate::model::record::{RecordState, RecordSummary};
 use crate::rehearsal::compare::Row;
@@ -29,44 +32,44 @@ use crate::target::Database;
 const LONGEST: Duration = Duration::from_secs(60);
 /// How often is looked whether it is done.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Log lines that are shown: the show itself says what happens.
+const LOGGED: &str = "warn";
 /// The secret that the route file asks for, and what the demo answers.
 const APP_TOKEN: (&str, &str) = ("ECONOMIC_APP_SECRET_TOKEN", "demo");
 
-/// Shows everything at once, offline: one webhook becomes rows
-#[derive(clap::Args, Debug)]
-pub(super) struct Arguments {
+/// What the demo is told.
+#[derive(Debug, clap::Args)]
+pub struct Demo {
     /// Stop after the show: with 0 when the rows are right, with 1 when not
     #[arg(long)]
     once: bool,
-    /// Where the demo's files are kept; a temporary folder by default
-    #[arg(long, value_name = "FOLDER")]
-    data: Option<PathBuf>,
-    /// Where webhooks come to; 127.0.0.1:8080 by default, or a free port
+    /// Where webhooks come to [default: 127.0.0.1:8080, or a free port]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
 }
 
-/// Runs it until it is done or interrupted.
-pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let temporary = tempfile::Builder::new().prefix("hooktable-demo-").tempdir().context("there is no temporary folder")?;
-    let root = arguments.data.as_deref().unwrap_or(temporary.path());
-    let (play, is_right) = tokio::select! {
-        shown = show(arguments, root) => shown?,
-        signal = asked_to_stop() => {
-            signal.context("cannot listen for signals")?;
-            return Ok(ExitCode::from(2));
+impl Demo {
+    /// Runs it until it is done or interrupted. Its files are in a temporary folder unless `--data` names one.
+    pub async fn run(self, global: GlobalFlags) -> anyhow::Result<Exit> {
+        telemetry::start(LogFormat::Text, Some(LOGGED))?;
+        let mut signals = StopSignals::listen().context("cannot listen for signals")?;
+        let temporary = tempfile::Builder::new().prefix("hooktable-demo-").tempdir().context("there is no temporary folder")?;
+        let root = global.given().data.unwrap_or_else(|| temporary.path().to_owned());
+        let (play, is_right) = tokio::select! {
+            shown = show(&self, &root) => shown?,
+            signal = signals.next() => bail!("stopped by {signal} before the show was over"),
+        };
+        if !self.once {
+            play.screen.invite(&play.invitation());
+            signals.next().await;
+            play.screen.line("\nstopped");
         }
-    };
-    if !arguments.once {
-        play.screen.invite(&play.invitation());
-        asked_to_stop().await.context("cannot listen for signals")?;
-        play.screen.line("\nstopped");
+        play.server.stop().await;
+        Ok(if is_right || !self.once { Exit::Fine } else { Exit::Problems })
     }
-    play.server.stop().await;
-    Ok(if is_right || !arguments.once { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-async fn show(arguments: &Arguments, root: &Path) -> anyhow::Result<(Play, bool)> {
+async fn show(arguments: &Demo, root: &Path) -> anyhow::Result<(Play, bool)> {
     let files = DemoFiles::write(root).with_context(|| format!("cannot write the demo's files to `{}`", root.display()))?;
     let api = Simulation::start(files.simulated(), (Ipv4Addr::LOCALHOST, 0).into()).await.context("no free port")?;
     let play = Play::start(arguments, files, api).await?;
@@ -105,7 +108,7 @@ impl SecretReader for DemoSecrets {
 }
 
 impl Play {
-    async fn start(arguments: &Arguments, files: DemoFiles, api: Simulation) -> anyhow::Result<Self> {
+    async fn start(arguments: &Demo, files: DemoFiles, api: Simulation) -> anyhow::Result<Self> {
         let clock = Clock::system();
         let secrets = DemoSecrets(EnvironmentSecrets::new(clock.clone()));
         let settings = Settings {
@@ -117,7 +120,7 @@ impl Play {
         };
         let (server, reloaded) = Server::start(settings, clock, Box::new(secrets)).await?;
         let screen = Screen::of_terminal();
-        screen.problems(&render::text(&reloaded.loaded.diagnostics, &reloaded.loaded.texts, screen.colour));
+        output::problems(&all_problems(&reloaded.loaded), &reloaded.loaded.texts);
         make_tables(database(&server)?).await?;
         let api_key = make_api_key(&server).await?;
         Ok(Self { files, api, server, api_key, screen })

@@ -2,20 +2,25 @@
 //! standard error; without a terminal both are plain lines.
 
 use std::cell::Cell as Counter;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, Table};
 use serde_json::Value as Json;
 
+use super::output;
 use super::test_report::{self, Paint};
-use crate::app::settings::environment_variable;
 use crate::model::attempt::CallTrace;
 use crate::model::record::RecordState;
 use crate::rehearsal::compare::{Row, TableDifference, text_of};
 use crate::rehearsal::demo::changes;
 use crate::rehearsal::sender::SentAnswer;
+
+/// Prints a line.
+macro_rules! say {
+    ($($text:tt)*) => { output::data(&format!($($text)*)) };
+}
 
 /// How far what belongs to a step is moved in.
 const INDENT: &str = "   ";
@@ -23,7 +28,7 @@ const INDENT: &str = "   ";
 /// Where the demo is shown.
 pub(super) struct Screen {
     /// Whether there are colours.
-    pub(super) colour: bool,
+    colour: bool,
     /// Whether a line of progress can be written over.
     progress: bool,
     steps: Counter<usize>,
@@ -45,76 +50,75 @@ pub(super) struct Told<'a> {
 impl Screen {
     /// Colours and progress only where a person looks.
     pub(super) fn of_terminal() -> Self {
-        let colour = std::io::stdout().is_terminal() && environment_variable("NO_COLOR").is_none();
-        Self { colour, progress: std::io::stderr().is_terminal(), steps: Counter::new(0), waits: Counter::new(false) }
+        Self {
+            colour: output::colour_on_stdout(),
+            progress: std::io::stderr().is_terminal(),
+            steps: Counter::new(0),
+            waits: Counter::new(false),
+        }
     }
 
     /// A line as it is.
     pub(super) fn line(&self, text: &str) {
-        println!("{text}");
-    }
-
-    /// What is wrong with the route files, if anything is.
-    pub(super) fn problems(&self, text: &str) {
-        eprint!("{text}");
+        say!("{text}");
     }
 
     pub(super) fn title(&self, server: &str, api: &str) {
-        println!("{}", self.bold("Hooktable demo: one webhook becomes rows, offline"));
-        println!("{}", self.faint(&format!("Hooktable listens on {server}; a simulated e-conomic answers on {api}")));
+        say!("{}", self.bold("Hooktable demo: one webhook becomes rows, offline"));
+        say!("{}", self.faint(&format!("Hooktable listens on {server}; a simulated e-conomic answers on {api}")));
     }
 
     /// The next thing that happens.
     pub(super) fn step(&self, text: &str) {
         self.steps.set(self.steps.get() + 1);
-        println!("\n{} {}", self.bold(&format!("{}.", self.steps.get())), self.bold(text));
+        say!("\n{} {}", self.bold(&format!("{}.", self.steps.get())), self.bold(text));
     }
 
     /// The webhook and its answer; the key in `target` is masked.
     pub(super) fn sent(&self, target: &str, body: &[u8], answer: &SentAnswer, took: Duration) {
-        println!("{INDENT}POST {target}");
-        println!("{INDENT}{}", String::from_utf8_lossy(body));
+        say!("{INDENT}POST {target}");
+        say!("{INDENT}{}", String::from_utf8_lossy(body));
         let status = self.status(answer.status);
-        println!("{INDENT}→ {status} {}  {}", answer.body, self.faint(&format!("on disk after {}", shown(took))));
+        say!("{INDENT}→ {status} {}  {}", answer.body, self.faint(&format!("on disk after {}", shown(took))));
     }
 
     pub(super) fn calls(&self, calls: &[CallTrace]) {
-        println!("{INDENT}Hooktable looks the order up where it may be:");
+        say!("{INDENT}Hooktable looks the order up where it may be:");
         for call in calls {
             let (method, url) = (&call.method, &call.url);
             match (call.status, &call.error) {
                 (Some(status), _) => {
-                    println!("{INDENT}{method} {url} → {}  {}", self.status(status), self.faint(&format!("{} ms", call.took_ms)))
+                    say!("{INDENT}{method} {url} → {}  {}", self.status(status), self.faint(&format!("{} ms", call.took_ms)))
                 }
-                (None, error) => println!("{INDENT}{method} {url}: {}", error.as_deref().unwrap_or("no answer")),
+                (None, error) => say!("{INDENT}{method} {url}: {}", error.as_deref().unwrap_or("no answer")),
             }
         }
     }
 
     pub(super) fn landed(&self, state: RecordState, reason: Option<&str>, took: Option<Duration>) {
         if state != RecordState::Done {
-            println!("{INDENT}{}", self.paint("31", &format!("the record is {state}: {}", reason.unwrap_or_default())));
+            say!("{INDENT}{}", self.paint("31", &format!("the record is {state}: {}", reason.unwrap_or_default())));
             return;
         }
         let took = took.map_or_else(|| "at once".to_owned(), |took| format!("{} after it was accepted", shown(took)));
         let why = self.faint("(2 s of it wait for more updates of this order: `coalesce: 2s`)");
-        println!("{INDENT}{}, in one transaction {why}:", self.bold(&format!("Its rows, {took}")));
+        say!("{INDENT}{}, in one transaction {why}:", self.bold(&format!("Its rows, {took}")));
     }
 
     /// The rows of a table, what changed since it was shown last, and what is wrong with them.
     pub(super) fn table(&self, told: &Told<'_>, difference: Option<&TableDifference>) {
-        println!("\n{INDENT}{}", self.bold(told.table));
+        say!("\n{INDENT}{}", self.bold(told.table));
         if told.rows.is_empty() {
-            println!("{INDENT}no rows");
+            say!("{INDENT}no rows");
         } else {
-            self.drawn(told).lines().for_each(|line| println!("{INDENT}{line}"));
+            self.drawn(told).lines().for_each(|line| say!("{INDENT}{line}"));
         }
         if let Some(before) = told.before {
-            changes(told.key, before, told.rows).iter().for_each(|change| println!("{INDENT}{}", self.paint("33", change)));
+            changes(told.key, before, told.rows).iter().for_each(|change| say!("{INDENT}{}", self.paint("33", change)));
         }
         if let Some(difference) = difference {
             let text = test_report::rows_text(difference, Paint { colour: self.colour });
-            text.lines().for_each(|line| println!("{INDENT}{line}"));
+            text.lines().for_each(|line| say!("{INDENT}{line}"));
         }
     }
 
@@ -142,25 +146,25 @@ impl Screen {
 
     pub(super) fn verdict(&self, is_right: bool) {
         match is_right {
-            true => println!("\n{} every row is as it must be", self.paint("32", "✓")),
-            false => println!("\n{} rows are not as they must be", self.paint("31", "✗")),
+            true => say!("\n{} every row is as it must be", self.paint("32", "✓")),
+            false => say!("\n{} rows are not as they must be", self.paint("31", "✗")),
         }
     }
 
     /// What there is to try while it goes on serving.
     pub(super) fn invite(&self, invitation: &[(&str, String)]) {
-        println!("\n{}", self.bold("It goes on serving; ctrl-c stops it."));
+        say!("\n{}", self.bold("It goes on serving; ctrl-c stops it."));
         for (name, text) in invitation {
-            println!("{INDENT}{} {text}", self.faint(&format!("{name:10}")));
+            say!("{INDENT}{} {text}", self.faint(&format!("{name:10}")));
         }
     }
 
     /// Progress, written over itself on a terminal and said once elsewhere.
     pub(super) fn waiting(&self, since: Duration) {
         if self.progress {
-            eprint!("\r{INDENT}waiting for more updates of this order… {:.1} s", since.as_secs_f64());
+            write_over(&format!("\r{INDENT}waiting for more updates of this order… {:.1} s", since.as_secs_f64()));
         } else if !self.waits.replace(true) {
-            eprintln!("{INDENT}waiting for more updates of this order…");
+            output::note(&format!("{INDENT}waiting for more updates of this order…"));
         }
     }
 
@@ -168,7 +172,7 @@ impl Screen {
     pub(super) fn waited(&self) {
         self.waits.set(false);
         if self.progress {
-            eprint!("\r\u{1b}[2K");
+            write_over("\r\u{1b}[2K");
         }
     }
 
@@ -188,6 +192,12 @@ impl Screen {
     fn paint(&self, code: &str, text: &str) -> String {
         Paint { colour: self.colour }.paint(code, text)
     }
+}
+
+/// Progress on a terminal; that it cannot be shown does not matter.
+fn write_over(text: &str) {
+    let mut out = std::io::stderr().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 fn cell_of(value: &Json, is_new: bool) -> Cell {

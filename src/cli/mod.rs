@@ -1,44 +1,44 @@
 //! The command line: one file per command; the only place that prints.
 
-mod demo;
+pub mod check;
+pub mod deliveries;
+mod delivery_text;
+pub mod demo;
 mod demo_text;
-mod test;
+pub mod flags;
+pub mod keys;
+pub mod output;
+pub mod run;
+pub mod serve;
+pub mod simulate;
+pub mod sources;
+pub mod tenants;
+pub mod test;
 mod test_report;
 
-use std::path::Path;
-use std::process::ExitCode;
-
-use clap::{Parser, Subcommand};
-
-use crate::steps::map::Destination;
-
-#[derive(Parser)]
-struct Line {
+/// The commands.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Run the server: receive webhooks, write rows
+    Serve(serve::Serve),
+    /// Tell all problems of the route files
+    Check(check::Check),
+    /// Run the tests beside route files, with recorded APIs and a throwaway database
+    Test(test::Test),
+    /// Everything at once, offline: one webhook becomes rows
+    Demo(demo::Demo),
+    /// Add and list tenants, the customers on whose behalf something arrives
     #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    Test(test::Arguments),
-    Demo(demo::Arguments),
-}
-
-/// Runs the command that the program was started with; 2 when it could not run.
-pub async fn run() -> ExitCode {
-    run_command().await.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::from(2)
-    })
-}
-
-async fn run_command() -> anyhow::Result<ExitCode> {
-    crate::app::telemetry::start(crate::app::telemetry::LogFormat::Text, Some("warn"))?;
-    match Line::parse().command {
-        Command::Test(arguments) => {
-            let destinations = [Destination { name: "main".to_owned(), tenant_column: "tenant".to_owned() }];
-            test::run(&arguments, Path::new("routes.d"), &destinations).await
-        }
-        Command::Demo(arguments) => demo::run(&arguments).await,
-    }
+    Tenants(tenants::Tenants),
+    /// Issue, list and revoke API keys
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Look at what arrived, run it again, give it up
+    #[command(subcommand)]
+    Deliveries(deliveries::Deliveries),
+    /// How every source is doing
+    #[command(subcommand)]
+    Sources(sources::Sources),
+    /// Serve a folder of JSON files as a provider's API, offline
+    Simulate(simulate::Simulate),
 }

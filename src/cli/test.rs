@@ -1,9 +1,8 @@
 //! `hooktable test`: runs the tests beside route files, through the real handler and a real database, with recorded APIs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
@@ -11,6 +10,9 @@ use clap::ValueEnum;
 use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 
+use super::flags::GlobalFlags;
+use super::output;
+use super::run::Exit;
 use super::test_report::{self, Paint};
 use crate::config::diagnostic::Severity;
 use crate::config::render;
@@ -19,14 +21,15 @@ use crate::rehearsal::report::Outcome;
 use crate::rehearsal::run::run as run_case;
 use crate::rehearsal::suite::{self, Suite, Suites, route_of};
 use crate::steps::map::Destination;
+use crate::target::DatabaseOptions;
 
 /// How many tests are under way at once: most of their time is waiting for a disk.
 const SIDE_BY_SIDE: usize = 8;
 
-/// Runs the tests beside route files
-#[derive(clap::Args, Debug)]
-pub(super) struct Arguments {
-    /// Route files, test files or folders; the folder of route files by default
+/// Which tests are run, and how they are told of.
+#[derive(Debug, clap::Args)]
+pub struct Test {
+    /// Route files, test files or folders [default: the folder of route files]
     files: Vec<PathBuf>,
     /// How the results are written
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -49,15 +52,37 @@ enum Format {
     Json,
 }
 
-/// Runs them; `routes` is the folder to test when no file is named.
-pub(super) async fn run(arguments: &Arguments, routes: &Path, destinations: &[Destination]) -> anyhow::Result<ExitCode> {
-    let started = Instant::now();
-    let folders = folders_of(&arguments.files, routes)?;
-    let mut found = Vec::new();
-    for (folder, only) in &folders {
-        let read = suite::read(folder, only.as_ref(), destinations);
-        found.push(read.with_context(|| format!("cannot read the folder `{}`", folder.display()))?);
+impl Test {
+    /// Runs them.
+    pub async fn run(self, global: GlobalFlags) -> anyhow::Result<Exit> {
+        let settings = global.settings()?;
+        let destination = |database: &DatabaseOptions| Destination {
+            name: database.name.clone(),
+            tenant_column: database.tenant_column.clone(),
+        };
+        let destinations: Vec<Destination> = settings.databases.iter().map(destination).collect();
+        let found = self.find(&settings.routes, &destinations)?;
+        run_found(&self, &found).await
     }
+
+    fn find(&self, routes: &Path, destinations: &[Destination]) -> anyhow::Result<Vec<Suites>> {
+        let mut found = Vec::new();
+        for (folder, only) in &folders_of(&self.files, routes)? {
+            let read = suite::read(folder, only.as_ref(), destinations);
+            found.push(read.with_context(|| format!("cannot read the folder `{}`", folder.display()))?);
+        }
+        Ok(found)
+    }
+
+    fn wants(&self, case: &Case) -> bool {
+        let name = case.name.to_lowercase();
+        let mut wanted = self.only.iter().chain(&self.filter).peekable();
+        wanted.peek().is_none() || wanted.any(|part| name.contains(&part.to_lowercase()))
+    }
+}
+
+async fn run_found(arguments: &Test, found: &[Suites]) -> anyhow::Result<Exit> {
+    let started = Instant::now();
     let all_problems = found.iter().flat_map(|suites| suites.problems.all());
     let problems = all_problems.filter(|problem| problem.severity == Severity::Error).count();
     let chosen: Vec<(&Suite, &Case)> = found
@@ -67,14 +92,14 @@ pub(super) async fn run(arguments: &Arguments, routes: &Path, destinations: &[De
         .filter(|(_, case)| arguments.wants(case))
         .collect();
     if chosen.is_empty() && problems == 0 {
-        bail!("{}", nothing_to_run(arguments, &found));
+        bail!("{}", nothing_to_run(arguments, found));
     }
-    let colour = std::io::stdout().is_terminal();
-    let outcomes = run_all(&chosen, arguments.format, Paint { colour }).await?;
+    let paint = Paint { colour: output::colour_on_stdout() };
+    let outcomes = run_all(&chosen, arguments.format, paint).await?;
     match arguments.format {
         Format::Text => {
-            print_problems(&found);
-            out(&format!("\n{}", test_report::summary(&outcomes, problems, started.elapsed(), Paint { colour })))?;
+            print_problems(found);
+            out(&format!("\n{}", test_report::summary(&outcomes, problems, started.elapsed(), paint)))?;
         }
         Format::Junit => {
             let problems: Vec<String> = found.iter().map(|suites| render::text(&suites.problems, &suites.texts, false)).collect();
@@ -88,15 +113,7 @@ pub(super) async fn run(arguments: &Arguments, routes: &Path, destinations: &[De
         }
     }
     let all_passed = outcomes.iter().all(|outcome| outcome.verdict.is_passed());
-    Ok(if all_passed && problems == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
-}
-
-impl Arguments {
-    fn wants(&self, case: &Case) -> bool {
-        let name = case.name.to_lowercase();
-        let mut wanted = self.only.iter().chain(&self.filter).peekable();
-        wanted.peek().is_none() || wanted.any(|part| name.contains(&part.to_lowercase()))
-    }
+    Ok(if all_passed && problems == 0 { Exit::Fine } else { Exit::Problems })
 }
 
 /// The folders to look into, each with the route files that are meant when not all are.
@@ -142,7 +159,7 @@ async fn run_all(chosen: &[(&Suite, &Case)], format: Format, paint: Paint) -> an
     Ok(outcomes)
 }
 
-fn nothing_to_run(arguments: &Arguments, found: &[Suites]) -> String {
+fn nothing_to_run(arguments: &Test, found: &[Suites]) -> String {
     let names: Vec<&str> =
         found.iter().flat_map(|suites| &suites.suites).flat_map(|suite| &suite.cases).map(|case| case.name.as_str()).collect();
     match names.as_slice() {
@@ -155,13 +172,7 @@ fn nothing_to_run(arguments: &Arguments, found: &[Suites]) -> String {
 }
 
 fn print_problems(found: &[Suites]) {
-    let colour = std::io::stderr().is_terminal();
-    for suites in found {
-        let text = render::text(&suites.problems, &suites.texts, colour);
-        if !text.is_empty() {
-            eprint!("\n{text}");
-        }
-    }
+    found.iter().for_each(|suites| output::problems(&suites.problems, &suites.texts));
 }
 
 /// Writes to standard output; nobody reading it is no fault of ours.

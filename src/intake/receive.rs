@@ -51,6 +51,9 @@ impl Intake {
     }
 }
 
+/// What stood in the place of a path's parameters, by name.
+type Parameters = Vec<(String, String)>;
+
 /// Answers one request.
 async fn receive(State(intake): State<Arc<Intake>>, request: axum::extract::Request) -> Response {
     let (method, place) = (request.method().clone(), first_segment(request.uri().path()));
@@ -91,7 +94,7 @@ fn peer_of(parts: &axum::http::request::Parts) -> Option<IpAddr> {
     parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.ip())
 }
 
-fn find(table: &RouteTable, request: &Request) -> Result<(Arc<Source>, Vec<(String, String)>), Rejection> {
+fn find(table: &RouteTable, request: &Request) -> Result<(Arc<Source>, Parameters), Rejection> {
     match table.find(request) {
         Matched::Source(source, params) => Ok((Arc::clone(source), params)),
         Matched::NotReady(source, reason) => Err(Rejection::Unavailable(format!("the source `{source}` is not ready: {reason}"))),
@@ -106,12 +109,11 @@ async fn authenticate(
     request: &Request,
     params: &[(String, String)],
 ) -> Result<Caller, Rejection> {
-    let mut document = payload::request::document(request, params);
-    if source.auth_reads_body
-        && let Ok(Some(body)) = source.admission.payload.decode(request)
-    {
-        document.set("body", body);
-    }
+    let document = if source.auth_reads_body {
+        source.admission.read(request, params).document
+    } else {
+        payload::request::document(request, params)
+    };
     let caller =
         source.auth.verify(&document, &source.name, &intake.store).map_err(|refusal| Rejection::Unauthorized(refusal.0))?;
     match &source.tenant {
@@ -147,9 +149,11 @@ fn admit(intake: &Intake, source: &Source, request: Request, params: &[(String, 
     let received_at: Timestamp = intake.store.clock().now();
     let id = DeliveryId::at(received_at);
     let stored = caller.to_stored();
-    let arrival = Arrival { delivery: id, received_at, caller: &stored, params, attempt: 1, work_key: intake.store.work_key() };
-    let items = source.admission.items(&request, arrival, None);
-    let (mask, masked) = source.masked_view(&request, params);
+    let arrival = Arrival { delivery: id, received_at, caller: &stored, attempt: 1, work_key: intake.store.work_key() };
+    let received = source.admission.read(&request, params);
+    let mask = source.mask_for(&received.document);
+    let masked = source.masked_view(&request, &received, &mask);
+    let items = source.admission.items(&request, received, arrival, None);
     let records = items.into_iter().map(|item| item.into_record().masked(&mask)).collect();
     AdmittedDelivery {
         id,

@@ -6,8 +6,8 @@ use super::source::Source;
 use crate::expr::reads::value_at;
 use crate::model::delivery::Request;
 use crate::model::event::EventDocument;
-use crate::payload;
 use crate::secret::{MASK, Mask};
+use crate::steps::admission::Received;
 
 /// Headers that are secret whoever sends them.
 const SECRET_HEADERS: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "x_api_key", "set_cookie"];
@@ -35,30 +35,19 @@ impl Source {
     }
 
     /// The request without its secrets, as JSON text. A body in which secrets could not be found is not shown at all.
-    pub fn masked_view(&self, request: &Request, params: &[(String, String)]) -> (Mask, String) {
-        let mut document = payload::request::document(request, params);
-        let decoded = self.admission.payload.decode(request);
-        if let Ok(Some(body)) = &decoded {
-            document.set("body", body.clone());
-        }
-        let mask = self.mask_for(&document);
-        let mut view = mask.document(&json!({
-            "method": request.method,
-            "path": request.path,
-            "query": document.get("query_all").map(|query| Json::clone(query)),
-            "query_all": document.get("query_all").map(|query| Json::clone(query)),
-            "headers": document.get("headers_all").map(|headers| Json::clone(headers)),
-            "headers_all": document.get("headers_all").map(|headers| Json::clone(headers)),
-            "body": document.get("body").map(|body| Json::clone(body)),
-        }));
-        if let Json::Object(fields) = &mut view {
-            fields.remove("query_all");
-            fields.remove("headers_all");
-            if decoded.is_err() {
-                fields.insert("body".to_owned(), json!(format!("{MASK} {} bytes that could not be decoded", request.body.len())));
-            }
-        }
-        (mask, view.to_string())
+    pub fn masked_view(&self, request: &Request, received: &Received, mask: &Mask) -> String {
+        let value = |name: &str| received.document.get(name).map_or(Json::Null, |value| Json::clone(value));
+        let body = match &received.undecoded {
+            Some(_) => json!(format!("{MASK} {} bytes that could not be decoded", request.body.len())),
+            None => value("body"),
+        };
+        // under the names that the event document has, so that the mask finds its places
+        let document = json!({ "query_all": value("query_all"), "headers_all": value("headers_all"), "body": body });
+        let mut masked = mask.document(&document);
+        let mut part = |name: &str| masked.get_mut(name).map_or(Json::Null, Json::take);
+        let (query, headers, body) = (part("query_all"), part("headers_all"), part("body"));
+        json!({ "method": request.method, "path": mask.text(&request.path), "query": query, "headers": headers, "body": body })
+            .to_string()
     }
 }
 

@@ -69,12 +69,18 @@ pub struct Arrival<'a> {
     pub received_at: Timestamp,
     /// Who sent it.
     pub caller: &'a StoredCaller,
-    /// The `:name`s of its path.
-    pub params: &'a [(String, String)],
     /// Which try this is, from 1.
     pub attempt: u32,
     /// What work hashes are keyed with.
     pub work_key: &'a [u8; 32],
+}
+
+/// A request as the event document begins: its head, and its body when that could be decoded.
+pub struct Received {
+    /// The document so far.
+    pub document: EventDocument,
+    /// Why the body could not be decoded, if it could not.
+    pub undecoded: Option<String>,
 }
 
 /// One item of a delivery, as far as admission came with it.
@@ -117,16 +123,31 @@ pub enum NotChosen {
 }
 
 impl Admission {
-    /// All items of a request, in order; never empty. `only` one of them where just that one is to run.
-    pub fn items(&self, request: &Request, arrival: Arrival<'_>, only: Option<u32>) -> Vec<Item<'_>> {
-        let base = self.base_document(request, &arrival);
-        let body = match self.payload.decode(request) {
-            Ok(body) => body,
-            Err(reason) => return vec![undecoded(request, base, reason)],
+    /// The request as the event document begins. Parses the body: verify the sender first, unless that needs the body.
+    pub fn read(&self, request: &Request, params: &[(String, String)]) -> Received {
+        let mut document = payload::request::document(request, params);
+        if self.reads_raw
+            && let Ok(raw) = std::str::from_utf8(&request.body)
+        {
+            document.set("raw", json!(raw));
+        }
+        let undecoded = match self.payload.decode(request) {
+            Ok(Some(body)) => {
+                document.set("body", body);
+                None
+            }
+            Ok(None) => None,
+            Err(reason) => Some(reason),
         };
-        let mut base = base;
-        if let Some(body) = body {
-            base.set("body", body);
+        Received { document, undecoded }
+    }
+
+    /// All items of a request, in order; never empty. `only` one of them where just that one is to run.
+    pub fn items(&self, request: &Request, received: Received, arrival: Arrival<'_>, only: Option<u32>) -> Vec<Item<'_>> {
+        let mut base = received.document;
+        self.add_arrival(&mut base, &arrival);
+        if let Some(reason) = received.undecoded {
+            return vec![undecoded(request, base, reason)];
         }
         match self.split(&base) {
             Ok(None) => vec![self.item(0, work::item_sha256(&request.body), base, &arrival)],
@@ -146,13 +167,7 @@ impl Admission {
         }
     }
 
-    fn base_document(&self, request: &Request, arrival: &Arrival<'_>) -> EventDocument {
-        let mut document = payload::request::document(request, arrival.params);
-        if self.reads_raw
-            && let Ok(raw) = std::str::from_utf8(&request.body)
-        {
-            document.set("raw", json!(raw));
-        }
+    fn add_arrival(&self, document: &mut EventDocument, arrival: &Arrival<'_>) {
         document.set("received_at", json!(arrival.received_at.to_string()));
         document.set("source", json!(self.source));
         document.set("delivery", json!(arrival.delivery.to_string()));
@@ -160,7 +175,6 @@ impl Admission {
         if let Some(tenant) = &arrival.caller.tenant {
             document.set("tenant", json!(tenant.name));
         }
-        document
     }
 
     fn split(&self, document: &EventDocument) -> Result<Option<(&str, Vec<Json>)>, String> {

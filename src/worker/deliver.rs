@@ -93,11 +93,14 @@ fn admitted_again<'s>(tools: &Tools, source: &'s Source, stored: &StoredDelivery
         delivery: record.delivery,
         received_at: stored.received_at,
         caller: &stored.caller,
-        params: &params,
         attempt: record.attempts + 1,
         work_key: tools.store.work_key(),
     };
-    source.admission.items(&stored.request, arrival, Some(record.number)).into_iter().next_back()
+    source
+        .admission
+        .items(&stored.request, source.admission.read(&stored.request, &params), arrival, Some(record.number))
+        .into_iter()
+        .next_back()
 }
 
 async fn run(

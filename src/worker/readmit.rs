@@ -29,11 +29,14 @@ async fn admit(tools: &Tools, readmission: &Readmission) -> Result<Option<Admitt
         delivery: readmission.delivery,
         received_at: stored.received_at,
         caller: &stored.caller,
-        params: &params,
         attempt: 1,
         work_key: tools.store.work_key(),
     };
-    let item = source.admission.items(&stored.request, arrival, Some(readmission.number)).into_iter().next_back();
+    let item = source
+        .admission
+        .items(&stored.request, source.admission.read(&stored.request, &params), arrival, Some(readmission.number))
+        .into_iter()
+        .next_back();
     Ok(item.map(|item| {
         let mask = source.mask_for(&item.document);
         item.into_record().masked(&mask)

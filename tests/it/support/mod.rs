@@ -1,0 +1,4 @@
+//! What the tests share: one application with builder methods, and the real binary as a process.
+
+pub(crate) mod server;
+pub(crate) mod test_app;

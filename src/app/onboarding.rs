@@ -46,7 +46,7 @@ pub fn addresses(source: &Source, public_url: &str, key: &Secret<String>) -> Vec
     }
     let base = format!("{}{}", public_url.trim_end_matches('/'), path_of(source, path_key.map(|name| (name, key))));
     let method = source.receive.methods.first().cloned().unwrap_or_else(|| "POST".to_owned());
-    let address = |(event, values): (Option<String>, Vec<(String, String)>)| Address {
+    let address = |(event, values): Variant| Address {
         event,
         method: method.clone(),
         url: with_query(&base, parameters.iter().chain(&values)),
@@ -79,8 +79,11 @@ fn path_of(source: &Source, key: Option<(&str, &Secret<String>)>) -> String {
     segments.collect()
 }
 
+/// Values of the query, and the event that they mean, if they mean one.
+type Variant = (Option<String>, Vec<(String, String)>);
+
 /// The values of the query that a source asks for: one set, or one per event when the event stands in the query.
-fn variants(source: &Source) -> Vec<(Option<String>, Vec<(String, String)>)> {
+fn variants(source: &Source) -> Vec<Variant> {
     let event_parameter = event_parameter(source);
     let mut sets = vec![(None, Vec::new())];
     for (name, patterns) in &source.receive.query {
@@ -96,7 +99,7 @@ fn variants(source: &Source) -> Vec<(Option<String>, Vec<(String, String)>)> {
         let texts = texts.unwrap_or_else(|| patterns.iter().take(1).map(|pattern| pattern.text().to_owned()).collect());
         sets = sets
             .iter()
-            .flat_map(|(event, values): &(Option<String>, Vec<(String, String)>)| {
+            .flat_map(|(event, values): &Variant| {
                 texts.iter().map(move |text| {
                     let mut values = values.clone();
                     values.push((name.clone(), text.clone()));

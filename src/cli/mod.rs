@@ -12,6 +12,7 @@ pub mod run;
 pub mod serve;
 pub mod simulate;
 pub mod sources;
+pub mod tables;
 pub mod tenants;
 pub mod test;
 mod test_report;
@@ -39,6 +40,8 @@ pub enum Command {
     /// How every source is doing
     #[command(subcommand)]
     Sources(sources::Sources),
+    /// Compare the tables with what the routes expect, or make what is missing
+    Tables(tables::Tables),
     /// Serve a folder of JSON files as a provider's API, offline
     Simulate(simulate::Simulate),
 }

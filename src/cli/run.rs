@@ -67,6 +67,7 @@ async fn run_command(line: CommandLine) -> anyhow::Result<Exit> {
         Command::Keys(keys) => keys.run(global).await,
         Command::Deliveries(deliveries) => deliveries.run(global).await,
         Command::Sources(sources) => sources.run(global).await,
+        Command::Tables(tables) => tables.run(global).await,
         Command::Simulate(simulate) => simulate.run().await,
     }
 }

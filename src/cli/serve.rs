@@ -9,7 +9,7 @@ use super::flags::{Format, GlobalFlags};
 use super::output;
 use super::run::Exit;
 use crate::app::control::explained;
-use crate::app::operation::source_views;
+use crate::app::operation::{SourceView, source_views};
 use crate::app::server::{Notice, Server};
 use crate::app::settings::{EnvironmentSecrets, Given, Resolved, Settings, resolve};
 use crate::app::shutdown::StopSignals;
@@ -17,6 +17,7 @@ use crate::app::sources::all_problems;
 use crate::app::telemetry::{self, LogFormat};
 use crate::clock::Clock;
 use crate::routes::registry::Reloaded;
+use crate::routes::source::Source;
 
 /// The flags of `serve`.
 #[derive(Debug, Args)]
@@ -144,9 +145,9 @@ fn source_lines(server: &Server) -> Vec<String> {
     if views.is_empty() {
         return vec!["  no sources yet: a route file in the folder becomes one by itself".to_owned()];
     }
-    let line = |view: &crate::app::operation::SourceView| {
+    let line = |view: &SourceView| {
         let what = match (view.state.as_str(), &view.reason) {
-            ("active", _) => table.source(&view.source).map_or_else(String::new, |source| received(source)),
+            ("active", _) => table.source(&view.source).map_or_else(String::new, received),
             (_, reason) => reason.clone().unwrap_or_default(),
         };
         let word = match view.state.as_str() {
@@ -160,7 +161,7 @@ fn source_lines(server: &Server) -> Vec<String> {
 }
 
 /// `POST /?APISource=eConomic*`.
-fn received(source: &Arc<crate::routes::source::Source>) -> String {
+fn received(source: &Arc<Source>) -> String {
     let receive = &source.receive;
     let values = |values: &[crate::steps::choose::Pattern]| values.iter().map(|one| one.text()).collect::<Vec<_>>().join("|");
     let query: Vec<String> = receive.query.iter().map(|(name, patterns)| format!("{name}={}", values(patterns))).collect();

@@ -1,5 +1,7 @@
 //! From tests as they are written to tests that can be run; whatever is wrong with them is told with its place.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use reqwest::{Method, Url};
 use serde_json::Value as Json;
@@ -58,7 +60,7 @@ pub struct Expected {
 #[derive(Clone, Copy)]
 pub struct Surrounding<'a> {
     /// The source that is tested.
-    pub source: &'a Source,
+    pub source: &'a Arc<Source>,
     /// The path of the test file; other paths are relative to it.
     pub path: &'a str,
     /// Where files are read.

@@ -11,12 +11,15 @@ use super::project::surroundings;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::source::Sources;
 use crate::routes::compile::World;
+use crate::routes::expected::expected_tables;
 use crate::routes::folder::Folder;
 use crate::routes::load::{self, Loaded, LoadedFile};
 use crate::routes::samples::read_tests;
 use crate::routes::source::Source;
 use crate::routes::test_file::{TestFile, tests_of};
 use crate::steps::map::Destination;
+use crate::target::ddl::{ExpectedTable, missing};
+use crate::target::dialect::Dialect;
 
 /// How the file of a route file's tests ends.
 const ENDING: &str = ".test.yaml";
@@ -135,17 +138,15 @@ fn compile(
     Some(Suite { source: Arc::clone(source), destinations: world.destinations.to_vec(), schemas: schemas?, cases, path })
 }
 
-/// The script of the test file for every database.
+/// The script of the test file for every database; without one, what makes the tables that the routes expect.
 fn schemas_of(tests: &TestFile, surrounding: Surrounding<'_>, problems: &mut Diagnostics) -> Option<Vec<(String, String)>> {
+    let world = surrounding.world;
     let Some(schema) = &tests.schema else {
-        problems.report(Diagnostic::error(
-            "missing-option",
-            tests.span,
-            "the tests need a `schema`: a script that makes the tables",
-        ));
-        return None;
+        let expected = expected_tables(std::slice::from_ref(surrounding.source), world);
+        // throwaway databases are SQLite, whatever the real ones are
+        let script = |tables: Vec<ExpectedTable>| missing(Dialect::Sqlite, &tables, &[]).join("\n");
+        return Some(expected.into_iter().map(|(database, tables)| (database, script(tables))).collect());
     };
     let script = surrounding.read(schema, problems)?;
-    let databases = surrounding.world.destinations.iter();
-    Some(databases.map(|destination| (destination.name.clone(), script.clone())).collect())
+    Some(world.destinations.iter().map(|destination| (destination.name.clone(), script.clone())).collect())
 }

@@ -184,3 +184,75 @@ fn values_overlap(left: &[(String, Vec<Pattern>)], right: &[(String, Vec<Pattern
         None => true,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::options::FromYaml;
+    use crate::config::source::Sources;
+    use crate::config::yaml::parse;
+
+    fn receive(text: &str) -> Receive {
+        let mut sources = Sources::default();
+        let file = sources.add("a.yaml", text);
+        let mut diagnostics = Diagnostics::default();
+        let node = parse(&sources, file, &mut diagnostics).expect("yaml");
+        let options = ReceiveOptions::from_yaml(&node, &mut diagnostics);
+        let receive = compile(options.as_ref(), "a", node.span, &mut diagnostics);
+        assert_eq!(diagnostics.all(), [], "{text}");
+        receive.expect("compiles")
+    }
+
+    fn takes(receive: &Receive, request: &Request) -> bool {
+        receive.path_parameters(&request.path).is_some()
+            && receive.values_match(request)
+            && receive.methods.contains(&request.method)
+    }
+
+    /// Every request that the small blocks of [`any_receive`] can tell apart.
+    fn requests() -> Vec<Request> {
+        let paths = ["/", "/a", "/b", "/a/", "/b/", "/a/a", "/a/b", "/b/a", "/b/b", "//", "//a", "//b"];
+        let values = [None, Some("a"), Some("b"), Some("ab"), Some("ba"), Some("")];
+        let mut requests = Vec::new();
+        for (path, method) in paths.into_iter().flat_map(|path| [(path, "POST"), (path, "GET")]) {
+            for (p, q) in values.into_iter().flat_map(|p| values.map(|q| (p, q))) {
+                let topic = q.map(|value| ("x-topic".into(), value.as_bytes().to_vec().into()));
+                requests.push(Request {
+                    method: method.into(),
+                    path: path.into(),
+                    query: p.map(|value| format!("p={value}")).unwrap_or_default().into(),
+                    headers: topic.into_iter().collect(),
+                    body: "".into(),
+                    peer: None,
+                });
+            }
+        }
+        requests
+    }
+
+    fn any_receive() -> impl Strategy<Value = String> {
+        let path = prop::sample::select(vec!["/", "/a", "/:x", "/a/b", "/:x/b", "/a/:y", "/:x/:y", "/a/"]);
+        let methods = prop::sample::select(vec!["[POST]", "[GET]", "[POST, GET]"]);
+        let values =
+            prop::sample::select(vec!["", "{ N: a }", "{ N: [a, b] }", "{ N: \"a*\" }", "{ N: \"*b\" }", "{ N: \"*\" }"]);
+        (path, methods, values.clone(), values).prop_map(|(path, methods, query, headers)| {
+            let block = |name: &str, key: &str, values: &str| {
+                if values.is_empty() { String::new() } else { format!(", {name}: {}", values.replace('N', key)) }
+            };
+            let (query, headers) = (block("query", "p", query), block("headers", "x_topic", headers));
+            format!("{{ path: \"{path}\", methods: {methods}{query}{headers} }}")
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_overlap_when_some_request_is_both_ones(left in any_receive(), right in any_receive()) {
+            let (one, other) = (receive(&left), receive(&right));
+            let common = requests().into_iter().find(|request| takes(&one, request) && takes(&other, request));
+            prop_assert_eq!(one.overlaps(&other), common.is_some(), "{} {} {:?}", left, right, common);
+            prop_assert_eq!(one.overlaps(&other), other.overlaps(&one));
+        }
+    }
+}

@@ -64,6 +64,7 @@ impl FromYaml for CallForm {
         let none = Named::default;
         Some(Self(CallOptions {
             span: node.span,
+            head: node.head(),
             api: None,
             get,
             query: none(),
@@ -83,6 +84,7 @@ pub struct Call {
     pub name: String,
     api: Arc<Api>,
     urls: Vec<Value>,
+    written: Vec<String>,
     query: Vec<(String, Value)>,
     headers: Vec<(HeaderName, Value)>,
     take: Option<Value>,
@@ -112,27 +114,25 @@ pub enum CallEnd {
 pub fn compile(
     name: &Spanned<String>,
     form: &CallForm,
-    apis: &[Arc<Api>],
+    apis: Option<&[Arc<Api>]>,
     engine: &Engine,
     scope: &Scope,
     diagnostics: &mut Diagnostics,
 ) -> Option<Call> {
     let options = &form.0;
     let compiler = Compiler { engine, scope };
-    let api = choose_api(options, apis, diagnostics);
+    let api = apis.and_then(|apis| choose_api(options, apis, diagnostics));
     if options.get.is_empty() {
-        diagnostics.report(Diagnostic::error(
-            "missing-option",
-            name.span,
-            format!("the call `{}` says nothing to `get`", name.value),
-        ));
+        let message = format!("the call `{}` needs `get`; found none", name.value);
+        diagnostics
+            .report(Diagnostic::error("missing-option", name.span, message).hint("such as `get: \"/orders/{{ number }}\"`"));
     }
     let urls = options.get.iter().map(|node| {
         let text = node.text().unwrap_or_default();
         if !text.starts_with(['/', '{']) && !text.starts_with("http") {
             diagnostics.report(
-                Diagnostic::error("bad-url", node.span, format!("`{text}` is no path"))
-                    .hint(format!("a path begins with `/`: `/{}`", text.trim_start_matches('$'))),
+                Diagnostic::error("bad-url", node.head(), format!("expected the path of a URL; found {}", node.describe()))
+                    .hint("it begins with `/` and takes values in braces: `\"/orders/{{ number }}\"`"),
             );
             return None;
         }
@@ -143,7 +143,7 @@ pub fn compile(
         .query
         .entries
         .iter()
-        .map(|(name, node)| Some((name.value.clone(), Value::compile(node, &compiler, diagnostics)?)));
+        .map(|(name, node)| Some((name.value.clone(), Value::compile_text(node, &compiler, diagnostics)?)));
     let query = query.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>();
     let headers = compile_headers(&options.headers, &compiler, diagnostics);
     let when = options.when.as_ref().map(|node| Condition::compile(node, &compiler, diagnostics));
@@ -153,6 +153,7 @@ pub fn compile(
     let take = take.map(|node| Value::compile(node, &Compiler { engine, scope: &take_scope }, diagnostics));
     let mut call = Call {
         name: name.value.clone(),
+        written: options.get.iter().filter_map(Node::text).map(str::to_owned).collect(),
         urls,
         query,
         headers,
@@ -174,7 +175,13 @@ fn choose_api(options: &CallOptions, apis: &[Arc<Api>], diagnostics: &mut Diagno
             let found = apis.iter().find(|api| api.name == name.value).cloned();
             if found.is_none() {
                 let diagnostic = Diagnostic::error("unknown-api", name.span, format!("there is no api `{}`", name.value));
-                diagnostics.report(diagnostic.did_you_mean(&name.value, apis.iter().map(|api| api.name.as_str()), name.span));
+                let known = apis.iter().map(|api| api.name.as_str());
+                let diagnostic = diagnostic.did_you_mean(&name.value, known, name.span);
+                diagnostics.report(match (&diagnostic.hint, apis) {
+                    (Some(_), _) => diagnostic,
+                    (None, []) => diagnostic.hint("declare it under `apis:` with its `base`"),
+                    (None, apis) => diagnostic.hint(format!("there is {}", listed(apis))),
+                });
             }
             found
         }
@@ -182,15 +189,22 @@ fn choose_api(options: &CallOptions, apis: &[Arc<Api>], diagnostics: &mut Diagno
         (None, []) => {
             let message = "there is no api to call";
             diagnostics
-                .report(Diagnostic::error("unknown-api", options.span, message).hint("declare it under `apis:` with its `base`"));
+                .report(Diagnostic::error("unknown-api", options.head, message).hint("declare it under `apis:` with its `base`"));
             None
         }
         (None, several) => {
-            let names = several.iter().map(|api| format!("`{}`", api.name)).collect::<Vec<_>>().join(", ");
-            diagnostics.report(Diagnostic::error("missing-option", options.span, format!("say which `api` is called: {names}")));
+            let message = format!("there are several apis, {}; the call does not say which", listed(several));
+            diagnostics.report(
+                Diagnostic::error("missing-option", options.head, message)
+                    .hint(format!("say it: `{{ api: {}, get: … }}`", several[0].name)),
+            );
             None
         }
     }
+}
+
+fn listed(apis: &[Arc<Api>]) -> String {
+    apis.iter().map(|api| format!("`{}`", api.name)).collect::<Vec<_>>().join(", ")
 }
 
 impl Call {
@@ -208,7 +222,7 @@ impl Call {
 
     /// The text of each URL as written, below the api's base: for matching recorded answers to the call.
     pub fn url_texts(&self) -> Vec<String> {
-        self.urls.iter().map(|url| self.absolute(&url.origin())).collect()
+        self.written.iter().map(|url| self.absolute(url)).collect()
     }
 
     /// What it takes of an answer's body, for recorded answers.

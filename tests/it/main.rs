@@ -1,12 +1,15 @@
 //! The one binary of integration tests: a module per subject.
 
+mod cli;
 mod crash;
 mod demo;
+mod diagnostics;
 mod documentation;
 mod orders;
 mod registry;
 mod rust_source;
 mod secrets;
+mod serve;
 mod support;
 mod test_command;
 mod tidy;

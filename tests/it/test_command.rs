@@ -193,6 +193,31 @@ fn a_route_file_with_errors_is_not_tested() {
 }
 
 #[test]
+fn without_a_script_the_tables_are_those_that_the_routes_expect() {
+    let tests = one("{ state: done, rows: { items: [ { id: 7, name: Saw, price: 12.50 } ] } }");
+    check(&tests.replace("schema: schema.sql\n", ""), 0, &["1 passed"]);
+}
+
+#[test]
+fn rows_that_are_given_belong_to_the_sender() {
+    let tests = one("{ state: done, rows: { items: [ { id: 7, name: Saw }, { id: 8, name: Axe } ] } }");
+    let given = "given: { items: [ { id: 7, name: Old }, { id: 8, name: Axe } ] }";
+    check(&tests.replace("    expect:", &format!("    {given}\n    expect:")), 0, &["1 passed"]);
+    let folder = project(
+        &tests.replace("    send:", "    tenant: acme\n    send:").replace("    expect:", &format!("    {given}\n    expect:")),
+    );
+    let route = ROUTE.replace("receive:", "tenant: acme\nreceive:");
+    fs::write(folder.path().join("shop.yaml"), route).expect("written");
+    let schema = SCHEMA
+        .replace("(id", "(tenant text not null, id")
+        .replace(" primary key", "")
+        .replace(");", ", primary key (tenant, id));");
+    fs::write(folder.path().join("schema.sql"), schema).expect("written");
+    let (code, text) = said(&test_in(folder.path(), &["shop.yaml"]));
+    assert!(code == 0 && text.contains("1 passed"), "{code}: {text}");
+}
+
+#[test]
 fn tests_are_chosen_by_name() {
     let folder = project(&one("{ status: 200 }"));
     for arguments in [["shop.yaml", "--only", "ITEM"], ["shop.yaml", "--", "kept"]] {

@@ -13,7 +13,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("expr", &["clock", "secret", "model", "config"]),
     ("store", &["clock", "secret", "model", "config"]),
     ("target", &["clock", "secret", "model", "config", "expr"]),
-    ("http_client", &["clock", "secret", "model", "config", "expr", "store::budgets"]),
+    ("http_client", &["clock", "secret", "model", "config", "expr", "store::budgets", "store::Store"]),
     ("payload", &["clock", "secret", "model", "config", "expr"]),
     ("auth", &["clock", "secret", "model", "config", "expr", "store", "http_client", "payload"]),
     ("steps", &["clock", "secret", "model", "config", "expr", "http_client", "payload", "auth"]),

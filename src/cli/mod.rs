@@ -3,6 +3,8 @@
 pub mod check;
 pub mod deliveries;
 mod delivery_text;
+pub mod demo;
+mod demo_text;
 pub mod flags;
 pub mod keys;
 pub mod output;
@@ -12,6 +14,8 @@ pub mod simulate;
 pub mod sources;
 pub mod tables;
 pub mod tenants;
+pub mod test;
+mod test_report;
 
 /// The commands.
 #[derive(Debug, clap::Subcommand)]
@@ -20,6 +24,10 @@ pub enum Command {
     Serve(serve::Serve),
     /// Tell all problems of the route files
     Check(check::Check),
+    /// Run the tests beside route files, with recorded APIs and a throwaway database
+    Test(test::Test),
+    /// Everything at once, offline: one webhook becomes rows
+    Demo(demo::Demo),
     /// Add and list tenants, the customers on whose behalf something arrives
     #[command(subcommand)]
     Tenants(tenants::Tenants),

@@ -89,6 +89,10 @@ pub(crate) fn check_names(template: &Template, node: &Node, compiler: &Compiler<
             let place = find_word(text, &code, first);
             if text[place.end..].trim_start().starts_with('(') && !compiler.scope.has(first) {
                 diagnostics.report(unknown_function(first, node, place, compiler));
+            } else if first == "null" && !compiler.scope.has(first) {
+                let span = node.part(place);
+                let diagnostic = Diagnostic::error("unknown-name", span, "an expression knows no `null`");
+                diagnostics.report(diagnostic.hint("write `none`").replacement(span, "none"));
             } else {
                 compiler.scope.check_name(first, node.part(place), diagnostics);
             }

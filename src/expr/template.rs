@@ -194,11 +194,17 @@ impl Template {
     /// Compiles a bare expression, as conditions are.
     pub fn compile_expression(text: &str, engine: &Engine) -> Result<Self, TemplateError> {
         let owner = Owner { environment: Arc::clone(&engine.text), text: text.to_owned() };
-        TemplateCell::try_new(owner, |owner| {
+        let template = TemplateCell::try_new(owner, |owner| {
             owner.environment.compile_expression_owned(owner.text.clone()).map(Program::Expression)
         })
-        .map(Self)
-        .map_err(|error| explain(&error, text))
+        .map_err(|error| explain(&error, text))?;
+        // the engine stops in silence at a letter that it cannot read behind a comparison; brackets make it say so
+        if let Err(error) = engine.text.compile_expression_owned(format!("({text}\n)")) {
+            let mut shifted = error.range().map(|range| range.start.saturating_sub(1)..range.end.saturating_sub(1));
+            shifted = shifted.filter(|range| range.start < range.end && range.end <= text.len());
+            return Err(syntax::explain(error.detail().unwrap_or_default(), text, shifted));
+        }
+        Ok(Self(template))
     }
 
     /// The text it was compiled from: of an expression, what stood inside the braces.

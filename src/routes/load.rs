@@ -342,6 +342,39 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn open_fields_of_the_integration_stand_in_the_document_and_secret_ones_do_not() {
+        let text = "auth: { none: a test }\nintegration: { fields: { user: { from: $.body.user }, key: { secret: true, from: $.body.key } } }\n\
+                    write: { insert: t, set: { user: $.integration.user } }\n";
+        let loaded = loaded(&[("routes.d/a.yaml", text)]);
+        assert_eq!(loaded.diagnostics.all(), []);
+        let source = loaded.files[0].source.clone().expect("compiles");
+        let caller = crate::model::caller::StoredCaller { tenant: None, scheme: "none".to_owned(), api_key: None };
+        let integration_of = |body: &str| {
+            let request = crate::model::delivery::Request {
+                method: "POST".into(),
+                path: "/in/a".into(),
+                query: "".into(),
+                headers: Vec::new(),
+                body: body.as_bytes().to_vec().into(),
+                peer: None,
+            };
+            let arrival = crate::steps::admission::Arrival {
+                delivery: crate::model::delivery::DeliveryId(uuid::Uuid::nil()),
+                received_at: crate::clock::Timestamp::parse("2026-11-21T07:30:00Z").expect("a moment"),
+                caller: &caller,
+                params: &[],
+                attempt: 1,
+                work_key: &[0; 32],
+            };
+            let item = source.admission.items(&request, arrival, None).remove(0);
+            let found = item.document.get("integration").map(|found| found.to_string());
+            (found, item.chosen.is_ok())
+        };
+        assert_eq!(integration_of(r#"{"user":"u","key":"k"}"#), (Some(r#"{"user":"u"}"#.to_owned()), true));
+        assert_eq!(integration_of(r#"{"key":"k"}"#), (None, false));
+    }
+
+    #[test]
     fn one_slip_gives_one_message() {
         for (rest, expected) in [
             ("enrich: { a: \"/x/{{ a.id }}\" }\nwrite: { insert: t, set: { a: $.a } }", "call-cycle"),

@@ -9,6 +9,8 @@ use crate::config::units::{ByteSize, Rate};
 use crate::model::delivery::Request;
 use crate::steps::choose::Pattern;
 
+const METHODS: [&str; 7] = ["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+
 /// The largest body that is read without `max_body`.
 pub const MAX_BODY: u64 = 1 << 20;
 
@@ -64,11 +66,10 @@ pub fn compile(options: Option<&ReceiveOptions>, source: &str, file: Span, diagn
     let path = options.and_then(|options| options.path.as_ref()).unwrap_or(&default);
     let segments = compile_path(path, diagnostics);
     let methods = options.map_or_else(Vec::new, |options| options.methods.clone());
-    for method in &methods {
-        if !matches!(method.value.to_ascii_uppercase().as_str(), "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD" | "OPTIONS")
-        {
-            diagnostics.report(Diagnostic::error("wrong-type", method.span, format!("`{}` is no HTTP method", method.value)));
-        }
+    for method in methods.iter().filter(|method| !METHODS.contains(&method.to_ascii_uppercase().as_str())) {
+        let message = format!("expected an HTTP method such as `POST`; found the text `{}`", method.value);
+        let diagnostic = Diagnostic::error("wrong-type", method.span, message);
+        diagnostics.report(diagnostic.did_you_mean(&method.value, METHODS, method.span));
     }
     let patterns =
         |named: &Named<Vec<Pattern>>| named.entries.iter().map(|(name, values)| (name.value.clone(), values.clone())).collect();
@@ -95,7 +96,7 @@ fn compile_path(path: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option
     let error = |message: String| Diagnostic::error("bad-path-pattern", path.span, message);
     if !path.value.starts_with('/') || path.value.contains(['?', '#', '*']) {
         diagnostics.report(
-            error(format!("`{}` is no path", path.value))
+            error(format!("expected a path that begins with `/`, without `?`, `#` and `*`; found `{}`", path.value))
                 .hint("such as `/in/timemoto/:integration`; values of the query go under `query:`"),
         );
         return None;
@@ -107,13 +108,15 @@ fn compile_path(path: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option
                 Segment::Parameter(name.to_owned())
             }
             Some(name) => {
-                diagnostics.report(error(format!("`:{name}` cannot be a parameter's name")));
+                diagnostics.report(
+                    error(format!("`:{name}` cannot be a parameter's name")).hint("it has letters, digits and `_`: `:customer`"),
+                );
                 return None;
             }
             None => Segment::Literal(decode(text)),
         };
         if segments.contains(&segment) && matches!(segment, Segment::Parameter(_)) {
-            diagnostics.report(error(format!("`{text}` stands twice in the path")));
+            diagnostics.report(error(format!("`{text}` stands twice in the path")).hint("give one of them another name"));
         }
         segments.push(segment);
     }

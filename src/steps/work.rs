@@ -6,7 +6,7 @@ use std::hash::Hasher;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::expr::reads::{Reads, feed, value_at};
+use crate::expr::reads::{Reads, feed, reached_at};
 use crate::model::event::EventDocument;
 
 /// What differs between any two records and says nothing about their work.
@@ -23,9 +23,12 @@ pub fn hash(key: &[u8; 32], route: &str, gone: bool, document: &EventDocument, r
             hasher.write_u64(name.len() as u64);
             hasher.write(name.as_bytes());
         });
-        match value_at(document, place) {
-            Some(value) => feed(value, &mut hasher),
-            None => hasher.write_u8(255),
+        match reached_at(document, place) {
+            Some((depth, value)) => {
+                hasher.write_u64(depth as u64);
+                feed(value, &mut hasher);
+            }
+            None => hasher.write_u64(u64::MAX),
         }
     }
     for name in ["tenant", "integration"] {
@@ -137,9 +140,22 @@ mod tests {
             if evaluate(&one) != evaluate(&other) {
                 prop_assert_ne!(hash(&one), hash(&other), "{}", text);
             }
-            let same = |place: &[String]| value_at(&one, place) == value_at(&other, place);
+            let same = |place: &[String]| reached_at(&one, place) == reached_at(&other, place);
             prop_assert_eq!(hash(&one) == hash(&other), reads.places().all(same), "{}", text);
         }
+    }
+
+    #[test]
+    fn null_and_what_cannot_be_looked_into_are_two_things() {
+        let mut reads = Reads::default();
+        reads.add(vec!["a".to_owned(), "b".to_owned()]);
+        let hash_of = |a: Json| {
+            let mut document = EventDocument::default();
+            document.set("a", a);
+            hash(&[7; 32], "routes[0]", false, &document, &reads)
+        };
+        let hashes = [Json::Null, serde_json::json!({ "b": null }), serde_json::json!({})].map(hash_of);
+        assert!(hashes[0] != hashes[1] && hashes[1] != hashes[2] && hashes[0] != hashes[2]);
     }
 
     #[test]

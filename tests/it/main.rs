@@ -2,6 +2,7 @@
 
 mod cli;
 mod crash;
+mod demo;
 mod diagnostics;
 mod documentation;
 mod orders;
@@ -10,4 +11,5 @@ mod rust_source;
 mod secrets;
 mod serve;
 mod support;
+mod test_command;
 mod tidy;

@@ -3,7 +3,9 @@
 use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -27,6 +29,8 @@ pub fn start(format: LogFormat, filter: Option<&str>) -> anyhow::Result<()> {
     let text = filter.unwrap_or(FILTER);
     let filter = EnvFilter::try_new(text).with_context(|| format!("`{text}` is no log filter; expected such as `{FILTER}`"))?;
     let registry = tracing_subscriber::registry().with(filter);
+    // libraries know nothing of our secrets: what they say below a warning may hold URLs, headers or statements
+    let registry = registry.with(FilterFn::new(|line| line.target().starts_with("hooktable") || *line.level() <= Level::WARN));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     match format {
         LogFormat::Text => registry.with(lines.with_ansi(colour_on_stderr())).try_init(),

@@ -78,7 +78,12 @@ impl Project {
 
     /// Starts the server and waits until it says where it listens.
     pub(crate) fn serve(&self) -> Serving {
-        let arguments = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+        self.serve_with(&[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn serve_with(&self, more: &[&str]) -> Serving {
+        let arguments = [&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"], more].concat();
         let mut child = self.command(&arguments).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let said = Arc::new(Mutex::new(String::new()));
         let (stream, heard) = (child.stderr.take().expect("piped"), Arc::clone(&said));

@@ -155,10 +155,10 @@ mod tests {
 
     use super::*;
 
-    const BODY: &str = "preamble\r\n--XX\r\nContent-Disposition: form-data; name=\"no\"\r\n\r\n20417\r\n--XX \r\n\
-        content-disposition: form-data; name=\"a\"; filename=\"l.csv\"\r\nContent-Type: text/csv; charset=iso-8859-1\r\n\r\n\u{1}\n--XXX\r\n--XX\r\n\
-        Content-Disposition: form-data; name=\"a\"; filename=\"C:\\x.bin\"; filename*=UTF-8''%C3%B8.bin\r\nContent-Type: image/png\r\n\r\n\u{1}\r\n--XX\r\n\
-        Content-Disposition: form-data; name=\"empty\"\r\n\r\n\r\n--XX--\r\nepilogue";
+    const BODY: &str = "preamble\r\n--YZ\r\nContent-Disposition: form-data; name=\"no\"\r\n\r\n20417\r\n--YZ \r\n\
+        content-disposition: form-data; name=\"a\"; filename=\"l.csv\"\r\nContent-Type: text/csv; charset=iso-8859-1\r\n\r\n\u{1}\n--YZ2\r\n--YZ\r\n\
+        Content-Disposition: form-data; name=\"a\"; filename=\"C:\\x.bin\"; filename*=UTF-8''%C3%B8.bin\r\nContent-Type: image/png\r\n\r\n\u{1}\r\n--YZ\r\n\
+        Content-Disposition: form-data; name=\"empty\"\r\n\r\n\r\n--YZ--\r\nepilogue";
 
     fn decoded(bytes: &[u8], header: &str) -> Result<String, String> {
         decode(bytes, &ContentType::parse(header), Charset::UTF_8).map(|json| json.to_string())
@@ -171,10 +171,10 @@ mod tests {
     #[test]
     fn fields_are_texts_and_files_say_what_they_are() {
         let expected = concat!(
-            r#"{"no":"20417","a":[{"filename":"l.csv","content_type":"text/csv","text":"ø\n--XXX"},"#,
+            r#"{"no":"20417","a":[{"filename":"l.csv","content_type":"text/csv","text":"ø\n--YZ2"},"#,
             r#"{"filename":"ø.bin","content_type":"image/png","base64":"+A=="}],"empty":""}"#
         );
-        assert_eq!(decoded(&body(), "multipart/form-data; boundary=XX").as_deref(), Ok(expected));
+        assert_eq!(decoded(&body(), "multipart/form-data; boundary=YZ").as_deref(), Ok(expected));
         let without_preamble = &body()["preamble\r\n".len()..];
         assert_eq!(decoded(without_preamble, "application/octet-stream").as_deref(), Ok(expected), "the first line says it");
         assert_eq!(decoded(b"--b--\r\n", "a/b; boundary=b").as_deref(), Ok("{}"));

@@ -246,3 +246,110 @@ fn in_elements(places: &[Vec<String>], name: &str, path: &Path) -> Vec<Vec<Strin
     let inside = places.iter().filter_map(|place| place.strip_prefix(list.as_slice()));
     inside.map(|rest| std::iter::once(name.to_owned()).chain(rest.iter().cloned()).collect()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::render;
+    use crate::config::source::Sources;
+    use crate::config::yaml::parse;
+    use crate::model::delivery::Request;
+
+    fn compiled(yaml: &str) -> (Option<Payload>, String) {
+        let (mut sources, mut diagnostics) = (Sources::default(), Diagnostics::default());
+        let file = sources.add("a.yaml", yaml);
+        let root = parse(&sources, file, &mut diagnostics).expect(yaml);
+        let options = PayloadOptions::from_yaml(&root, &mut diagnostics);
+        let payload = options.and_then(|options| compile(Some(&options), 1000, &mut diagnostics));
+        (payload, render::text(&diagnostics, &sources, false))
+    }
+
+    /// What a body becomes, or why it does not.
+    fn decoded(yaml: &str, content_type: &str, body: &[u8]) -> String {
+        let (payload, problems) = compiled(yaml);
+        let payload = payload.expect(&problems);
+        let request = Request {
+            method: "POST".into(),
+            path: "/".into(),
+            query: String::new(),
+            headers: vec![("content-type".into(), content_type.to_owned().into())],
+            body: body.to_vec().into(),
+            peer: None,
+        };
+        match payload.open(&request).and_then(|content| content.decode()) {
+            Ok(body) => body.map_or_else(|| "missing".to_owned(), |body| body.to_string()),
+            Err(reason) => reason,
+        }
+    }
+
+    #[test]
+    fn the_content_type_decides_unless_the_file_does() {
+        for (yaml, content_type, body, expected) in [
+            ("{}", "application/json", r#"{"a":1.50}"#, r#"{"a":1.50}"#),
+            ("{}", "application/x-www-form-urlencoded", "a=1", r#"{"a":"1"}"#),
+            ("{ format: json }", "application/x-www-form-urlencoded", r#"{"a":1}"#, r#"{"a":1}"#),
+            ("{ format: positional, fields: [old, new] }", "application/json", "1&2", r#"{"old":"1","new":"2"}"#),
+            ("{ format: positional, fields: [a, b], separator: ';', decode: raw }", "", "%20;", r#"{"a":"%20","b":""}"#),
+            ("{ format: csv, separator: ';', fields: [a] }", "text/plain", "1\n2", r#"[{"a":"1"},{"a":"2"}]"#),
+            ("{ format: text }", "application/json", "{", "\"{\""),
+            ("{ format: none }", "application/json", "{", "missing"),
+            ("{ format: json }", "application/json", "", "missing"),
+            ("{}", "", " {\"a\":1}", r#"{"a":1}"#),
+            ("{}", "text/plain", "[1]", "[1]"),
+            ("{}", "text/plain", "0042", "\"0042\""),
+            ("{}", "text/plain", "42", "\"42\""),
+            ("{}", "text/plain", "{42", "the body is not JSON: syntax error at line 1, column 2"),
+            ("{ charset: iso-8859-1 }", "application/json; charset=utf-8", "{\"a\":\"\u{80}\"}", "{\"a\":\"Â€\"}"),
+            ("{}", "text/plain; charset=utf-16le", "{\0}\0", "{}"),
+        ] {
+            assert_eq!(decoded(yaml, content_type, body.as_bytes()), expected, "{yaml} {content_type} {body}");
+        }
+        let latin = b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a>\xF8</a>";
+        assert_eq!(decoded("{}", "application/xml", latin), r#"{"a":"ø"}"#);
+        assert!(decoded("{}", "application/xml; charset=utf-8", latin).starts_with("the body is no text: byte 46"));
+        assert!(decoded("{}", "image/png", b"x").contains("`image/png`"));
+    }
+
+    #[test]
+    fn lists_are_lists_however_often_they_occur() {
+        let one = b"<o><l>1</l></o>";
+        assert_eq!(decoded("{}", "text/xml", one), r#"{"o":{"l":"1"}}"#);
+        assert_eq!(decoded("{ lists: $.body.o.l }", "text/xml", one), r#"{"o":{"l":["1"]}}"#);
+        assert_eq!(decoded("{ lists: [\"$.body.o[*].l\"] }", "text/xml", b"<o/>"), r#"{"o":{"l":[]}}"#);
+        assert_eq!(decoded("{ split: { line: $.body.o.l } }", "text/xml", one), r#"{"o":{"l":["1"]}}"#);
+        assert_eq!(decoded("{ split: { line: $.body.l } }", "application/json", b"{\"l\":1}"), r#"{"l":1}"#);
+        assert_eq!(decoded("{ lists: $.body }", "application/json", b"{\"l\":1}"), r#"[{"l":1}]"#);
+    }
+
+    #[test]
+    fn secrets_of_a_split_list_are_secret_in_each_element() {
+        let payload =
+            compiled("{ split: { row: $.body.rows }, secret: [\"$.body.rows[*].pin\", $.body.token] }").0.expect("compiles");
+        let places: Vec<String> = payload.secret_places.iter().map(|place| place.join(".")).collect();
+        assert_eq!(places, ["row.pin", "body.rows.pin", "body.token"]);
+        let payload = compiled("{ split: { row: \"$.body[?@.a]\" }, secret: $.body.pin }").0.expect("compiles");
+        assert_eq!(payload.secret_places, [vec!["row"], vec!["body", "pin"]]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_explained() {
+        for (yaml, expected) in [
+            ("format: jsno", "did you mean `json`?"),
+            ("format: protobuf", "the formats are `json`, `json-lenient`, `form`"),
+            ("format: positional", "error[missing-option]: `positional` needs the names of its values"),
+            ("{ format: positional, fields: [a, a] }", "error[duplicate-name]: `a` names two values"),
+            ("{ format: positional, fields: [a], separator: '' }", "a separator is one or more ASCII signs"),
+            ("{ format: positional, fields: [a], decode: base64 }", "expected `percent` or `raw`"),
+            ("{ format: csv, separator: '||' }", "the separator of csv is one sign"),
+            ("{ format: json, fields: [a] }", "error[misplaced-option]: `fields` is for `format: positional` and `format: csv`"),
+            ("separator: ';'", "error[misplaced-option]: `separator` is for"),
+            ("{ format: csv, decode: raw }", "error[misplaced-option]: `decode` is for `format: positional`"),
+            ("charset: klingon", "expected a charset such as"),
+            ("secret: $.query.password", "expected a path to one place of the body"),
+            ("format: jwt", "warning[jwt-not-verified]"),
+        ] {
+            let (_, problems) = compiled(yaml);
+            assert!(problems.contains(expected) && problems.contains("^"), "{yaml}: {problems}");
+        }
+    }
+}

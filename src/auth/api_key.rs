@@ -1,7 +1,7 @@
 //! `api_key: $.query.APIKey`: a key that we issued to a tenant for this source.
 
 use super::caller::{Caller, Refusal};
-use crate::config::diagnostic::Diagnostics;
+use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::options;
 use crate::config::yaml::Node;
 use crate::expr::template::Context;
@@ -25,7 +25,13 @@ pub struct Scheme {
 
 /// Compiles it.
 pub(super) fn compile(options: &Options, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Scheme> {
-    Value::compile(&options.api_key, compiler, diagnostics).map(|at| Scheme { at })
+    let at = Value::compile_text(&options.api_key, compiler, diagnostics)?;
+    if matches!(at, Value::Literal(_)) {
+        let message = "the API key is a fixed text here, not a place in the request";
+        let diagnostic = Diagnostic::error("auth-not-a-path", options.api_key.span, message);
+        diagnostics.report(diagnostic.hint("such as `$.query.APIKey`; a text that both sides know is a `token`"));
+    }
+    Some(Scheme { at })
 }
 
 impl Scheme {

@@ -36,7 +36,17 @@ impl FromYaml for AuthOptions {
             Some(entries) => entries,
             None => map_of(node, SCHEMES, diagnostics)?,
         };
-        let scheme = entries.iter().find(|entry| SCHEMES.iter().any(|scheme| scheme.name == entry.name.value));
+        let mut schemes = entries.iter().filter(|entry| SCHEMES.iter().any(|scheme| scheme.name == entry.name.value));
+        let scheme = schemes.next();
+        if let (Some(first), Some(second)) = (scheme, schemes.next()) {
+            let message = format!("`auth` takes one scheme; found `{}` and `{}`", first.name.value, second.name.value);
+            diagnostics.report(
+                Diagnostic::error("one-of", second.name.span, message)
+                    .related(first.name.span, "the other one")
+                    .hint("remove one of the two"),
+            );
+            return None;
+        }
         match scheme.map(|entry| (entry.name.value.as_str(), entry)) {
             Some(("api_key", _)) => api_key::Options::from_yaml(node, diagnostics).map(Self::ApiKey),
             Some(("token", _)) => token::Options::from_yaml(node, diagnostics).map(Self::Token),
@@ -51,7 +61,7 @@ impl FromYaml for AuthOptions {
                     Some(first) => report_unknown(&first.name, SCHEMES.iter().map(|scheme| scheme.name), diagnostics),
                     None => diagnostics.report(
                         Diagnostic::error("missing-option", node.span, "`auth` needs a scheme")
-                            .hint("`api_key: $.query.key`, `token: $.headers.x_token`, or `none: \"reason\"`"),
+                            .hint("such as `api_key: $.query.key`, `token: $.headers.x_token` or `none: \"reason\"`"),
                     ),
                 }
                 None
@@ -85,11 +95,10 @@ pub fn compile(
         AuthOptions::Token(options) => token::compile(options, compiler, secrets, reader, diagnostics, unset).map(Auth::Token),
         AuthOptions::None(reason) => {
             if reason.value.trim().is_empty() {
-                diagnostics.report(Diagnostic::error(
-                    "missing-reason",
-                    reason.span,
-                    "`none` needs a reason: why may anyone send?",
-                ));
+                diagnostics.report(
+                    Diagnostic::error("missing-reason", reason.span, "`none` needs a reason; found an empty text")
+                        .hint("say why anyone may send: `none: \"the path cannot be guessed\"`"),
+                );
             }
             Some(Auth::None)
         }

@@ -113,11 +113,16 @@ pub fn resolve(
 /// Reports what is wrong with the declaration itself.
 pub fn check(options: &[SecretOptions], place: Span, diagnostics: &mut Diagnostics) {
     if options.is_empty() {
-        diagnostics.report(Diagnostic::error("missing-option", place, "a secret needs `env` or `file`"));
+        let message = "a secret needs `env` or `file`; found neither";
+        diagnostics.report(Diagnostic::error("missing-option", place, message).hint("`NAME: { env: ENVIRONMENT_VARIABLE }`"));
     }
     for option in options {
         if option.env.is_some() == option.file.is_some() {
-            diagnostics.report(Diagnostic::error("one-of", option.span, "a secret comes from either `env` or `file`"));
+            let found = if option.env.is_some() { "both" } else { "neither" };
+            diagnostics.report(
+                Diagnostic::error("one-of", option.span, format!("a secret comes from either `env` or `file`; found {found}"))
+                    .hint("`{ env: ENVIRONMENT_VARIABLE }` or `{ file: PATH }`"),
+            );
         }
         if let Some(until) = option.until.as_ref().filter(|until| until.parse::<Date>().is_err()) {
             diagnostics.report(Diagnostic::error(

@@ -6,6 +6,7 @@ use super::caller::{Caller, Refusal};
 use super::secret::{self, SecretReader, SecretReference, Values};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::options;
+use crate::config::source::Spanned;
 use crate::config::yaml::Node;
 use crate::expr::convert::scalar_text;
 use crate::expr::template::Context;
@@ -43,17 +44,12 @@ pub(super) fn compile(
     diagnostics: &mut Diagnostics,
     unset: &mut Diagnostics,
 ) -> Option<Scheme> {
-    let at = Value::compile(&options.token, compiler, diagnostics);
+    let at = Value::compile_text(&options.token, compiler, diagnostics);
     let secrets = match &options.secret {
         SecretReference::Name(name) => {
             let found = known.iter().find(|(one, _)| *one == name.value);
             if found.is_none() {
-                diagnostics.report(
-                    Diagnostic::error("unknown-secret", name.span, format!("there is no secret `{}`", name.value)).hint(format!(
-                        "declare it: `secrets: {{ {}: {{ env: NAME }} }}`, or write `secret: {{ env: NAME }}`",
-                        name.value
-                    )),
-                );
+                diagnostics.report(unknown_secret(name, known));
             }
             found.map(|(_, values)| values.clone()).unwrap_or_default()
         }
@@ -70,6 +66,16 @@ pub(super) fn compile(
     Some(Scheme { at, prefix: options.prefix.clone().unwrap_or_default(), secrets })
 }
 
+fn unknown_secret(name: &Spanned<String>, known: &[(String, Values)]) -> Diagnostic {
+    let message = format!("there is no secret `{}`", name.value);
+    let names = known.iter().map(|(name, _)| name.as_str());
+    let diagnostic = Diagnostic::error("unknown-secret", name.span, message).did_you_mean(&name.value, names, name.span);
+    if diagnostic.hint.is_some() {
+        return diagnostic;
+    }
+    diagnostic.hint(format!("declare it: `secrets: {{ {}: {{ env: NAME }} }}`, or write `secret: {{ env: NAME }}`", name.value))
+}
+
 impl Scheme {
     /// The values that are accepted, for a sample that is to pass.
     pub fn secrets(&self) -> &Values {
@@ -83,7 +89,7 @@ impl Scheme {
 
     pub(super) fn verify(&self, document: &EventDocument) -> Result<Caller, Refusal> {
         let found = self.at.evaluate(Context::from(document)).ok().flatten().unwrap_or(Json::Null);
-        let several = self.at.as_path().is_some_and(|path| path.segments().is_none());
+        let several = self.at.as_path().is_some_and(crate::expr::jsonpath::Path::gives_list);
         let presented: Vec<String> = match found {
             Json::Array(items) if several => items.iter().map(|item| scalar_text(item).unwrap_or_default()).collect(),
             one => scalar_text(&one).into_iter().collect(),

@@ -86,16 +86,20 @@ impl Diagnostic {
     }
 }
 
-/// The known name that `found` was most likely meant to be.
+/// The known name that `found` was most likely meant to be: one that differs in few letters, or one that it begins with or is
+/// the beginning of (`int`, `uppercase`).
 pub fn closest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let most = found.chars().count().max(3) / 3;
     let lower = found.to_lowercase();
-    known
-        .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name))
-        .filter(|(distance, _)| *distance <= most)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
+    let begins = |long: &str, short: &str| short.chars().count() >= 3 && long.starts_with(short);
+    let distance_to = |name: &str| {
+        let name = name.to_lowercase();
+        let distance = strsim::damerau_levenshtein(&lower, &name);
+        let far = (distance > most).then_some(begins(&name, &lower) || begins(&lower, &name));
+        (far != Some(false)).then_some((far.is_some(), distance))
+    };
+    let near = known.into_iter().filter_map(|name| Some((distance_to(name)?, name)));
+    near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }
 
 /// All problems of a run, in the order in which they were found.
@@ -143,5 +147,8 @@ mod tests {
     fn a_slip_finds_its_name_and_another_word_none() {
         assert_eq!(closest("extarct", ["event", "extract"]), Some("extract"));
         assert_eq!(closest("banana", ["event", "extract"]), None);
+        assert_eq!(closest("int", ["text", "integer"]), Some("integer"));
+        assert_eq!(closest("uppercase", ["lower", "upper"]), Some("upper"));
+        assert_eq!(closest("numbers", ["number", "numbering"]), Some("number"));
     }
 }

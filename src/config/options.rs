@@ -42,6 +42,8 @@ macro_rules! options {
         $vis struct $name {
             /// The whole map as it was written.
             pub span: $crate::config::source::Span,
+            /// Where it begins, for a problem of the whole.
+            pub head: $crate::config::source::Span,
             $( $(#[doc = $doc])+ pub $field: $type, )+
         }
 
@@ -62,9 +64,15 @@ macro_rules! options {
             ) -> Option<Self> {
                 let entries = $crate::config::options::map_of(node, Self::OPTIONS, diagnostics)?;
                 $( let $field = $crate::config::options::option_of::<$type>(
-                    node, entries, $crate::config::options::bare_name(stringify!($field)), diagnostics,
+                    node,
+                    entries,
+                    &$crate::config::options::OptionDoc {
+                        name: $crate::config::options::bare_name(stringify!($field)),
+                        doc: concat!($($doc),+),
+                    },
+                    diagnostics,
                 ); )+
-                Some(Self { span: node.span, $( $field: $field?, )+ })
+                Some(Self { span: node.span, head: node.head(), $( $field: $field?, )+ })
             }
         }
     };
@@ -83,10 +91,7 @@ pub const fn bare_name(name: &'static str) -> &'static str {
 pub fn map_of<'n>(node: &'n Node, options: &[OptionDoc], diagnostics: &mut Diagnostics) -> Option<&'n [Entry]> {
     let Content::Map(entries) = &node.content else {
         let names = options.iter().map(|option| format!("`{}`", option.name)).collect::<Vec<_>>().join(", ");
-        diagnostics.report(
-            Diagnostic::error("wrong-type", node.span, format!("expected a map of options; found {}", node.describe()))
-                .hint(format!("its options are {names}")),
-        );
+        report_expected_hint("a map of options", node, &format!("its options are {names}"), diagnostics);
         return None;
     };
     for entry in entries {
@@ -112,21 +117,56 @@ pub fn report_unknown<'a>(name: &Spanned<String>, known: impl Iterator<Item = &'
 }
 
 /// One option of a map, or what it is when it is not written.
-pub fn option_of<T: FromYaml>(node: &Node, entries: &[Entry], name: &str, diagnostics: &mut Diagnostics) -> Option<T> {
-    if let Some(entry) = entries.iter().find(|entry| entry.name.value == name) {
+pub fn option_of<T: FromYaml>(node: &Node, entries: &[Entry], option: &OptionDoc, diagnostics: &mut Diagnostics) -> Option<T> {
+    if let Some(entry) = entries.iter().find(|entry| entry.name.value == option.name) {
         return T::from_yaml(&entry.value, diagnostics);
     }
     let absent = T::absent();
     if absent.is_none() {
-        let place = entries.first().map_or(node.span, |entry| entry.name.span);
-        diagnostics.report(Diagnostic::error("missing-option", place, format!("missing option `{name}`")));
+        diagnostics.report(
+            Diagnostic::error("missing-option", node.head(), format!("missing option `{}`", option.name))
+                .label("beside this")
+                .hint(format!("`{}` says: {}", option.name, in_a_sentence(option.doc))),
+        );
     }
     absent
 }
 
+/// A doc comment as a part of a sentence: no capital at its start, no full stop at its end.
+fn in_a_sentence(doc: &str) -> String {
+    let doc = doc.trim().trim_end_matches('.');
+    let mut letters = doc.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
 /// Reports that something else was expected.
 pub fn report_expected(expected: &str, node: &Node, diagnostics: &mut Diagnostics) {
-    diagnostics.report(Diagnostic::error("wrong-type", node.span, format!("expected {expected}; found {}", node.describe())));
+    diagnostics.report(expected_here(expected, node));
+}
+
+/// The same with the fix.
+pub fn report_expected_hint(expected: &str, node: &Node, hint: &str, diagnostics: &mut Diagnostics) {
+    diagnostics.report(expected_here(expected, node).hint(hint));
+}
+
+/// Reports that one of some words was expected.
+pub fn report_choice(known: &[&str], node: &Node, diagnostics: &mut Diagnostics) {
+    let words: Vec<String> = known.iter().map(|word| format!("`{word}`")).collect();
+    let expected = match words.as_slice() {
+        [one] => one.clone(),
+        [words @ .., last] => format!("{} or {last}", words.join(", ")),
+        [] => String::new(),
+    };
+    let diagnostic = expected_here(&expected, node);
+    diagnostics.report(match node.text() {
+        Some(found) => diagnostic.did_you_mean(found, known.iter().copied(), node.span),
+        None => diagnostic,
+    });
+}
+
+/// A problem at a scalar is drawn at the scalar, one at a list or map where that begins.
+fn expected_here(expected: &str, node: &Node) -> Diagnostic {
+    Diagnostic::error("wrong-type", node.head(), format!("expected {expected}; found {}", node.describe()))
 }
 
 impl FromYaml for Node {
@@ -239,7 +279,8 @@ impl<T> Named<T> {
 impl<T: FromYaml> FromYaml for Named<T> {
     fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
         let Content::Map(map) = &node.content else {
-            report_expected("a map of names", node, diagnostics);
+            let hint = "names of your own, each with its value behind it: `name: …`, without dashes";
+            report_expected_hint("a map", node, hint, diagnostics);
             return None;
         };
         let read: Vec<Option<_>> =

@@ -12,8 +12,16 @@ use super::source::{FileId, Sources, Span, Spanned};
 /// All of them as text, a blank line between two; ends with a newline unless there are none.
 pub fn text(diagnostics: &Diagnostics, sources: &Sources, colour: bool) -> String {
     let renderer = if colour { Renderer::styled().hyperlink(false) } else { Renderer::plain() };
-    let drawn: Vec<String> =
-        in_order(diagnostics, sources).into_iter().map(|one| renderer.render(&groups(one, sources)) + "\n").collect();
+    let draw = |one| {
+        let groups = groups(one, sources);
+        // without lines of a file between them the title and the hint are drawn as two lines, not joined by a margin
+        let parts: Vec<String> = match one.span {
+            Some(_) => vec![renderer.render(&groups)],
+            None => groups.chunks(1).map(|group| renderer.render(group)).collect(),
+        };
+        parts.join("\n") + "\n"
+    };
+    let drawn: Vec<String> = in_order(diagnostics, sources).into_iter().map(draw).collect();
     drawn.join("\n")
 }
 

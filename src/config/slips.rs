@@ -22,7 +22,7 @@ pub(super) fn of(text: &str, file: FileId, error: &ScanError) -> Diagnostic {
             .replacement(in_line(start, length), format!("\"{path}\""))
     } else if let Some(start) = line.find("{{").filter(|start| !line[..*start].contains(['"', '\''])) {
         let length = line[start..].find("}}").map_or(line.len() - start, |end| end + 2);
-        unquoted_template(in_line(start, length))
+        unquoted_template(text, in_line(start, length))
     } else {
         let end = text[at..].chars().next().map_or(at, |letter| at + letter.len_utf8());
         other(Span::new(file, at..end), &error.to_string())
@@ -34,6 +34,12 @@ fn other(span: Span, words: &str) -> Diagnostic {
     let reason =
         [" at char ", " at byte "].into_iter().find_map(|place| words.split_once(place)).map_or(words, |(reason, _)| reason);
     let diagnostic = Diagnostic::error("yaml-syntax", span, format!("this is not YAML: {reason}"));
+    if let Some(bracket) = reason.strip_prefix("unclosed bracket ") {
+        let close = if bracket.contains('[') { "]" } else { "}" };
+        let open = bracket.trim_matches('\'');
+        let message = format!("this `{open}` is never closed");
+        return Diagnostic { message, ..diagnostic }.hint(format!("write `{close}` where it ends"));
+    }
     if reason.contains("mapping values are not allowed") {
         diagnostic.hint("put a value that holds `: ` in quotes; if this is a name of its own, begin a line with it")
     } else if reason.contains("unexpected character") || reason.contains("anchor or alias") {
@@ -62,9 +68,24 @@ pub(super) fn missing_space(name: &Spanned<String>) -> Diagnostic {
 }
 
 /// `{{ x }}` without quotes, which YAML reads as maps.
-pub(super) fn unquoted_template(span: Span) -> Diagnostic {
+pub(super) fn unquoted_template(text: &str, span: Span) -> Diagnostic {
+    let quoted = format!("\"{}\"", text.get(span.range()).unwrap_or("{{ … }}"));
     Diagnostic::error("unquoted-template", span, "a template needs quotes: YAML reads `{` as the start of a map")
-        .hint("write `\"{{ … }}\"`")
+        .hint(format!("write `{quoted}`"))
+        .replacement(span, quoted)
+}
+
+/// `!text`, wherever a value may stand.
+pub(super) fn tag(text: &str, value: Span) -> Diagnostic {
+    let before = text.get(..value.start as usize).unwrap_or_default().trim_end();
+    let start = before.rfind(char::is_whitespace).map_or(0, |at| at + 1);
+    let start = start + before[start..].find('!').unwrap_or(0);
+    let (span, name) = match &before[start..] {
+        name if name.starts_with('!') => (Span::new(value.file, start..before.len()), name),
+        _ => (value, "!text"),
+    };
+    Diagnostic::error("yaml-tag", span, format!("a tag such as `{name}` means nothing in a route file"))
+        .hint("remove it; quotes make a text of anything")
 }
 
 /// A path such as `$.a[0]` without quotes in a line that has a flow collection.

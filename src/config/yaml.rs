@@ -118,6 +118,19 @@ impl Node {
         }
     }
 
+    /// The place to point at when the node as a whole is meant: of a map that runs over lines its first name, of a list its
+    /// dash or bracket, so that one problem does not underline half a file.
+    pub fn head(&self) -> Span {
+        match &self.content {
+            Content::Map(entries) => match entries.first() {
+                Some(first) if first.name.span.start == self.span.start => first.name.span,
+                _ => self.span,
+            },
+            Content::List(_) => Span { end: self.span.end.min(self.span.start + 1), ..self.span },
+            Content::Scalar(_) => self.span,
+        }
+    }
+
     /// What it is, in words: “the text `abc`”, “a list”.
     pub fn describe(&self) -> String {
         match &self.content {
@@ -127,7 +140,7 @@ impl Node {
                 Some(Json::String(text)) => format!("the text `{}`", shorten(&text)),
                 Some(Json::Number(number)) => format!("the number `{number}`"),
                 Some(Json::Bool(value)) => format!("`{value}`"),
-                _ => "nothing".to_owned(),
+                _ => "no value".to_owned(),
             },
         }
     }
@@ -211,7 +224,13 @@ struct Frame {
 
 enum FrameKind {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, name: Option<Spanned<String>>, merged: Vec<Node> },
+    /// `template` when its name shows that it is one, without its quotes.
+    Map {
+        entries: Vec<Entry>,
+        name: Option<Spanned<String>>,
+        merged: Vec<Node>,
+        template: bool,
+    },
 }
 
 impl Builder<'_, '_> {
@@ -234,7 +253,8 @@ impl Builder<'_, '_> {
             }
             Event::MappingStart(style, anchor, tag) => {
                 self.refuse_tag(tag.is_some(), span);
-                self.open(FrameKind::Map { entries: Vec::new(), name: None, merged: Vec::new() }, style, anchor, span)
+                let map = FrameKind::Map { entries: Vec::new(), name: None, merged: Vec::new(), template: false };
+                self.open(map, style, anchor, span)
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(span),
             _ => Some(()),
@@ -243,9 +263,7 @@ impl Builder<'_, '_> {
 
     fn refuse_tag(&mut self, tagged: bool, span: Span) {
         if tagged {
-            let message = "tags such as `!text` mean nothing in a route file";
-            self.diagnostics
-                .report(Diagnostic::error("yaml-tag", span, message).hint("remove the tag; quotes make a text of anything"));
+            self.diagnostics.report(slips::tag(self.text, span));
         }
     }
 
@@ -274,6 +292,11 @@ impl Builder<'_, '_> {
                 let last = items.last().map(|item| item.span.end);
                 (Content::List(items), last)
             }
+            FrameKind::Map { template: true, .. } => {
+                // reported already; the rest is checked as if it had its quotes
+                let text = self.text.get(frame.span.start as usize..end.end as usize).unwrap_or_default().to_owned();
+                (Content::Scalar(Scalar { text, plain: false, offset: Some(0) }), None)
+            }
             FrameKind::Map { entries, merged, .. } => {
                 let last = entries.last().map(|entry| entry.value.span.end.max(entry.name.span.end));
                 (Content::Map(merge(entries, merged)), last)
@@ -299,14 +322,14 @@ impl Builder<'_, '_> {
             self.root = Some(node);
             return Some(());
         };
-        let FrameKind::Map { entries, name, merged } = kind else {
+        let FrameKind::Map { entries, name, merged, template } = kind else {
             if let FrameKind::List(items) = kind {
                 items.push(node);
             }
             return Some(());
         };
         match name.take() {
-            None => *name = Some(name_of(node, text, file, self.diagnostics)),
+            None => *name = Some(name_of(node, text, file, template, self.diagnostics)),
             Some(name) if name.value == "<<" => merged.push(node),
             Some(name) if *flow && slips::lacks_space(&name, &node) => self.diagnostics.report(slips::missing_space(&name)),
             Some(name) => match entries.iter().find(|entry| entry.name.value == name.value) {
@@ -327,15 +350,16 @@ impl Builder<'_, '_> {
 }
 
 /// A map's name. A list or a map in its place is most often a template or a path without quotes.
-fn name_of(node: Node, text: &str, file: FileId, diagnostics: &mut Diagnostics) -> Spanned<String> {
+fn name_of(node: Node, text: &str, file: FileId, template: &mut bool, diagnostics: &mut Diagnostics) -> Spanned<String> {
     let span = node.span;
     if let Content::Scalar(scalar) = node.content {
         return Spanned { value: scalar.text, span };
     }
     let before = (span.start as usize).saturating_sub(1);
-    diagnostics.report(if text.get(before..before + 2) == Some("{{") {
+    *template = text.get(before..before + 2) == Some("{{");
+    diagnostics.report(if *template {
         let end = text[before..].find("}}").map_or(span.end as usize, |at| before + at + 2);
-        slips::unquoted_template(Span::new(file, before..end))
+        slips::unquoted_template(text, Span::new(file, before..end))
     } else {
         Diagnostic::error("wrong-type", span, "a list or map cannot be a name").hint("put it in quotes if it is meant as a text")
     });

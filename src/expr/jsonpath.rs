@@ -1,6 +1,8 @@
 //! JSONPath (RFC 9535) over the event document. A path that can only name one place is walked directly; the others run through
 //! jsonpath-rust, parsed once. What that crate accepts or answers wrongly without a word is refused here.
 
+use std::sync::Arc;
+
 use jsonpath_rust::parser::errors::JsonPathError;
 use jsonpath_rust::parser::model::JpQuery;
 use jsonpath_rust::parser::parse_json_path;
@@ -24,7 +26,9 @@ pub struct Path {
 #[derive(Clone, Debug)]
 enum Rest {
     Singular(Vec<Segment>),
-    Query(Box<JpQuery>),
+    /// One place as well, written in a way that only the crate reads: with escapes or spaces.
+    One(Box<JpQuery>),
+    Many(Box<JpQuery>),
 }
 
 /// One step of a path that names one place.
@@ -72,7 +76,18 @@ impl Path {
         parse_json_path(text).map_err(|error| explain(&error, text))?;
         let rest = format!("${}", &text[length..]);
         let query = parse_json_path(&rest).map_err(|error| explain(&error, text))?;
-        Ok(Self { text: text.to_owned(), first, rest: Rest::Query(Box::new(query)) })
+        let rest = if names_one_place(&query) { Rest::One(Box::new(query)) } else { Rest::Many(Box::new(query)) };
+        Ok(Self { text: text.to_owned(), first, rest })
+    }
+
+    /// The path to a field below the place that this one names.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Self {
+        let simple = name.starts_with(is_name_start) && name.chars().all(is_name_letter);
+        let text = if simple { format!("{}.{name}", self.text) } else { format!("{}['{name}']", self.text) };
+        let mut segments = self.segments().unwrap_or_default().to_vec();
+        segments.push(Segment::Name(name.to_owned()));
+        Self { text, first: self.first.clone(), rest: Rest::Singular(segments) }
     }
 
     /// As it was written.
@@ -90,8 +105,13 @@ impl Path {
     pub fn segments(&self) -> Option<&[Segment]> {
         match &self.rest {
             Rest::Singular(segments) => Some(segments),
-            Rest::Query(_) => None,
+            Rest::One(_) | Rest::Many(_) => None,
         }
+    }
+
+    /// Whether it gives a list of all that match.
+    pub fn gives_list(&self) -> bool {
+        matches!(self.rest, Rest::Many(_))
     }
 
     /// The names to the one place it can name, first name first; `None` when it can name several or counts items.
@@ -108,10 +128,8 @@ impl Path {
         let root = document.get(&self.first);
         match &self.rest {
             Rest::Singular(segments) => walk(root?, segments).cloned(),
-            Rest::Query(query) => {
-                let found = root.and_then(|root| js_path_process(query, root.as_ref()).ok()).unwrap_or_default();
-                Some(Json::Array(found.into_iter().map(|found| found.val().clone()).collect()))
-            }
+            Rest::One(query) => matches_of(query, root).into_iter().next(),
+            Rest::Many(query) => Some(Json::Array(matches_of(query, root))),
         }
     }
 
@@ -126,6 +144,16 @@ impl Path {
         }
         reads.add(place);
     }
+}
+
+fn names_one_place(query: &JpQuery) -> bool {
+    use jsonpath_rust::parser::model::{Segment, Selector};
+    query.segments.iter().all(|segment| matches!(segment, Segment::Selector(Selector::Name(_) | Selector::Index(_))))
+}
+
+fn matches_of(query: &JpQuery, root: Option<&Arc<Json>>) -> Vec<Json> {
+    let found = root.and_then(|root| js_path_process(query, root.as_ref()).ok()).unwrap_or_default();
+    found.into_iter().map(|found| found.val().clone()).collect()
 }
 
 fn walk<'v>(root: &'v Json, segments: &[Segment]) -> Option<&'v Json> {
@@ -224,6 +252,10 @@ fn refuse_traps(text: &str) -> Result<(), PathError> {
         }
         previous = letter;
     }
+    if let Some((at, filter)) = open.pop() {
+        let hint = if filter { "close it: `[?@.price > 10]`" } else { "close it: `[0]` or `[*]`" };
+        return Err(PathError { message: "this `[` is never closed".to_owned(), range: at..at + 1, hint: Some(hint.to_owned()) });
+    }
     for function in ["match(", "search("] {
         if let Some(at) = text.find(function) {
             let message = format!(
@@ -248,15 +280,23 @@ fn explain(error: &JsonPathError, text: &str) -> PathError {
     let at = text.floor_char_boundary(at.min(text.len()));
     let end = text[at..].chars().next().map_or(at, |letter| at + letter.len_utf8());
     let range = if at == end { at.saturating_sub(1)..end } else { at..end };
-    let what =
-        if at >= text.len() { "it ends too early".to_owned() } else { format!("`{}` does not belong here", &text[at..end]) };
-    PathError { message: format!("this is no JSONPath: {what}"), range, hint: None }
+    let message = if at >= text.len() {
+        "the path ends too early".to_owned()
+    } else {
+        format!("`{}` does not belong here in a path", &text[at..end])
+    };
+    let hint = if text.contains('?') {
+        "a filter is written `$.body.items[?@.price > 10]`"
+    } else if range.start > 0 && text[..range.start].ends_with('.') {
+        "a name that does not begin with a letter, or holds more than letters, digits and `_`, stands in brackets: `$.body['2nd-name']`"
+    } else {
+        "a path is written `$.body.items[0].name`, or with `[*]` for all items"
+    };
+    PathError { message, range, hint: Some(hint.to_owned()) }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     fn find(path: &str) -> Option<String> {
@@ -280,6 +320,9 @@ mod tests {
             ("$.body.a.b[*].n", Some("[1,2.50]")),
             ("$.body.a.b[?@.n > 1].n", Some("[2.50]")),
             ("$.body.zzz[*]", Some("[]")),
+            ("$.body.a[ 'x y' ]", Some("3")),
+            ("$.body.a.b[ -1 ].n", Some("2.50")),
+            ("$.body.a[ 'nope' ]", None),
         ] {
             assert_eq!(find(path).as_deref(), expected, "{path}");
         }
@@ -292,6 +335,8 @@ mod tests {
             ("$[0]", 0..4),
             ("$.body.line items", 11..12),
             ("$.body.a[", 8..9),
+            ("$.body.a[0", 8..9),
+            ("$.body.a.", 8..9),
             ("$.body[?@[?@>1]]", 10..11),
             ("$.body[?match(@.a, 'x')]", 8..13),
         ] {

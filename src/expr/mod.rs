@@ -8,6 +8,7 @@ pub mod jsonpath;
 pub(crate) mod names;
 pub mod reads;
 pub mod scope;
+mod syntax;
 pub mod template;
 pub mod typed;
 pub mod value;

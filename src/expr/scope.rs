@@ -51,6 +51,7 @@ impl Scope {
     pub fn with_later<'n>(&self, names: impl IntoIterator<Item = &'n str>, step: &'static str) -> Self {
         let mut scope = self.clone();
         for name in names {
+            // what exists already is not made later
             scope.known.entry(name.to_owned()).or_insert(Origin::Later(step));
         }
         scope
@@ -77,24 +78,27 @@ impl Scope {
         let diagnostic = match self.known.get(name) {
             Some(Origin::Here) => return,
             Some(Origin::Later(step)) => Diagnostic::error("name-too-early", span, format!("`{name}` does not exist yet here"))
-                .label(format!("{step} adds it later")),
+                .label(format!("{step} adds it later"))
+                .hint(format!("use what is there by now: {}", self.listed())),
             None => {
-                let names: Vec<&str> = self
-                    .known
-                    .iter()
-                    .filter(|(_, origin)| matches!(origin, Origin::Here))
-                    .map(|(name, _)| name.as_str())
-                    .collect();
+                let names = self.names();
                 let diagnostic = Diagnostic::error("unknown-name", span, format!("the event document has no `{name}` here"));
                 match (name, closest(name, names.iter().copied())) {
                     ("secret", _) => diagnostic.hint("secrets are no part of the document: write `\"{{ secret.NAME }}\"`"),
                     (_, Some(close)) => diagnostic.hint(format!("did you mean `{close}`?")).replacement(span, close),
-                    _ => diagnostic
-                        .hint(format!("it has {}", names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))),
+                    _ => diagnostic.hint(format!("it has {}", self.listed())),
                 }
             }
         };
         diagnostics.report(diagnostic);
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.known.iter().filter(|(_, origin)| matches!(origin, Origin::Here)).map(|(name, _)| name.as_str()).collect()
+    }
+
+    fn listed(&self) -> String {
+        self.names().iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
     }
 
     /// Reports a secret that does not exist or may not stand here.

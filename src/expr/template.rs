@@ -14,6 +14,7 @@ use super::functions;
 use super::json_value::{lazily, to_json};
 use super::reads::Reads;
 use super::scope::SecretValues;
+use super::syntax;
 use crate::model::event::EventDocument;
 
 /// How many instructions one evaluation may take.
@@ -69,6 +70,11 @@ impl Engine {
     /// Whether `name` is a function that expressions can call.
     pub fn knows_function(&self, name: &str) -> bool {
         self.text.globals().any(|(known, _)| known == name)
+    }
+
+    /// The functions that expressions can call.
+    pub fn functions(&self) -> impl Iterator<Item = &str> {
+        self.text.globals().map(|(name, _)| name)
     }
 
     /// Whether `name` is a filter.
@@ -160,6 +166,8 @@ pub struct TemplateError {
     pub message: String,
     /// The bytes of the text it is about.
     pub range: Option<std::ops::Range<usize>>,
+    /// The fix.
+    pub hint: Option<String>,
 }
 
 impl Template {
@@ -239,6 +247,7 @@ impl Template {
                     text.trim()
                 ),
                 range: None,
+                hint: None,
             }),
             Ok(value) => Ok(value),
             Err(error) => Err(explain(&error, text)),
@@ -257,6 +266,7 @@ impl Template {
             _ if touched => Err(TemplateError {
                 message: format!("a comparison cannot look at a decimal in `{}`; use `compare(a, b)`", self.text().trim()),
                 range: None,
+                hint: None,
             }),
             result => result.map_err(|error| explain(&error, self.text())),
         }
@@ -282,6 +292,7 @@ fn explain(error: &Error, text: &str) -> TemplateError {
     let range = error.range().filter(|range| range.start < range.end && range.end <= text.len());
     let detail = error.detail().unwrap_or_default();
     let message = match error.kind() {
+        ErrorKind::SyntaxError => return syntax::explain(detail, text, range),
         ErrorKind::UndefinedError if detail.starts_with("is ") => {
             let name = range.clone().and_then(|range| text.get(range)).unwrap_or(text);
             let name = name.trim().trim_start_matches("{{").trim_end_matches("}}").trim();
@@ -292,7 +303,7 @@ fn explain(error: &Error, text: &str) -> TemplateError {
         ErrorKind::WriteFailure => format!("the text grows beyond {LONGEST_TEXT} bytes"),
         kind => format!("{kind}: {detail}"),
     };
-    TemplateError { message, range }
+    TemplateError { message, range, hint: None }
 }
 
 struct Bounded(Vec<u8>);

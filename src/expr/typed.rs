@@ -7,7 +7,7 @@ use super::reads::Reads;
 use super::template::{Context, Engine};
 use super::value::{Compiler, Value, ValueError};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
-use crate::config::options::{FromYaml, options, report_expected};
+use crate::config::options::{FromYaml, options, report_choice};
 use crate::config::source::{Span, Spanned};
 use crate::config::yaml::Node;
 use crate::model::change::ValueType;
@@ -34,7 +34,11 @@ impl FromYaml for ValueType {
     fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
         let known = node.text().and_then(|text| serde_json::from_value(Json::String(text.to_owned())).ok());
         if known.is_none() {
-            report_expected("text, integer, decimal, boolean, date, time, timestamp, uuid, json or bytes", node, diagnostics);
+            report_choice(
+                &["text", "integer", "decimal", "boolean", "date", "time", "timestamp", "uuid", "json", "bytes"],
+                node,
+                diagnostics,
+            );
         }
         known
     }
@@ -46,7 +50,7 @@ impl FromYaml for TimeUnit {
             Some("s") => Some(Self::Seconds),
             Some("ms") => Some(Self::Milliseconds),
             _ => {
-                report_expected("`s` or `ms`", node, diagnostics);
+                report_choice(&["s", "ms"], node, diagnostics);
                 None
             }
         }

@@ -50,7 +50,30 @@ impl Value {
         Self::compile_for(Purpose::Text, node, compiler, diagnostics)
     }
 
-    /// The same for a URL, where inserted values become percent-encoded path segments.
+    /// Compiles a value that must come out as one text or number, such as a lane: a list, a map or nothing cannot.
+    pub fn compile_text(node: &Node, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
+        match &node.content {
+            Content::Map(_) if node.get("from").is_some() => {
+                let message = "the long form of a value stands only under `extract`, `set`, `key` and `of`";
+                diagnostics.report(
+                    Diagnostic::error("long-form-here", node.head(), message)
+                        .hint("name it under `extract`, and write `$.NAME` here"),
+                );
+                None
+            }
+            Content::List(_) | Content::Map(_) => {
+                report_expected("a text or a path", node, diagnostics);
+                None
+            }
+            Content::Scalar(_) if node.is_null() => {
+                report_expected("a text or a path", node, diagnostics);
+                None
+            }
+            Content::Scalar(_) => Self::compile(node, compiler, diagnostics),
+        }
+    }
+
+    /// Compiles what stands in a URL, where inserted values become percent-encoded path segments.
     pub fn compile_url(node: &Node, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
         Self::compile_for(Purpose::Url, node, compiler, diagnostics)
     }
@@ -189,7 +212,8 @@ impl Condition {
             return None;
         };
         if is_template(text) || text.starts_with('$') {
-            let message = "a condition is a bare expression";
+            let found = if text.starts_with('$') { "a path" } else { "a template" };
+            let message = format!("a condition is a bare expression; found {found}");
             let bare = text.trim().trim_start_matches("{{").trim_end_matches("}}").trim_start_matches("$.").trim();
             diagnostics.report(Diagnostic::error("condition-not-bare", node.span, message).hint(format!("write `{bare}`")));
             return None;
@@ -221,7 +245,7 @@ fn compile_path(node: &Node, text: &str, compiler: &Compiler<'_>, diagnostics: &
         let message = format!("`{text}` starts with `$` but is no path");
         diagnostics.report(
             Diagnostic::error("dollar-literal", node.span, message)
-                .hint(format!("a path is written `$.name`; the literal text `\"{{{{ '{text}' }}}}\"`")),
+                .hint(format!("write the text as `\"{{{{ '{text}' }}}}\"`; a path is written `$.name`")),
         );
         return None;
     }
@@ -242,7 +266,8 @@ fn compile_path(node: &Node, text: &str, compiler: &Compiler<'_>, diagnostics: &
 
 fn report_template(error: &TemplateError, node: &Node, diagnostics: &mut Diagnostics) {
     let span = error.range.clone().map_or(node.span, |range| node.part(range));
-    diagnostics.report(Diagnostic::error("bad-template", span, error.message.clone()));
+    let diagnostic = Diagnostic::error("bad-template", span, error.message.clone());
+    diagnostics.report(Diagnostic { hint: error.hint.clone(), ..diagnostic });
 }
 
 /// A text such as `order.total` where `order` is a name of the document was most likely meant as a path.

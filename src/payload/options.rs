@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::json;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
-use crate::config::options::{FromYaml, Named, options, report_expected};
+use crate::config::options::{FromYaml, Named, options, report_choice, report_expected};
 use crate::config::source::Spanned;
 use crate::config::yaml::Node;
 use crate::expr::jsonpath::Path;
@@ -34,7 +34,7 @@ impl FromYaml for Format {
         match node.text() {
             Some("json") => Some(Self::Json),
             _ => {
-                report_expected("the format `json`", node, diagnostics);
+                report_choice(&["json"], node, diagnostics);
                 None
             }
         }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use sha2::Digest as _;
 
 use super::file::{FileOptions, RouteOptions, retry_policy};
-use super::integration::{self, Field};
+use super::integration;
+use super::masking::secrecy;
+use super::names::{self, Scopes};
 use super::source::{Source, TenantRule};
-use super::{lint, names, receive};
+use super::{lint, receive};
 use crate::auth::scheme::{self, Auth};
 use crate::auth::secret::{self, SecretReader};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
@@ -21,9 +23,7 @@ use crate::expr::template::Engine;
 use crate::expr::value::{Compiler, Condition, Value};
 use crate::model::bundle::Bundle;
 use crate::model::retry::RetryPolicy;
-use crate::model::tenant::Tenant;
 use crate::payload;
-use crate::secret::Mask;
 use crate::steps::admission::{Admission, Route};
 use crate::steps::api::{self, Api};
 use crate::steps::call::CallForm;
@@ -64,8 +64,9 @@ pub struct Input<'a> {
 pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics, unset: &mut Diagnostics) -> Option<Source> {
     let Input { options, root, name, bundle } = input;
     check_header(options, root, name, diagnostics);
+    names::check(options, world.engine, diagnostics);
     let scopes = Scopes::new(options);
-    let receive = receive::compile(options.receive.as_ref(), name, root.span, diagnostics);
+    let receive = receive::compile(options.receive.as_ref(), name, root.head(), diagnostics);
     let payload = payload::options::compile(options.payload.as_ref(), diagnostics);
     for (secret, values) in &options.secrets.entries {
         secret::check(values, secret.span, diagnostics);
@@ -74,16 +75,16 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
     let auth = compile_auth(options, root, &scopes, &secrets, world, diagnostics, unset);
     let secret_names: Vec<&Spanned<String>> = options.secrets.entries.iter().map(|(name, _)| name).collect();
     let fields = integration::compile(options.integration.as_ref(), &secret_names, world.engine, &scopes.decoded, diagnostics);
-    let tenant = tenant_rule(options, auth.as_ref(), diagnostics);
+    let tenant = TenantRule::of(options.tenant.as_ref(), auth.as_ref(), diagnostics);
     let allowed: BTreeSet<String> = options.secrets.names().map(str::to_owned).chain(secret_fields(options)).collect();
     let builder = Builder { options, scopes: &scopes, allowed, has_tenant: tenant != TenantRule::None, world };
     let apis = builder.apis(diagnostics);
-    let event = options.event.as_ref().map(|node| Value::compile(node, &builder.compiler(&scopes.event), diagnostics));
+    let event = options.event.as_ref().map(|node| Value::compile_text(node, &builder.compiler(&scopes.event), diagnostics));
     let extract = extract::compile(&options.extract, &builder.compiler(&scopes.extract), diagnostics);
-    let routes = builder.routes(&apis?, diagnostics);
+    let routes = builder.routes(apis.as_deref(), diagnostics);
     let (receive, payload, auth, fields, extract, routes) = (receive?, payload?, auth?, fields?, extract?, routes?);
     let event = event.map_or(Some(None), |event| event.map(Some))?;
-    lint::check(options, &routes, diagnostics);
+    lint::check(options, &routes, world.engine, diagnostics);
     let (mask, secret_places) = secrecy(&auth, &fields, &payload.secret_places, &secrets, options, world.engine);
     let reads_raw =
         routes.iter().any(|route| route.reads.reads_name("raw")) || raw_in_names(&extract, event.as_ref(), world.engine);
@@ -106,35 +107,13 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
     })
 }
 
-/// The scopes of the steps before a route is chosen.
-struct Scopes {
-    request: Scope,
-    decoded: Scope,
-    event: Scope,
-    extract: Scope,
-}
-
-impl Scopes {
-    fn new(options: &FileOptions) -> Self {
-        let later: Vec<&str> = options.extract.names().chain(options.enrich.names()).collect();
-        let request = Scope::new(payload::request::NAMES, "what is checked of a request").with(["body"]);
-        let split = options.payload.as_ref().map(|payload| &payload.split);
-        let decoded = request
-            .with(["raw"])
-            .with(split.iter().flat_map(|split| split.names()))
-            .with(if split.is_some_and(|split| !split.is_empty()) { vec!["index"] } else { vec![] });
-        let identified = decoded.with(names::INBOX).with(["tenant"]);
-        let place = Scope::new([], "an event's name, a lane, an id or a column");
-        let event = identified.with_secrets(place.secrets().clone()).with_later(later.iter().copied(), "`extract` or `enrich`");
-        let extract = event.with(["event"]).with_later(options.enrich.names(), "`enrich`");
-        Self { request, decoded, event, extract }
-    }
-}
-
 fn check_header(options: &FileOptions, root: &Node, name: &str, diagnostics: &mut Diagnostics) {
     if let Some(version) = options.hooktable.as_ref().filter(|version| version.value != 1) {
         let message = format!("this file is written in version {} of the language; this program reads version 1", version.value);
-        diagnostics.report(Diagnostic::error("newer-language", version.span, message));
+        diagnostics.report(
+            Diagnostic::error("newer-language", version.span, message)
+                .hint("write `hooktable: 1`, or run the program that the file was written for"),
+        );
     }
     let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
     if name.is_empty() || !name.chars().all(allowed) {
@@ -144,14 +123,6 @@ fn check_header(options: &FileOptions, root: &Node, name: &str, diagnostics: &mu
                 .hint("letters a to z, digits, `_` and `-`"),
         );
     }
-    let split = options.payload.iter().flat_map(|payload| &payload.split.entries).map(|(name, _)| name);
-    let routes = options.routes.iter().flat_map(|route| {
-        route.extract.entries.iter().map(|(name, _)| name).chain(route.enrich.entries.iter().map(|(name, _)| name))
-    });
-    let files = options.extract.entries.iter().map(|(name, _)| name).chain(options.enrich.entries.iter().map(|(name, _)| name));
-    let writes = options.write.iter().chain(options.routes.iter().flat_map(|route| &route.write));
-    let items = writes.flat_map(|write| &write.each.entries).map(|(name, _)| name);
-    split.chain(files).chain(routes).chain(items).for_each(|name| names::refuse_shadowing(name, diagnostics));
 }
 
 fn compile_auth(
@@ -164,35 +135,14 @@ fn compile_auth(
     unset: &mut Diagnostics,
 ) -> Option<Auth> {
     let Some(auth) = &options.auth else {
-        let place = root.entries().and_then(|entries| entries.first()).map_or(root.span, |entry| entry.name.span);
         diagnostics.report(
-            Diagnostic::error("missing-auth", place, "a source needs `auth`: who may send?")
-                .hint("`auth: { api_key: $.query.key }`, `auth: { token: $.headers.x_token, secret: NAME }`, or `auth: { none: \"reason\" }`"),
+            Diagnostic::error("missing-auth", root.head(), "a source needs `auth`: who may send?")
+                .hint("write `auth: { api_key: $.query.key }`, `auth: { token: $.headers.x_token, secret: NAME }`, or `auth: { none: \"reason\" }`"),
         );
         return None;
     };
     let compiler = Compiler { engine: world.engine, scope: &scopes.request };
     scheme::compile(auth, &compiler, secrets, world.secrets, diagnostics, unset)
-}
-
-fn tenant_rule(options: &FileOptions, auth: Option<&Auth>, diagnostics: &mut Diagnostics) -> TenantRule {
-    let caller = auth.is_some_and(Auth::names_tenant);
-    match &options.tenant {
-        Some(tenant) => {
-            if !Tenant::is_name(&tenant.value) {
-                let message = format!("`{}` cannot name a tenant", tenant.value);
-                diagnostics.report(
-                    Diagnostic::error("bad-name", tenant.span, message).hint("1 to 64 letters, digits, `.`, `_` and `-`"),
-                );
-            } else if caller {
-                let message = "the API key says which tenant this is; the file cannot say another";
-                diagnostics.report(Diagnostic::error("two-tenants", tenant.span, message).hint("remove `tenant`"));
-            }
-            TenantRule::Named(tenant.value.clone())
-        }
-        None if caller => TenantRule::Caller,
-        None => TenantRule::None,
-    }
 }
 
 fn secret_fields(options: &FileOptions) -> impl Iterator<Item = String> + '_ {
@@ -231,7 +181,7 @@ impl<'a> Builder<'a> {
         compiled.collect::<Vec<_>>().into_iter().collect()
     }
 
-    fn routes(&self, apis: &[Arc<Api>], diagnostics: &mut Diagnostics) -> Option<Vec<Route>> {
+    fn routes(&self, apis: Option<&[Arc<Api>]>, diagnostics: &mut Diagnostics) -> Option<Vec<Route>> {
         if self.options.routes.is_empty() {
             let whole = RouteOptions::of_file(self.options);
             return self.route(&whole, String::new(), apis, diagnostics).map(|route| vec![route]);
@@ -245,30 +195,85 @@ impl<'a> Builder<'a> {
         routes.collect::<Vec<_>>().into_iter().collect()
     }
 
-    fn route(&self, route: &RouteOptions, place: String, apis: &[Arc<Api>], diagnostics: &mut Diagnostics) -> Option<Route> {
+    fn route(
+        &self,
+        route: &RouteOptions,
+        place: String,
+        apis: Option<&[Arc<Api>]>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Route> {
+        match &route.ignore {
+            Some(reason) => self.ignoring_route(route, reason, place, diagnostics),
+            None => self.working_route(route, place, apis, diagnostics),
+        }
+    }
+
+    /// A route that leaves its records alone: what the file says of lanes, calls and writes is not for them.
+    fn ignoring_route(
+        &self,
+        route: &RouteOptions,
+        reason: &Spanned<String>,
+        place: String,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Route> {
+        let idle = route.write.first().map(|write| write.head).or(route.enrich.span);
+        if let Some(span) = idle {
+            let message = "a route that says `ignore` does nothing, so it can neither fetch nor write";
+            diagnostics.report(
+                Diagnostic::error("misplaced-option", span, message)
+                    .related(reason.span, "ignored")
+                    .hint("remove one of the two"),
+            );
+        }
+        let matcher = self.matcher(route, diagnostics)?;
+        Some(Route {
+            matcher,
+            ignore: Some(reason.value.clone()),
+            extract: Extract::default(),
+            queueing: Queueing::default(),
+            reads: Reads::default(),
+            retry: RetryPolicy::default(),
+            pipeline: Pipeline::default(),
+            place,
+        })
+    }
+
+    fn matcher(&self, route: &RouteOptions, diagnostics: &mut Diagnostics) -> Option<Matcher> {
+        let known = self.scopes.extract.with(self.options.extract.names());
+        let when = compile_condition(route.when.as_ref(), &self.compiler(&known), diagnostics)?;
+        let events = route.event.iter().map(|event| event.value.clone()).collect::<Vec<_>>();
+        Some(Matcher { events: if events.is_empty() { vec![Pattern::any()] } else { events }, when })
+    }
+
+    fn working_route(
+        &self,
+        route: &RouteOptions,
+        place: String,
+        apis: Option<&[Arc<Api>]>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Route> {
         let file = self.options;
         let known = self.scopes.extract.with(file.extract.names());
         let extract = extract::compile(&route.extract, &self.compiler(&known), diagnostics);
         let admitted = known.with(route.extract.names());
         let calls = merged(&file.enrich, &route.enrich);
-        let when = compile_condition(route.when.as_ref(), &self.compiler(&known), diagnostics);
-        let queueing = self.queueing(route, &self.compiler(&admitted), diagnostics);
+        let matcher = self.matcher(route, diagnostics);
+        let queueing =
+            self.queueing(route, &self.compiler(&admitted.with_secrets(SecretRule::Refused("a lane or an id"))), diagnostics);
         let enrich = enrich::compile(&calls, apis, self.world.engine, &self.outgoing(&admitted), diagnostics);
         let fetched = admitted.with(calls.names());
         let answers: Vec<&str> = calls.names().collect();
-        let writes = self.writes(route, &place, &fetched, &answers, diagnostics);
-        let (extract, when, mut queueing, enrich, writes) = (extract?, when?, queueing?, enrich?, writes?);
+        let writes = self.writes(route, &place, &fetched.with_secrets(SecretRule::Refused("a column")), &answers, diagnostics);
+        let (extract, matcher, mut queueing, enrich, writes) = (extract?, matcher?, queueing?, enrich?, writes?);
         queueing.each_by_itself = writes.iter().all(|write| write.verb == Verb::Insert);
         refuse_coalesced_insert(route.coalesce.as_ref().or(file.coalesce.as_ref()), &writes, diagnostics);
         let pipeline = Pipeline { enrich, writes };
         let reads = self.reads(&pipeline, &queueing);
-        let events = if route.event.is_empty() { vec![Pattern::any()] } else { route.event.clone() };
         let retry = match (&route.retry, &file.retry) {
             (None, None) => RetryPolicy::default(),
             (own, files) => retry_policy(own.as_ref().or(files.as_ref()), diagnostics),
         };
-        let ignore = route.ignore.as_ref().map(|reason| reason.value.clone());
-        Some(Route { matcher: Matcher { events, when }, ignore, extract, queueing, reads, retry, pipeline, place })
+        Some(Route { matcher, ignore: None, extract, queueing, reads, retry, pipeline, place })
     }
 
     fn queueing(&self, route: &RouteOptions, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Queueing> {
@@ -289,8 +294,7 @@ impl<'a> Builder<'a> {
         answers: &[&str],
         diagnostics: &mut Diagnostics,
     ) -> Option<Vec<Write>> {
-        let written: &[WriteOptions] =
-            if route.write.is_empty() && route.ignore.is_none() { &self.options.write } else { &route.write };
+        let written: &[WriteOptions] = if route.write.is_empty() { &self.options.write } else { &route.write };
         let surroundings = map::Surroundings { destinations: self.world.destinations, has_tenant: self.has_tenant, answers };
         let writes = written.iter().enumerate().map(|(index, write)| {
             map::compile(write, format!("{place}write[{index}]"), &surroundings, &self.compiler(scope), diagnostics)
@@ -320,27 +324,6 @@ impl<'a> Builder<'a> {
     }
 }
 
-impl RouteOptions {
-    /// A file without `routes` is itself one route.
-    fn of_file(file: &FileOptions) -> Self {
-        Self {
-            span: file.span,
-            event: Vec::new(),
-            when: None,
-            ignore: None,
-            extract: Named::default(),
-            gone: None,
-            id: None,
-            remember: None,
-            lane: None,
-            coalesce: None,
-            retry: None,
-            enrich: Named::default(),
-            write: Vec::new(),
-        }
-    }
-}
-
 /// A route's calls add to the file's by name.
 fn merged(file: &Named<CallForm>, route: &Named<CallForm>) -> Named<CallForm> {
     let kept = file.entries.iter().filter(|(name, _)| route.get(&name.value).is_none());
@@ -352,7 +335,7 @@ fn compile_condition(node: Option<&Node>, compiler: &Compiler<'_>, diagnostics: 
 }
 
 fn compile_value(node: Option<&Node>, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Option<Value>> {
-    node.map(|node| Value::compile(node, compiler, diagnostics)).map_or(Some(None), |compiled| compiled.map(Some))
+    node.map(|node| Value::compile_text(node, compiler, diagnostics)).map_or(Some(None), |compiled| compiled.map(Some))
 }
 
 fn refuse_coalesced_insert(coalesce: Option<&Spanned<Coalesce>>, writes: &[Write], diagnostics: &mut Diagnostics) {
@@ -368,59 +351,6 @@ fn refuse_coalesced_insert(coalesce: Option<&Spanned<Coalesce>>, writes: &[Write
             .hint("use `upsert`, or give the route that inserts no `coalesce`"),
         );
     }
-}
-
-/// What is secret: what the operator holds, wherever it turns up, and the places that auth, fields and `payload.secret` name.
-fn secrecy(
-    auth: &Auth,
-    fields: &[Field],
-    declared: &[Vec<String>],
-    secrets: &[(String, secret::Values)],
-    options: &FileOptions,
-    engine: &Engine,
-) -> (Mask, Vec<Vec<String>>) {
-    let mut mask = Mask::default();
-    let inline = match auth {
-        Auth::Token(scheme) => scheme.secrets().as_slice(),
-        Auth::ApiKey(_) | Auth::None => &[],
-    };
-    secrets.iter().flat_map(|(_, values)| values).chain(inline).for_each(|secret| mask.cover_value(secret.expose()));
-    let mut reads = Reads::default();
-    auth.add_reads(engine, &mut reads);
-    fields.iter().filter(|field| field.secret).for_each(|field| field.from.add_reads(engine, &mut reads));
-    api_header_reads(options, engine, &mut reads);
-    let mut places: Vec<Vec<String>> = declared.to_vec();
-    for place in reads.places() {
-        places.push(place.to_vec());
-        // of a repeated query parameter or header every value counts
-        if let [block @ ("query" | "headers"), name, ..] = place.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-            places.push(vec![format!("{block}_all"), (*name).to_owned()]);
-        }
-    }
-    (mask, places)
-}
-
-/// What an API's headers take from the request is a credential.
-fn api_header_reads(options: &FileOptions, engine: &Engine, reads: &mut Reads) {
-    let scope = Scope::new(payload::request::NAMES, "").with(["body"]);
-    for (_, node) in options.apis.entries.iter().flat_map(|(_, api)| &api.headers.entries) {
-        let mut unheard = Diagnostics::default();
-        let value = Value::compile(node, &Compiler { engine, scope: &scope }, &mut unheard);
-        if let Some(value) = value {
-            let mut found = Reads::default();
-            value.add_reads(engine, &mut found);
-            found
-                .places()
-                .filter(|place| matches!(place[0].as_str(), "query" | "headers" | "body" | "params"))
-                .for_each(|place| reads.add(place.to_vec()));
-        }
-    }
-}
-
-fn reads_body(auth: &Auth, engine: &Engine) -> bool {
-    let mut reads = Reads::default();
-    auth.add_reads(engine, &mut reads);
-    reads.reads_name("body")
 }
 
 fn raw_in_names(extract: &Extract, event: Option<&Value>, engine: &Engine) -> bool {

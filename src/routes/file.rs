@@ -72,7 +72,7 @@ options! {
     /// One entry of `routes`. Its maps add to the file's by name, its lists and single values replace them.
     pub struct RouteOptions {
         /// The events it wants: a name, a list, or patterns with `*`.
-        event: Vec<Pattern>,
+        event: Vec<Spanned<Pattern>>,
         /// What else must hold.
         when: Option<Node>,
         /// Why these are left alone.
@@ -126,13 +126,36 @@ pub fn retry_policy(options: Option<&RetryOptions>, diagnostics: &mut Diagnostic
     let Some(options) = options else { return default };
     let first = options.first.unwrap_or(default.first);
     if options.factor == Some(0) || first.is_zero() {
-        diagnostics.report(Diagnostic::error("wrong-type", options.span, "`first` and `factor` are more than zero"));
+        let message = "`first` and `factor` must be more than zero; found zero";
+        diagnostics.report(Diagnostic::error("wrong-type", options.head, message).hint("such as `{ first: 5s, factor: 2 }`"));
     }
     RetryPolicy {
         first,
         factor: options.factor.unwrap_or(default.factor),
         most: options.most.unwrap_or(default.most).max(first),
         give_up_after: options.r#for.unwrap_or(default.give_up_after),
+    }
+}
+
+impl RouteOptions {
+    /// A file without `routes` is itself one route.
+    pub(super) fn of_file(file: &FileOptions) -> Self {
+        Self {
+            span: file.span,
+            head: file.head,
+            event: Vec::new(),
+            when: None,
+            ignore: None,
+            extract: Named::default(),
+            gone: None,
+            id: None,
+            remember: None,
+            lane: None,
+            coalesce: None,
+            retry: None,
+            enrich: Named::default(),
+            write: Vec::new(),
+        }
     }
 }
 

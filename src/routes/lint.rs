@@ -1,17 +1,29 @@
 //! What is allowed but most likely not meant: routes that are never reached, lanes that hold the event, routes without work.
 
-use super::file::FileOptions;
+use super::file::{FileOptions, RouteOptions};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
+use crate::config::source::Span;
+use crate::expr::reads::Reads;
+use crate::expr::template::Engine;
 use crate::steps::admission::Route;
 use crate::steps::choose::Pattern;
+use crate::steps::write_options::Verb;
 
 /// Checks a compiled file as a whole.
-pub(super) fn check(options: &FileOptions, routes: &[Route], diagnostics: &mut Diagnostics) {
+pub(super) fn check(options: &FileOptions, routes: &[Route], engine: &Engine, diagnostics: &mut Diagnostics) {
     warn_of_unreachable(options, routes, diagnostics);
     refuse_patterns_without_event(options, diagnostics);
     warn_of_no_work(options, routes, diagnostics);
     warn_of_event_in_lane(options, routes, diagnostics);
-    refuse_gone_without_key(options, diagnostics);
+    refuse_gone_without_key(routes, engine, diagnostics);
+}
+
+/// Where a route says which events it wants, or where it begins.
+fn place_of(route: &RouteOptions) -> Span {
+    match (route.event.first(), route.event.last()) {
+        (Some(first), Some(last)) => Span { end: last.span.end, ..first.span },
+        _ => route.head,
+    }
 }
 
 fn warn_of_unreachable(options: &FileOptions, routes: &[Route], diagnostics: &mut Diagnostics) {
@@ -21,13 +33,11 @@ fn warn_of_unreachable(options: &FileOptions, routes: &[Route], diagnostics: &mu
         };
         let first = routes[..later].iter().position(covers);
         if let (Some(first), Some(later)) = (first, options.routes.get(later)) {
-            let diagnostic = Diagnostic::warning(
-                "unreachable-route",
-                later.span,
-                "this route is never reached: an earlier one wants all its events",
-            );
+            let message = "this route is never reached: an earlier one wants all its events";
             diagnostics.report(
-                diagnostic.related(options.routes[first].span, "the first match wins").hint("put the narrower route first"),
+                Diagnostic::warning("unreachable-route", place_of(later), message)
+                    .related(place_of(&options.routes[first]), "the first match wins")
+                    .hint("put the narrower route first"),
             );
         }
     }
@@ -38,11 +48,11 @@ fn covered(event: &Pattern, by: &[Pattern]) -> bool {
 }
 
 fn refuse_patterns_without_event(options: &FileOptions, diagnostics: &mut Diagnostics) {
-    let named = options.routes.iter().find(|route| route.event.iter().any(|event| event.text() != "*"));
-    if let (None, Some(route)) = (&options.event, named) {
-        let message = "this route wants an event by name, but the file does not say where an event's name stands";
+    let named = options.routes.iter().flat_map(|route| &route.event).find(|event| event.text() != "*");
+    if let (None, Some(event)) = (&options.event, named) {
+        let message = "a route wants an event by name, but the file does not say where an event's name stands";
         diagnostics.report(
-            Diagnostic::error("event-without-name", route.span, message).hint("say it at file level: `event: $.body.event`"),
+            Diagnostic::error("event-without-name", event.span, message).hint("say it at file level: `event: $.body.event`"),
         );
     }
 }
@@ -50,9 +60,9 @@ fn refuse_patterns_without_event(options: &FileOptions, diagnostics: &mut Diagno
 fn warn_of_no_work(options: &FileOptions, routes: &[Route], diagnostics: &mut Diagnostics) {
     for (index, route) in routes.iter().enumerate() {
         if route.pipeline.writes.is_empty() && route.ignore.is_none() {
-            let span = options.routes.get(index).map_or(options.span, |route| route.span);
+            let span = options.routes.get(index).map_or(options.head, place_of);
             diagnostics.report(
-                Diagnostic::warning("route-without-work", span, "nothing is written here")
+                Diagnostic::warning("route-without-work", span, "this route writes nothing")
                     .hint("add `write:`, or say `ignore: reason` if that is meant"),
             );
         }
@@ -82,26 +92,27 @@ fn warn_of_event_in_lane(options: &FileOptions, routes: &[Route], diagnostics: &
 }
 
 /// `gone` deletes by keys; a key that only an answer could give is not there when nothing was fetched.
-fn refuse_gone_without_key(options: &FileOptions, diagnostics: &mut Diagnostics) {
-    let file = (options.gone.as_ref(), &options.write, &options.enrich);
-    let routes = options.routes.iter().map(|route| (route.gone.as_ref().or(options.gone.as_ref()), &route.write, &route.enrich));
-    for (gone, writes, enrich) in std::iter::once(file).chain(routes) {
-        if gone.is_none() {
-            continue;
-        }
-        for write in writes {
-            let columns = if write.replace.is_some() { &write.of } else { &write.key };
-            let answers: Vec<&str> = options.enrich.names().chain(enrich.names()).collect();
-            let asks = columns.entries.iter().find_map(|(name, node)| {
-                let text = node.text()?;
-                let answer =
-                    answers.iter().find(|answer| text.starts_with(&format!("$.{answer}.")) || text == format!("$.{answer}"))?;
-                Some((name, *answer, node.span))
+fn refuse_gone_without_key(routes: &[Route], engine: &Engine, diagnostics: &mut Diagnostics) {
+    for route in routes.iter().filter(|route| route.queueing.gone.is_some()) {
+        let answers: Vec<&str> = route.pipeline.enrich.calls().map(|call| call.name.as_str()).collect();
+        for write in &route.pipeline.writes {
+            let columns = match write.verb {
+                Verb::Insert => &[],
+                Verb::Upsert => write.key.as_slice(),
+                Verb::Replace => write.of.as_slice(),
+            };
+            let asks = columns.iter().find_map(|column| {
+                let mut reads = Reads::default();
+                column.value.add_reads(engine, &mut reads);
+                let answer = answers.iter().find(|answer| reads.reads_name(answer))?;
+                Some((column, *answer))
             });
-            if let Some((column, answer, span)) = asks {
+            if let Some((column, answer)) = asks {
                 let message =
-                    format!("when the thing is gone nothing is fetched, so `{answer}` cannot give the key `{}`", column.value);
-                diagnostics.report(Diagnostic::error("gone-without-key", span, message).hint("take the key from the request"));
+                    format!("when the thing is gone nothing is fetched, so `{answer}` cannot give the key `{}`", column.name);
+                diagnostics.report(
+                    Diagnostic::error("gone-without-key", column.value.span, message).hint("take the key from the request"),
+                );
             }
         }
     }

@@ -9,7 +9,7 @@ use super::samples;
 use super::source::Source;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::FromYaml;
-use crate::config::source::{FileId, Sources};
+use crate::config::source::{FileId, Sources, Span};
 use crate::config::yaml::{Node, parse};
 use crate::model::bundle::Bundle;
 
@@ -20,7 +20,7 @@ pub struct Texts {
     pub routes: BTreeMap<String, String>,
     /// What could not be read, and why.
     pub unreadable: Vec<(String, String)>,
-    /// `*.yml`: files that are not read because of their ending.
+    /// Paths of `*.yml`, which are not read.
     pub misnamed: Vec<String>,
 }
 
@@ -49,6 +49,8 @@ pub struct LoadedFile {
     pub unset: bool,
     /// Its own problems.
     pub diagnostics: Diagnostics,
+    /// Where its name stands, or where the file begins.
+    name_span: Option<Span>,
 }
 
 struct Parsed {
@@ -66,8 +68,12 @@ pub fn load(texts: &Texts, world: World<'_>, first: &[String]) -> Loaded {
         loaded.diagnostics.report(Diagnostic::without_place("unreadable-file", format!("`{path}` {reason}")));
     }
     for path in &texts.misnamed {
-        let message = format!("`{path}` is not read: route files end in `.yaml`");
-        loaded.diagnostics.report(Diagnostic::without_place("yml-ending", message).hint("rename it"));
+        let file = path.rsplit(['/', '\\']).next().unwrap_or(path);
+        let name = file.strip_suffix(".yml").unwrap_or(file);
+        loaded.diagnostics.report(
+            Diagnostic::without_place("yml-ending", format!("`{path}` is not read: a route file ends in `.yaml`"))
+                .hint(format!("rename it to `{name}.yaml`")),
+        );
     }
     let mut lenders = Vec::new();
     let mut routes = Vec::new();
@@ -110,11 +116,19 @@ fn read_options(root: &Node, problems: &mut Diagnostics) -> Option<FileOptions> 
         );
         return None;
     }
+    if root.entries().is_none() {
+        let message = format!("a route file is a map of options; found {}", root.describe());
+        problems.report(
+            Diagnostic::error("wrong-type", root.head(), message)
+                .hint("each line begins with an option's name, without a dash: `auth: …`"),
+        );
+        return None;
+    }
     FileOptions::from_yaml(root, problems)
 }
 
 fn broken(path: &str, diagnostics: Diagnostics) -> LoadedFile {
-    LoadedFile { path: path.to_owned(), name: stem(path), source: None, unset: false, diagnostics }
+    LoadedFile { path: path.to_owned(), name: stem(path), source: None, unset: false, diagnostics, name_span: None }
 }
 
 /// `economic` of `routes.d/economic.yaml`.
@@ -141,7 +155,8 @@ fn load_source(parsed: Parsed, lenders: &[Parsed], texts: &Texts, world: World<'
         samples::check(source, &options, world, &mut loaded.texts, &mut loaded.diagnostics);
     }
     loaded.unset.append(unset.clone());
-    LoadedFile { path, name, source, unset: !unset.is_empty(), diagnostics: problems }
+    let name_span = Some(options.source.as_ref().map_or(root.head(), |source| source.span));
+    LoadedFile { path, name, source, unset: !unset.is_empty(), diagnostics: problems, name_span }
 }
 
 /// Adds what a file lends; the file's own names win. Says whether it may matter.
@@ -170,7 +185,9 @@ fn refuse_lent_twice(lenders: &[Parsed], diagnostics: &mut Diagnostics) {
         match seen.iter().find(|known| known.value == name.value) {
             Some(first) => {
                 let message = format!("two files lend an api `{}`", name.value);
-                diagnostics.report(Diagnostic::error("duplicate-name", name.span, message).related(first.span, "the other"));
+                diagnostics.report(
+                    Diagnostic::error("duplicate-name", name.span, message).related(first.span, "the other").hint("rename one"),
+                );
             }
             None => seen.push(name),
         }
@@ -186,19 +203,22 @@ fn claim_order(files: &[LoadedFile], first: &[String]) -> Vec<usize> {
 }
 
 fn refuse_duplicates(files: &mut [LoadedFile], first: &[String]) {
-    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    let mut seen: BTreeMap<String, (String, Option<Span>)> = BTreeMap::new();
     for index in claim_order(files, first) {
         let file = &mut files[index];
         let Some(source) = &file.source else { continue };
         match seen.get(&file.name) {
-            Some(other) => {
+            Some((other, place)) => {
                 let message = format!("the source `{}` is described by `{other}` already", file.name);
-                let diagnostic = Diagnostic::error("duplicate-source", source.receive.span, message)
-                    .hint("give one of them another `source:`");
-                file.diagnostics.report(diagnostic);
+                let span = file.name_span.unwrap_or(source.receive.span);
+                let mut diagnostic = Diagnostic::error("duplicate-source", span, message);
+                if let Some(place) = place {
+                    diagnostic = diagnostic.related(*place, "described here");
+                }
+                file.diagnostics.report(diagnostic.hint("give one of them another `source:`"));
                 file.source = None;
             }
-            None => drop(seen.insert(file.name.clone(), file.path.clone())),
+            None => drop(seen.insert(file.name.clone(), (file.path.clone(), file.name_span))),
         }
     }
 }

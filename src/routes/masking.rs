@@ -1,9 +1,18 @@
-//! What of a request may be seen: the mask for one delivery, and the view of its request that is stored beside the sealed one.
+//! What of a request may be seen: what is secret in it, the mask for one delivery, and the view of its request that is stored
+//! beside the sealed one.
 
 use serde_json::{Value as Json, json};
 
+use super::file::FileOptions;
+use super::integration::Field;
 use super::source::Source;
-use crate::expr::reads::value_at;
+use crate::auth::scheme::Auth;
+use crate::auth::secret::Values;
+use crate::config::diagnostic::Diagnostics;
+use crate::expr::reads::{Reads, value_at};
+use crate::expr::scope::Scope;
+use crate::expr::template::Engine;
+use crate::expr::value::{Compiler, Value};
 use crate::model::delivery::Request;
 use crate::model::event::EventDocument;
 use crate::secret::{MASK, Mask};
@@ -48,6 +57,53 @@ impl Source {
         let (query, headers, body) = (part("query_all"), part("headers_all"), part("body"));
         json!({ "method": request.method, "path": mask.text(&request.path), "query": query, "headers": headers, "body": body })
             .to_string()
+    }
+}
+
+/// What is secret: what the operator holds, wherever it turns up, and the places that auth, fields and `payload.secret` name.
+pub(super) fn secrecy(
+    auth: &Auth,
+    fields: &[Field],
+    declared: &[Vec<String>],
+    secrets: &[(String, Values)],
+    options: &FileOptions,
+    engine: &Engine,
+) -> (Mask, Vec<Vec<String>>) {
+    let mut mask = Mask::default();
+    let inline = match auth {
+        Auth::Token(scheme) => scheme.secrets().as_slice(),
+        Auth::ApiKey(_) | Auth::None => &[],
+    };
+    secrets.iter().flat_map(|(_, values)| values).chain(inline).for_each(|secret| mask.cover_value(secret.expose()));
+    let mut reads = Reads::default();
+    auth.add_reads(engine, &mut reads);
+    fields.iter().filter(|field| field.secret).for_each(|field| field.from.add_reads(engine, &mut reads));
+    api_header_reads(options, engine, &mut reads);
+    let mut places: Vec<Vec<String>> = declared.to_vec();
+    for place in reads.places() {
+        places.push(place.to_vec());
+        // of a repeated query parameter or header every value counts
+        if let [block @ ("query" | "headers"), name, ..] = place.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            places.push(vec![format!("{block}_all"), (*name).to_owned()]);
+        }
+    }
+    (mask, places)
+}
+
+/// What an API's headers take from the request is a credential.
+fn api_header_reads(options: &FileOptions, engine: &Engine, reads: &mut Reads) {
+    let scope = Scope::new(payload::request::NAMES, "").with(["body"]);
+    for (_, node) in options.apis.entries.iter().flat_map(|(_, api)| &api.headers.entries) {
+        let mut unheard = Diagnostics::default();
+        let value = Value::compile(node, &Compiler { engine, scope: &scope }, &mut unheard);
+        if let Some(value) = value {
+            let mut found = Reads::default();
+            value.add_reads(engine, &mut found);
+            found
+                .places()
+                .filter(|place| matches!(place[0].as_str(), "query" | "headers" | "body" | "params"))
+                .for_each(|place| reads.add(place.to_vec()));
+        }
     }
 }
 

@@ -1,7 +1,11 @@
-//! The first names of the event document: which exist at which step, and that an author's own names shadow none of them.
+//! The first names of the event document: which exist at which step, and that an author's own names take none of them.
 
+use super::file::FileOptions;
+use crate::auth::scheme::AuthOptions;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
-use crate::config::source::Spanned;
+use crate::config::source::{Span, Spanned};
+use crate::expr::scope::{Scope, SecretRule};
+use crate::expr::template::Engine;
 use crate::payload;
 
 /// What decoding adds.
@@ -23,18 +27,98 @@ const OTHERS: [&str; 13] = [
     "loop",
     "headers",
 ];
+/// What means something of its own in an expression.
+const WORDS: [&str; 10] = ["and", "or", "not", "in", "is", "if", "else", "true", "false", "none"];
+
+/// The scopes of the steps before a route is chosen.
+pub(super) struct Scopes {
+    /// What auth looks at.
+    pub(super) request: Scope,
+    /// What fields of the integration look at.
+    pub(super) decoded: Scope,
+    /// What tells the event's name.
+    pub(super) event: Scope,
+    /// What the file's `extract` looks at.
+    pub(super) extract: Scope,
+}
+
+impl Scopes {
+    /// Those of a file.
+    pub(super) fn new(options: &FileOptions) -> Self {
+        let routes = &options.routes;
+        let extracted: Vec<&str> = options.extract.names().chain(routes.iter().flat_map(|route| route.extract.names())).collect();
+        let fetched: Vec<&str> = options.enrich.names().chain(routes.iter().flat_map(|route| route.enrich.names())).collect();
+        let request = Scope::new(payload::request::NAMES, "what is checked of a request").with(["body"]);
+        let split = options.payload.as_ref().map(|payload| &payload.split);
+        let decoded = request
+            .with(["raw"])
+            .with(split.iter().flat_map(|split| split.names()))
+            .with(if split.is_some_and(|split| !split.is_empty()) { vec!["index"] } else { vec![] });
+        let has_tenant = options.tenant.is_some() || matches!(options.auth, Some(AuthOptions::ApiKey(_)));
+        let identified =
+            decoded.with(INBOX).with(has_tenant.then_some("tenant")).with_secrets(SecretRule::Refused("an event's name"));
+        let event = identified
+            .with_later(["event"], "this line")
+            .with_later(extracted.iter().copied(), "`extract`")
+            .with_later(fetched.iter().copied(), "`enrich`");
+        let extract = identified
+            .with_secrets(SecretRule::Refused("`extract`: its names end in lanes and columns"))
+            .with(["event"])
+            .with_later(fetched, "`enrich`");
+        let fields = decoded.with_secrets(SecretRule::Refused("a field of the integration"));
+        let request = request.with_later(INBOX, "the inbox").with_later(["tenant", "event"], "what follows `auth`");
+        Self { request, decoded: fields, event, extract }
+    }
+}
+
+/// Checks the names that a file makes: none is one of ours, and no two steps make the same one.
+pub(super) fn check(options: &FileOptions, engine: &Engine, diagnostics: &mut Diagnostics) {
+    let routes = &options.routes;
+    let split = options.payload.iter().flat_map(|payload| &payload.split.entries).map(|(name, _)| name);
+    let extract = options.extract.entries.iter().map(|(name, _)| name);
+    let extract = extract.chain(routes.iter().flat_map(|route| &route.extract.entries).map(|(name, _)| name));
+    let enrich = options.enrich.entries.iter().map(|(name, _)| name);
+    let enrich = enrich.chain(routes.iter().flat_map(|route| &route.enrich.entries).map(|(name, _)| name));
+    let writes = options.write.iter().chain(routes.iter().flat_map(|route| &route.write));
+    let each = writes.flat_map(|write| &write.each.entries).map(|(name, _)| name);
+    let steps: [(&str, Vec<&Spanned<String>>); 4] =
+        [("split", split.collect()), ("extract", extract.collect()), ("enrich", enrich.collect()), ("each", each.collect())];
+    let mut taken: Vec<(&str, &str, Span)> = Vec::new();
+    for (step, names) in &steps {
+        for name in names {
+            // a route's names may replace the file's, and two writes may call their items alike
+            match taken.iter().find(|(other, known, _)| other != step && *known == name.value) {
+                Some((other, _, span)) => diagnostics.report(
+                    Diagnostic::error("name-taken", name.span, format!("`{}` is a name under `{other}` already", name.value))
+                        .related(*span, "made here")
+                        .hint("choose another name for one of them"),
+                ),
+                None => refuse_shadowing(name, engine, diagnostics),
+            }
+            taken.push((step, &name.value, name.span));
+        }
+    }
+}
 
 /// Reports an author's own name that means something else already.
-pub fn refuse_shadowing(name: &Spanned<String>, diagnostics: &mut Diagnostics) {
+fn refuse_shadowing(name: &Spanned<String>, engine: &Engine, diagnostics: &mut Diagnostics) {
     let mut reserved = payload::request::NAMES.iter().chain(&BODY).chain(&INBOX).chain(&OTHERS);
-    if reserved.any(|reserved| *reserved == name.value) {
-        let message = format!("`{}` is a name of the event document already", name.value);
-        diagnostics.report(Diagnostic::error("name-taken", name.span, message).hint("choose another name"));
+    let taken = |what: &str| format!("`{}` is {what} already", name.value);
+    let message = if reserved.any(|reserved| *reserved == name.value) {
+        taken("a name of the event document")
+    } else if WORDS.contains(&name.value.as_str()) {
+        taken("a word of the expression language")
+    } else if engine.knows_function(&name.value) {
+        taken("a function")
     } else if !is_name(&name.value) {
         let message = format!("`{}` cannot be used in a path", name.value);
-        diagnostics
-            .report(Diagnostic::error("bad-name", name.span, message).hint("letters, digits and `_`, not starting with a digit"));
-    }
+        let hint = "a name has letters, digits and `_`, and does not begin with a digit";
+        diagnostics.report(Diagnostic::error("bad-name", name.span, message).hint(hint));
+        return;
+    } else {
+        return;
+    };
+    diagnostics.report(Diagnostic::error("name-taken", name.span, message).hint("choose another name"));
 }
 
 fn is_name(text: &str) -> bool {

@@ -4,11 +4,14 @@ use super::integration::Field;
 use super::receive::Receive;
 use crate::auth::scheme::Auth;
 use crate::auth::secret::Values;
+use crate::config::diagnostic::{Diagnostic, Diagnostics};
+use crate::config::source::Spanned;
 use crate::expr::scope::SecretValues;
 use crate::expr::template::Context;
 use crate::model::bundle::Bundle;
 use crate::model::event::EventDocument;
 use crate::model::failure::{Failure, Step};
+use crate::model::tenant::Tenant;
 use crate::secret::{Mask, Secret};
 use crate::steps::admission::Admission;
 
@@ -21,6 +24,29 @@ pub enum TenantRule {
     Caller,
     /// The file.
     Named(String),
+}
+
+impl TenantRule {
+    /// What a file and its credentials say together.
+    pub(super) fn of(written: Option<&Spanned<String>>, auth: Option<&Auth>, diagnostics: &mut Diagnostics) -> Self {
+        let caller = auth.is_some_and(Auth::names_tenant);
+        match written {
+            Some(tenant) => {
+                if !Tenant::is_name(&tenant.value) {
+                    let message = format!("`{}` cannot name a tenant", tenant.value);
+                    diagnostics.report(
+                        Diagnostic::error("bad-name", tenant.span, message).hint("1 to 64 letters, digits, `.`, `_` and `-`"),
+                    );
+                } else if caller {
+                    let message = "the API key says which tenant this is; the file cannot say another";
+                    diagnostics.report(Diagnostic::error("two-tenants", tenant.span, message).hint("remove `tenant`"));
+                }
+                TenantRule::Named(tenant.value.clone())
+            }
+            None if caller => TenantRule::Caller,
+            None => TenantRule::None,
+        }
+    }
 }
 
 /// One version of a source.

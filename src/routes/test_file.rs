@@ -1,7 +1,7 @@
 //! `NAME.test.yaml` as it is written: what is sent, what the provider's API answers, which rows there are before and after.
 
 use crate::config::diagnostic::Diagnostics;
-use crate::config::options::{FromYaml, Named, options, report_expected};
+use crate::config::options::{FromYaml, Named, options, report_choice};
 use crate::config::source::Spanned;
 use crate::config::yaml::Node;
 
@@ -70,7 +70,7 @@ impl FromYaml for AuthBreak {
             Some("none") => Some(Self::None),
             Some("wrong") => Some(Self::Wrong),
             _ => {
-                report_expected("`none` or `wrong`", node, diagnostics);
+                report_choice(&["none", "wrong"], node, diagnostics);
                 None
             }
         }

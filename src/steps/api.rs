@@ -1,12 +1,13 @@
 //! `apis:`: a provider's API: where it is, what every call carries, and the limits it sets.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::Url;
 use reqwest::header::HeaderName;
 
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
-use crate::config::options::{FromYaml, Named, options, report_expected};
+use crate::config::options::{FromYaml, Named, options, report_choice, report_expected};
 use crate::config::source::Spanned;
 use crate::config::units::Rate;
 use crate::config::yaml::Node;
@@ -78,7 +79,7 @@ impl FromYaml for Absent {
             Some("ignore") => Some(Self::Ignore),
             Some("fail") => Some(Self::Fail),
             _ => {
-                report_expected("`gone`, `null`, `ignore` or `fail`", node, diagnostics);
+                report_choice(&["gone", "null", "ignore", "fail"], node, diagnostics);
                 None
             }
         }
@@ -117,13 +118,21 @@ pub fn compile(name: &str, options: &ApiOptions, compiler: &Compiler<'_>, diagno
     let headers = compile_headers(&options.headers, compiler, diagnostics);
     let url = Url::parse(&options.base).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let Some(url) = url.filter(|url| url.query().is_none() && url.fragment().is_none() && url.username().is_empty()) else {
-        let message = format!("`{}` is no base address", options.base.value);
+        let message = format!("expected the address of an API; found `{}`", options.base.value);
         diagnostics.report(
             Diagnostic::error("bad-url", options.base.span, message)
                 .hint("such as `https://api.example.com/v1`, without `?` and `#`"),
         );
         return None;
     };
+    let allow_private = options.allow_private.unwrap_or(false);
+    if let Some(kind) = own_network(&url).filter(|_| !allow_private) {
+        let message = format!("`{}` is a {kind} address, which no call may reach", url.host_str().unwrap_or_default());
+        diagnostics.report(
+            Diagnostic::error("private-address", options.base.span, message)
+                .hint("say `allow_private: true` if this api really is inside your own network"),
+        );
+    }
     let mut retry = RetryRule::default();
     if let Some(written) = &options.retry {
         retry.times = written.times.unwrap_or(retry.times);
@@ -142,8 +151,23 @@ pub fn compile(name: &str, options: &ApiOptions, compiler: &Compiler<'_>, diagno
         retry,
         take: options.take.clone(),
         absent: options.absent.unwrap_or(Absent::Fail),
-        allow_private: options.allow_private.unwrap_or(false),
+        allow_private,
     })
+}
+
+/// Whether a base is plainly inside the own network. What a name resolves to is only known, and checked, when it is called.
+fn own_network(url: &Url) -> Option<&'static str> {
+    let host = url.host_str()?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    match host.parse() {
+        Ok(IpAddr::V4(address)) if address.is_private() => Some("private"),
+        Ok(IpAddr::V4(address)) if address.is_link_local() => Some("link-local"),
+        Ok(IpAddr::V6(address)) if address.is_unique_local() => Some("private"),
+        Ok(IpAddr::V6(address)) if address.is_unicast_link_local() => Some("link-local"),
+        Ok(address) if address.is_loopback() => Some("loopback"),
+        Err(_) if host == "localhost" || host.ends_with(".localhost") => Some("loopback"),
+        _ => None,
+    }
 }
 
 /// Compiles headers; a name that cannot be one is reported.
@@ -153,13 +177,12 @@ pub(crate) fn compile_headers(
     diagnostics: &mut Diagnostics,
 ) -> Option<Vec<(HeaderName, Value)>> {
     let compiled = headers.entries.iter().map(|(name, node)| {
-        let value = Value::compile(node, compiler, diagnostics);
+        let value = Value::compile_text(node, compiler, diagnostics);
         let Ok(header) = HeaderName::from_bytes(name.value.as_bytes()) else {
-            diagnostics.report(Diagnostic::error(
-                "bad-header",
-                name.span,
-                format!("`{}` cannot be the name of a header", name.value),
-            ));
+            diagnostics.report(
+                Diagnostic::error("bad-header", name.span, format!("`{}` cannot be the name of a header", name.value))
+                    .hint("it has letters, digits and `-`: `X-Api-Key`"),
+            );
             return None;
         };
         Some((header, value?))

@@ -64,6 +64,7 @@ impl FromYaml for CallForm {
         let none = Named::default;
         Some(Self(CallOptions {
             span: node.span,
+            head: node.head(),
             api: None,
             get,
             query: none(),
@@ -112,27 +113,25 @@ pub enum CallEnd {
 pub fn compile(
     name: &Spanned<String>,
     form: &CallForm,
-    apis: &[Arc<Api>],
+    apis: Option<&[Arc<Api>]>,
     engine: &Engine,
     scope: &Scope,
     diagnostics: &mut Diagnostics,
 ) -> Option<Call> {
     let options = &form.0;
     let compiler = Compiler { engine, scope };
-    let api = choose_api(options, apis, diagnostics);
+    let api = apis.and_then(|apis| choose_api(options, apis, diagnostics));
     if options.get.is_empty() {
-        diagnostics.report(Diagnostic::error(
-            "missing-option",
-            name.span,
-            format!("the call `{}` says nothing to `get`", name.value),
-        ));
+        let message = format!("the call `{}` needs `get`; found none", name.value);
+        diagnostics
+            .report(Diagnostic::error("missing-option", name.span, message).hint("such as `get: \"/orders/{{ number }}\"`"));
     }
     let urls = options.get.iter().map(|node| {
         let text = node.text().unwrap_or_default();
         if !text.starts_with(['/', '{']) && !text.starts_with("http") {
             diagnostics.report(
-                Diagnostic::error("bad-url", node.span, format!("`{text}` is no path"))
-                    .hint(format!("a path begins with `/`: `/{}`", text.trim_start_matches('$'))),
+                Diagnostic::error("bad-url", node.head(), format!("expected the path of a URL; found {}", node.describe()))
+                    .hint("it begins with `/` and takes values in braces: `\"/orders/{{ number }}\"`"),
             );
             return None;
         }
@@ -143,7 +142,7 @@ pub fn compile(
         .query
         .entries
         .iter()
-        .map(|(name, node)| Some((name.value.clone(), Value::compile(node, &compiler, diagnostics)?)));
+        .map(|(name, node)| Some((name.value.clone(), Value::compile_text(node, &compiler, diagnostics)?)));
     let query = query.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>();
     let headers = compile_headers(&options.headers, &compiler, diagnostics);
     let when = options.when.as_ref().map(|node| Condition::compile(node, &compiler, diagnostics));
@@ -174,7 +173,13 @@ fn choose_api(options: &CallOptions, apis: &[Arc<Api>], diagnostics: &mut Diagno
             let found = apis.iter().find(|api| api.name == name.value).cloned();
             if found.is_none() {
                 let diagnostic = Diagnostic::error("unknown-api", name.span, format!("there is no api `{}`", name.value));
-                diagnostics.report(diagnostic.did_you_mean(&name.value, apis.iter().map(|api| api.name.as_str()), name.span));
+                let known = apis.iter().map(|api| api.name.as_str());
+                let diagnostic = diagnostic.did_you_mean(&name.value, known, name.span);
+                diagnostics.report(match (&diagnostic.hint, apis) {
+                    (Some(_), _) => diagnostic,
+                    (None, []) => diagnostic.hint("declare it under `apis:` with its `base`"),
+                    (None, apis) => diagnostic.hint(format!("there is {}", listed(apis))),
+                });
             }
             found
         }
@@ -182,15 +187,22 @@ fn choose_api(options: &CallOptions, apis: &[Arc<Api>], diagnostics: &mut Diagno
         (None, []) => {
             let message = "there is no api to call";
             diagnostics
-                .report(Diagnostic::error("unknown-api", options.span, message).hint("declare it under `apis:` with its `base`"));
+                .report(Diagnostic::error("unknown-api", options.head, message).hint("declare it under `apis:` with its `base`"));
             None
         }
         (None, several) => {
-            let names = several.iter().map(|api| format!("`{}`", api.name)).collect::<Vec<_>>().join(", ");
-            diagnostics.report(Diagnostic::error("missing-option", options.span, format!("say which `api` is called: {names}")));
+            let message = format!("there are several apis, {}; the call does not say which", listed(several));
+            diagnostics.report(
+                Diagnostic::error("missing-option", options.head, message)
+                    .hint(format!("say it: `{{ api: {}, get: … }}`", several[0].name)),
+            );
             None
         }
     }
+}
+
+fn listed(apis: &[Arc<Api>]) -> String {
+    apis.iter().map(|api| format!("`{}`", api.name)).collect::<Vec<_>>().join(", ")
 }
 
 impl Call {

@@ -36,12 +36,14 @@ pub enum Enriched {
 /// Compiles the calls. `delivery_names` are the first names that come from the delivery: a call that reads one is about it.
 pub fn compile(
     calls: &Named<CallForm>,
-    apis: &[Arc<Api>],
+    apis: Option<&[Arc<Api>]>,
     engine: &Engine,
     scope: &Scope,
     diagnostics: &mut Diagnostics,
 ) -> Option<Enrich> {
     let names: BTreeSet<&str> = calls.names().collect();
+    // a call that shares its name with an earlier step was reported there
+    let taken = names.iter().any(|name| scope.has(name));
     let scope = scope.with(names.iter().copied());
     let compiled: Vec<Option<Call>> =
         calls.entries.iter().map(|(name, form)| call::compile(name, form, apis, engine, &scope, diagnostics)).collect();
@@ -55,7 +57,9 @@ pub fn compile(
         let ready = |call: &Call| call.reads.first_names().iter().all(|name| !names.contains(name) || done.contains(*name));
         let (round, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(ready);
         if round.is_empty() {
-            report_cycle(calls, &rest, diagnostics);
+            if !taken {
+                report_cycle(calls, &rest, diagnostics);
+            }
             return None;
         }
         done.extend(round.iter().map(|call| call.name.clone()));
@@ -69,7 +73,14 @@ fn report_cycle(calls: &Named<CallForm>, rest: &[Call], diagnostics: &mut Diagno
     let names = rest.iter().map(|call| format!("`{}`", call.name)).collect::<Vec<_>>().join(", ");
     let place = calls.entries.iter().find(|(name, _)| rest.iter().any(|call| call.name == name.value));
     if let Some((name, _)) = place {
-        diagnostics.report(Diagnostic::error("call-cycle", name.span, format!("these calls wait for each other: {names}")));
+        let (message, hint) = match rest {
+            [_] => (format!("the call {names} waits for its own answer"), "use what `extract` took out of the request"),
+            _ => (
+                format!("these calls wait for each other: {names}"),
+                "let one of them use only what `extract` took out of the request",
+            ),
+        };
+        diagnostics.report(Diagnostic::error("call-cycle", name.span, message).hint(hint));
     }
 }
 

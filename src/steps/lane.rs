@@ -46,7 +46,7 @@ impl FromYaml for Coalesce {
 }
 
 /// How the records of a route are queued.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Queueing {
     /// When it holds the thing no longer exists.
     pub gone: Option<Condition>,

@@ -4,11 +4,11 @@ use serde_json::{Value as Json, json};
 
 use super::write_options::{Missing, Verb, WriteOptions};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
-use crate::config::options::Named;
+use crate::config::options::{Named, report_expected_hint};
 use crate::config::source::{Span, Spanned};
 use crate::config::yaml::Node;
 use crate::expr::jsonpath::Path;
-use crate::expr::reads::{Reads, value_at};
+use crate::expr::reads::Reads;
 use crate::expr::template::{Context, Engine};
 use crate::expr::typed::Typed;
 use crate::expr::value::{Compiler, Condition, Value, kind_of};
@@ -60,6 +60,8 @@ pub struct Column {
     pub value: Typed,
     /// Where the column's name stands.
     pub span: Span,
+    /// The calls whose answers its value looks at.
+    answers: Vec<String>,
 }
 
 /// What compiling a write needs besides a compiler.
@@ -70,6 +72,15 @@ pub struct Surroundings<'a> {
     pub has_tenant: bool,
     /// The names of the route's calls.
     pub answers: &'a [&'a str],
+}
+
+impl Surroundings<'_> {
+    fn column(&self, name: &Spanned<String>, value: Typed, engine: &Engine) -> Column {
+        let mut reads = Reads::default();
+        value.add_reads(engine, &mut reads);
+        let answers = self.answers.iter().filter(|answer| reads.reads_name(answer)).map(|answer| (*answer).to_owned()).collect();
+        Column { name: name.value.clone(), value, span: name.span, answers }
+    }
 }
 
 /// Compiles one.
@@ -83,10 +94,7 @@ pub fn compile(
     let (verb, table) = options.verb(diagnostics)?;
     options.check(verb, table, diagnostics);
     let destination = destination(options, surroundings, diagnostics);
-    let each = match options.each.entries.first() {
-        Some((name, node)) => Some((name, Value::compile(node, compiler, diagnostics))),
-        None => None,
-    };
+    let each = options.each.entries.first().map(|(name, node)| (name, compile_list(node, compiler, diagnostics)));
     let item_scope = match &each {
         Some((name, _)) => &compiler.scope.with([name.value.as_str(), "position"]),
         None => compiler.scope,
@@ -94,14 +102,14 @@ pub fn compile(
     let items = Compiler { engine: compiler.engine, scope: item_scope };
     let columns = |named: &Named<Node>, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics| -> Option<Vec<Column>> {
         let compiled = named.entries.iter().map(|(name, node)| {
-            Typed::compile(node, compiler, diagnostics).map(|value| Column { name: name.value.clone(), value, span: name.span })
+            Typed::compile(node, compiler, diagnostics).map(|value| surroundings.column(name, value, compiler.engine))
         });
         compiled.collect::<Vec<_>>().into_iter().collect()
     };
     let key = columns(&options.key, &items, diagnostics);
     let of = columns(&options.of, compiler, diagnostics);
     let set = columns(&options.set, &items, diagnostics);
-    let copied = copied(&options.copy, &items, diagnostics);
+    let copied = copied(&options.copy, surroundings, &items, diagnostics);
     let when = options.when.as_ref().map(|node| Condition::compile(node, compiler, diagnostics));
     let destination = destination?;
     let tenant_column = (surroundings.has_tenant && options.shared != Some(true)).then(|| destination.tenant_column.clone());
@@ -127,6 +135,15 @@ pub fn compile(
     })
 }
 
+fn compile_list(node: &Node, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Value> {
+    let list = Value::compile(node, compiler, diagnostics)?;
+    if matches!(list, Value::Literal(_) | Value::Map(_)) {
+        report_expected_hint("a list, most often a path to one", node, "such as `each: { line: $.body.lines }`", diagnostics);
+        return None;
+    }
+    Some(list)
+}
+
 fn destination<'a>(
     options: &WriteOptions,
     surroundings: &Surroundings<'a>,
@@ -135,7 +152,7 @@ fn destination<'a>(
     let name = options.into.as_ref().map_or("main", |into| into.value.as_str());
     let found = surroundings.destinations.iter().find(|destination| destination.name == name);
     if found.is_none() {
-        let span = options.into.as_ref().map_or(options.span, |into| into.span);
+        let span = options.into.as_ref().map_or(options.head, |into| into.span);
         let known = surroundings.destinations.iter().map(|destination| destination.name.as_str());
         let diagnostic =
             Diagnostic::error("unknown-database", span, format!("there is no database `{name}`")).did_you_mean(name, known, span);
@@ -148,19 +165,22 @@ fn destination<'a>(
     found
 }
 
-fn copied(copy: &Named<Vec<Spanned<String>>>, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<Column>> {
+fn copied(
+    copy: &Named<Vec<Spanned<String>>>,
+    surroundings: &Surroundings<'_>,
+    compiler: &Compiler<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<Column>> {
     let mut columns = Vec::new();
     for (name, fields) in &copy.entries {
         compiler.scope.check_name(&name.value, name.span, diagnostics);
         for field in fields {
-            let quoted = if field.value.contains('\'') { format!("\"{}\"", field.value) } else { format!("'{}'", field.value) };
-            match Path::compile(&format!("$.{}[{quoted}]", name.value)) {
-                Ok(path) => columns.push(Column {
-                    name: field.value.clone(),
-                    value: Typed::of(Value::Path(path), field.span),
-                    span: field.span,
-                }),
-                Err(error) => diagnostics.report(Diagnostic::error("bad-path", field.span, error.message)),
+            match Path::compile(&format!("$.{}", name.value)).map(|path| path.field(&field.value)) {
+                Ok(path) => {
+                    columns.push(surroundings.column(field, Typed::of(Value::Path(path), field.span), compiler.engine));
+                }
+                // the name was reported where it is made
+                Err(_) => return None,
             }
         }
     }
@@ -195,20 +215,14 @@ impl Write {
     }
 
     /// The row operations for a document.
-    pub fn changes(
-        &self,
-        document: &mut EventDocument,
-        gone: bool,
-        tenant: Option<&str>,
-        answers: &[&str],
-    ) -> Result<Vec<Change>, Failure> {
+    pub fn changes(&self, document: &mut EventDocument, gone: bool, tenant: Option<&str>) -> Result<Vec<Change>, Failure> {
         let skipped_condition = gone && self.when_reads_answers;
         if let Some(when) = self.when.as_ref().filter(|_| !skipped_condition)
             && !when.holds(Context::from(&*document)).map_err(|error| self.failure("when", &error.0))?
         {
             return Ok(Vec::new());
         }
-        let mapping = Mapping { write: self, tenant, answers };
+        let mapping = Mapping { write: self, tenant };
         let operations = if gone { mapping.gone(document)? } else { mapping.present(document)? };
         let change = |operation| Change {
             database: self.database.clone(),
@@ -228,7 +242,6 @@ impl Write {
 struct Mapping<'a> {
     write: &'a Write,
     tenant: Option<&'a str>,
-    answers: &'a [&'a str],
 }
 
 impl Mapping<'_> {
@@ -245,7 +258,7 @@ impl Mapping<'_> {
         }
         self.per_item(document, |mapping, document, item| {
             Ok(match mapping.write.verb {
-                Verb::Insert => Operation::Insert { set: mapping.with_tenant(mapping.values(document, item)?) },
+                Verb::Insert => Operation::Insert { set: mapping.with_tenant(mapping.values(document, item)?)? },
                 Verb::Upsert | Verb::Replace => Operation::Upsert {
                     key: mapping.found_by(&mapping.write.key, document, item, true)?,
                     set: mapping.values(document, item)?,
@@ -309,14 +322,18 @@ impl Mapping<'_> {
                 }
             }
         }
-        Ok(if with_tenant { self.with_tenant(cells) } else { cells })
+        if with_tenant { self.with_tenant(cells) } else { Ok(cells) }
     }
 
-    fn with_tenant(&self, mut cells: Vec<Cell>) -> Vec<Cell> {
-        if let (Some(column), Some(tenant)) = (&self.write.tenant_column, self.tenant) {
+    /// The cells with the tenant's before them. Without a tenant there is no row of a source that has one.
+    fn with_tenant(&self, mut cells: Vec<Cell>) -> Result<Vec<Cell>, Failure> {
+        if let Some(column) = &self.write.tenant_column {
+            let Some(tenant) = self.tenant else {
+                return Err(self.write.failure(column, "the delivery belongs to no tenant, and these rows need one"));
+            };
             cells.insert(0, Cell { column: column.clone(), value: json!(tenant), declared: None, origin: "$.tenant".to_owned() });
         }
-        cells
+        Ok(cells)
     }
 
     fn values(&self, document: &EventDocument, item: Option<Item<'_>>) -> Result<Vec<Cell>, Failure> {
@@ -327,10 +344,10 @@ impl Mapping<'_> {
                 column.value.evaluate(Context::from(document)).map_err(|error| self.write.failure(&column.name, &error.0))?;
             match (value, self.write.missing) {
                 (Some(value), _) => cells.push(cell(column, value, origin)),
-                (None, Missing::Keep) => {}
                 (None, _) if column.value.required == Some(true) => {
                     return Err(self.write.failure(&column.name, &format!("`{origin}` is missing")));
                 }
+                (None, Missing::Keep) => {}
                 (None, Missing::Fail) => return Err(self.write.failure(&column.name, &format!("`{origin}` is missing"))),
                 (None, Missing::Null) => match self.absent_answer(column, document) {
                     Some(name) => {
@@ -344,11 +361,9 @@ impl Mapping<'_> {
     }
 
     /// The call whose whole answer is absent, when that is why a value is missing: it must not become a row of NULLs.
-    fn absent_answer(&self, column: &Column, document: &EventDocument) -> Option<String> {
-        let path = column.value.value.as_path()?;
-        let (name, _) = path.first_name();
-        let absent = value_at(document, &[name.to_owned()]).is_none_or(Json::is_null);
-        (absent && self.answers.contains(&name)).then(|| name.to_owned())
+    fn absent_answer<'c>(&self, column: &'c Column, document: &EventDocument) -> Option<&'c str> {
+        let absent = |name: &&String| document.get(name).is_none_or(|answer| answer.is_null());
+        column.answers.iter().find(absent).map(String::as_str)
     }
 }
 

@@ -75,10 +75,9 @@ impl Pipeline {
 
     /// The row operations for a document that has its answers.
     pub fn map(&self, document: &mut EventDocument, gone: bool, tenant: Option<&str>) -> Result<Vec<Change>, Failure> {
-        let answers: Vec<&str> = self.enrich.calls().map(|call| call.name.as_str()).collect();
         let mut changes = Vec::new();
         for write in &self.writes {
-            changes.extend(write.changes(document, gone, tenant, &answers)?);
+            changes.extend(write.changes(document, gone, tenant)?);
         }
         Ok(changes)
     }

@@ -1,7 +1,7 @@
 //! `write:` as it is written: the options of one write, and what is wrong with them by themselves.
 
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
-use crate::config::options::{FromYaml, Named, options, report_expected};
+use crate::config::options::{FromYaml, Named, options, report_choice};
 use crate::config::source::{Span, Spanned};
 use crate::config::yaml::Node;
 
@@ -54,10 +54,16 @@ impl FromYaml for Missing {
             Some("fail") => Some(Self::Fail),
             Some("null" | "NULL") => Some(Self::Null),
             _ => {
-                report_expected("`keep`, `fail` or `null`", node, diagnostics);
+                report_choice(&["keep", "fail", "null"], node, diagnostics);
                 None
             }
         }
+    }
+}
+
+fn refuse(written: Option<Span>, message: &str, hint: &str, diagnostics: &mut Diagnostics) {
+    if let Some(span) = written {
+        diagnostics.report(Diagnostic::error("misplaced-option", span, message).hint(hint));
     }
 }
 
@@ -72,59 +78,75 @@ pub enum Verb {
     Replace,
 }
 
+impl Verb {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::Upsert => "upsert",
+            Self::Replace => "replace",
+        }
+    }
+}
+
 impl WriteOptions {
     /// The verb and the table. Reports when there is not exactly one.
     pub fn verb(&self, diagnostics: &mut Diagnostics) -> Option<(Verb, &Spanned<String>)> {
         let written = [(Verb::Insert, &self.insert), (Verb::Upsert, &self.upsert), (Verb::Replace, &self.replace)];
         let mut written = written.into_iter().filter_map(|(verb, table)| Some((verb, table.as_ref()?)));
-        let first = written.next();
-        match (&first, written.next()) {
-            (None, _) => diagnostics.report(
-                Diagnostic::error("missing-option", self.span, "a write needs a verb and a table")
-                    .hint("`insert: TABLE`, `upsert: TABLE` or `replace: TABLE`"),
-            ),
-            (Some((_, one)), Some((_, two))) => {
-                diagnostics.report(Diagnostic::error("one-of", two.span, "a write has one verb").related(one.span, "the first"));
+        match (written.next(), written.next()) {
+            (None, _) => {
+                diagnostics.report(
+                    Diagnostic::error("missing-option", self.head, "a write needs a verb and a table; found neither")
+                        .hint("say `insert: TABLE`, `upsert: TABLE` or `replace: TABLE`"),
+                );
+                None
             }
-            _ => {}
+            (Some((verb, one)), Some((other, two))) => {
+                let message = format!("a write does one thing; found `{}` and `{}`", verb.name(), other.name());
+                diagnostics.report(
+                    Diagnostic::error("one-of", two.span, message)
+                        .related(one.span, "the other one")
+                        .hint("make two writes of it, each behind a dash"),
+                );
+                None
+            }
+            (first, None) => first,
         }
-        first
     }
 
     /// Reports options that the verb needs or cannot use.
     pub fn check(&self, verb: Verb, table: &Spanned<String>, diagnostics: &mut Diagnostics) {
         let mut needs = |written: bool, option: &str, why: &str| {
             if !written {
-                diagnostics.report(
-                    Diagnostic::error("missing-option", table.span, format!("missing option `{option}`")).hint(why.to_owned()),
-                );
+                let message = format!("`{}` needs `{option}`; found none", verb.name());
+                diagnostics.report(Diagnostic::error("missing-option", table.span, message).hint(why.to_owned()));
             }
         };
         match verb {
             Verb::Insert => {}
-            Verb::Upsert => needs(!self.key.is_empty(), "key", "the columns that find the row"),
+            Verb::Upsert => needs(!self.key.is_empty(), "key", "name the columns that find the row: `key: { id: $.body.id }`"),
             Verb::Replace => {
-                needs(!self.of.is_empty(), "of", "the columns that say whose rows they are");
-                needs(!self.each.is_empty(), "each", "the list that the rows come from: `each: { line: $.order.lines }`");
-                needs(!self.key.is_empty(), "key", "the columns that tell the rows of one parent apart");
+                needs(!self.of.is_empty(), "of", "name the columns that say whose rows they are: `of: { order_id: $.body.id }`");
+                needs(!self.each.is_empty(), "each", "name the list that the rows come from: `each: { line: $.body.lines }`");
+                let key = "name the columns that tell the rows of one parent apart: `key: { line_no: $.line.number }`";
+                needs(!self.key.is_empty(), "key", key);
             }
         }
         if verb == Verb::Insert {
-            self.refuse(self.key.span, "an `insert` finds no row, so it has no `key`", diagnostics);
+            let hint = "move its columns to `set`, or use `upsert`";
+            refuse(self.key.span, "an `insert` makes a new row and finds none, so it has no `key`", hint, diagnostics);
         }
         if verb != Verb::Replace {
-            self.refuse(self.of.span, "`of` belongs to `replace`", diagnostics);
+            refuse(self.of.span, "`of` says whose rows a `replace` replaces; found it elsewhere", "use `key`", diagnostics);
         }
         if let [_, (second, _), ..] = self.each.entries.as_slice() {
-            diagnostics.report(Diagnostic::error("too-many-names", second.span, "`each` takes one name and one list"));
+            diagnostics.report(
+                Diagnostic::error("too-many-names", second.span, "`each` takes one name and one list; found a second")
+                    .hint("make two writes of it"),
+            );
         }
         self.check_columns_once(diagnostics);
-    }
-
-    fn refuse(&self, written: Option<Span>, message: &str, diagnostics: &mut Diagnostics) {
-        if let Some(span) = written {
-            diagnostics.report(Diagnostic::error("misplaced-option", span, message));
-        }
     }
 
     fn check_columns_once(&self, diagnostics: &mut Diagnostics) {
@@ -135,7 +157,8 @@ impl WriteOptions {
             match seen.iter().find(|known| known.value == column.value) {
                 Some(first) => diagnostics.report(
                     Diagnostic::error("duplicate-column", column.span, format!("the column `{}` is written twice", column.value))
-                        .related(first.span, "first here"),
+                        .related(first.span, "first here")
+                        .hint("keep one of the two; the columns of `of` and `key` are set without being told"),
                 ),
                 None => seen.push(column),
             }

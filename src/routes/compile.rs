@@ -353,6 +353,12 @@ fn refuse_coalesced_insert(coalesce: Option<&Spanned<Coalesce>>, writes: &[Write
     }
 }
 
+fn reads_body(auth: &Auth, engine: &Engine) -> bool {
+    let mut reads = Reads::default();
+    auth.add_reads(engine, &mut reads);
+    reads.reads_name("body")
+}
+
 fn raw_in_names(extract: &Extract, event: Option<&Value>, engine: &Engine) -> bool {
     let mut reads = Reads::default();
     extract.add_reads(engine, &mut reads);

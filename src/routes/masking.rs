@@ -15,6 +15,7 @@ use crate::expr::template::Engine;
 use crate::expr::value::{Compiler, Value};
 use crate::model::delivery::Request;
 use crate::model::event::EventDocument;
+use crate::payload;
 use crate::secret::{MASK, Mask};
 use crate::steps::admission::Received;
 

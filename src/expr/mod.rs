@@ -1,7 +1,12 @@
 //! Values out of values: what a scalar of a route file means and what it gives for an event document. Pure.
 
+pub(crate) mod analysis;
+mod builtins;
 pub mod convert;
+mod dates;
 pub(crate) mod decimal;
+mod digests;
+mod engine;
 pub(crate) mod functions;
 pub(crate) mod json_value;
 pub mod jsonpath;
@@ -10,5 +15,6 @@ pub mod reads;
 pub mod scope;
 mod syntax;
 pub mod template;
+mod texts;
 pub mod typed;
 pub mod value;

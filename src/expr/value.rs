@@ -175,12 +175,7 @@ impl Value {
     /// The names of the secrets that it uses.
     pub fn secrets(&self) -> Vec<String> {
         match self {
-            Self::Template(template) => template
-                .variables()
-                .iter()
-                .filter_map(|variable| variable.strip_prefix("secret."))
-                .map(|name| name.split('.').next().unwrap_or(name).to_owned())
-                .collect(),
+            Self::Template(template) => template.secrets().to_vec(),
             Self::List(items) => items.iter().flat_map(Self::secrets).collect(),
             Self::Map(fields) => fields.iter().flat_map(|(_, field)| field.secrets()).collect(),
             Self::Path(_) | Self::Literal(_) => Vec::new(),

@@ -16,5 +16,6 @@ pub mod scope;
 mod syntax;
 pub mod template;
 mod texts;
+mod translation;
 pub mod typed;
 pub mod value;

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use minijinja::Error;
-use minijinja::machinery::ast::{BinOpKind, Call, CallArg, Expr, Macro, Stmt, UnaryOpKind};
+use minijinja::machinery::ast::{Call, CallArg, Expr, Macro, Stmt};
 use minijinja::machinery::{Span, parse, parse_expr};
 
-use super::decimal;
+use super::exact;
 use super::template::TemplateError;
 
 /// What a template looks at. Ranges are bytes of its text.
@@ -71,7 +71,7 @@ struct Walker<'t> {
     analysis: Analysis,
 }
 
-fn range(span: Span) -> Range<usize> {
+pub(super) fn range(span: Span) -> Range<usize> {
     span.start_offset as usize..span.end_offset as usize
 }
 
@@ -229,10 +229,23 @@ impl<'t> Walker<'t> {
         self.analysis.problems.push(problem);
     }
 
+    fn refuse(&mut self, problem: Option<TemplateError>) {
+        self.analysis.problems.extend(problem);
+    }
+
+    /// An argument of a function that takes a fraction as it is written.
+    fn exact_argument(&mut self, argument: &Expr<'_>) {
+        if exact::is_fraction(argument) {
+            self.refuse(exact::argument(self.text, argument));
+        } else {
+            self.expression(argument);
+        }
+    }
+
     fn expression(&mut self, expression: &Expr<'_>) {
         match expression {
             Expr::Var(_) | Expr::GetAttr(_) | Expr::GetItem(_) => self.look_at(expression, false),
-            Expr::Const(_) => self.check_number(expression),
+            Expr::Const(_) => self.refuse(exact::fraction(self.text, expression)),
             Expr::Slice(slice) => {
                 self.expression(&slice.expr);
                 [&slice.start, &slice.stop, &slice.step].into_iter().flatten().for_each(|part| self.expression(part));
@@ -241,7 +254,7 @@ impl<'t> Walker<'t> {
             Expr::BinOp(binary) => {
                 self.expression(&binary.left);
                 self.expression(&binary.right);
-                self.check_operator(binary.op, &binary.left, &binary.right);
+                self.refuse(exact::operator(self.text, binary.op, &binary.left, &binary.right));
             }
             Expr::Compare(compare) => {
                 self.expression(&compare.expr);
@@ -253,12 +266,17 @@ impl<'t> Walker<'t> {
                 choice.false_expr.iter().for_each(|other| self.expression(other));
             }
             Expr::Filter(filter) => {
-                filter.expr.iter().for_each(|input| self.expression(input));
-                self.arguments(&filter.args);
+                let exact = exact::takes_fractions(filter.name);
+                match &filter.expr {
+                    Some(input) if exact => self.exact_argument(input),
+                    input => input.iter().for_each(|input| self.expression(input)),
+                }
+                self.arguments(&filter.args, exact);
+                self.refuse(exact::pattern(filter.name, filter.args.first()));
             }
             Expr::Test(test) => {
                 self.expression(&test.expr);
-                self.arguments(&test.args);
+                self.arguments(&test.args, false);
             }
             Expr::Call(call) => self.call(call),
             Expr::List(list) => list.items.iter().for_each(|item| self.expression(item)),
@@ -268,18 +286,24 @@ impl<'t> Walker<'t> {
     }
 
     fn call(&mut self, call: &Call<'_>) {
+        let mut exact = false;
         match &call.expr {
-            callee @ Expr::Var(_) => self.look_at(callee, true),
+            callee @ Expr::Var(name) => {
+                exact = exact::takes_fractions(name.id);
+                self.look_at(callee, true);
+                self.refuse(exact::pattern(name.id, call.args.get(1)));
+            }
             // what a method gives may come from all of its object
             Expr::GetAttr(method) => self.expression(&method.expr),
             other => self.expression(other),
         }
-        self.arguments(&call.args);
+        self.arguments(&call.args, exact);
     }
 
-    fn arguments(&mut self, arguments: &[CallArg<'_>]) {
+    fn arguments(&mut self, arguments: &[CallArg<'_>], exact: bool) {
         for argument in arguments {
             match argument {
+                CallArg::Pos(value) if exact => self.exact_argument(value),
                 CallArg::Pos(value) | CallArg::Kwarg(_, value) | CallArg::PosSplat(value) | CallArg::KwargSplat(value) => {
                     self.expression(value);
                 }
@@ -321,46 +345,6 @@ impl<'t> Walker<'t> {
             }
         }
     }
-
-    fn check_operator(&mut self, operator: BinOpKind, left: &Expr<'_>, right: &Expr<'_>) {
-        let between = range(left.span()).end..range(right.span()).start;
-        let sign = |sign: &str| {
-            let found = self.text.get(between.clone()).and_then(|text| text.find(sign));
-            found.map_or(between.clone(), |at| between.start + at..between.start + at + sign.len())
-        };
-        match operator {
-            BinOpKind::Concat => {
-                let at = sign("~");
-                self.problem("`~` would write a missing value as nothing", at, "write `\"{{ a }}{{ b }}\"`, or `[a, b] | join`");
-            }
-            BinOpKind::Div => {
-                let at = sign("/");
-                self.problem("`/` would lose digits", at, "write `div(a, b, 2)`, or `//` for whole numbers");
-            }
-            BinOpKind::Add | BinOpKind::Sub | BinOpKind::Mul | BinOpKind::FloorDiv | BinOpKind::Rem | BinOpKind::Pow => {
-                let inexact = [left, right].into_iter().find(|side| is_fraction(side));
-                if let Some(side) = inexact {
-                    let hint = "write `add(a, 0.5)`, `sub`, `mul(a, 1.25)` or `div(a, 1.25, 2)`";
-                    self.problem("an operator cannot calculate with a decimal without losing digits", range(side.span()), hint);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The engine reads fractions as floats; one with more digits than those hold must be written as text.
-    fn check_number(&mut self, expression: &Expr<'_>) {
-        let at = range(expression.span());
-        let written = self.text.get(at.clone()).unwrap_or_default().replace('_', "");
-        if !is_fraction(expression) {
-            return;
-        }
-        let read = expression.as_const().and_then(|value| decimal::parse(&value.to_string()));
-        if decimal::parse(&written).is_some_and(|written| read != Some(written)) {
-            let hint = format!("write it as text where a function calculates with it: `'{written}'`");
-            self.problem(&format!("`{written}` has more digits than a number in an expression holds"), at, &hint);
-        }
-    }
 }
 
 struct Place {
@@ -375,15 +359,6 @@ impl Place {
             self.names.push(name.to_owned());
         }
         self
-    }
-}
-
-/// A number with a point or an exponent.
-fn is_fraction(expression: &Expr<'_>) -> bool {
-    match expression {
-        Expr::Const(value) => value.value.is_number() && !value.value.is_integer(),
-        Expr::UnaryOp(unary) => matches!(unary.op, UnaryOpKind::Neg) && is_fraction(&unary.expr),
-        _ => false,
     }
 }
 
@@ -434,8 +409,14 @@ mod tests {
             ("n * 1.1", Some("1.1")),
             ("mul(n, 1.1)", None),
             ("mul(n, 0.12345678901234567890)", Some("0.12345678901234567890")),
-            ("-0.5 + n", Some("-0.5")),
+            ("-0.5 + n", Some("0.5")),
             ("'~' in a", None),
+            ("a == 1.5", Some("1.5")),
+            ("a in [1.5]", Some("1.5")),
+            ("compare(a, 1.5) == 0", None),
+            ("a ** b", Some("**")),
+            ("a is gt(0.5)", Some("0.5")),
+            ("a | regex_match('(')", Some("'('")),
         ] {
             let analysis = of_expression(text).expect(text);
             let found = analysis.problems.first().and_then(|problem| problem.range.clone()).map(|range| &text[range]);

@@ -58,6 +58,14 @@ fn texts(environment: &mut Environment<'static>) {
         if is_hole(&value) { Ok(value) } else { filters::lines(&Value::from(text_of(&value)?)) }
     });
     environment.add_filter("join", join);
+    let builtin = Value::from_function(filters::indent);
+    environment.add_filter("indent", move |state: &mut State<'_, '_>, value: Value, options: Rest<Value>| {
+        if is_hole(&value) {
+            return Ok(value);
+        }
+        let all: Vec<Value> = std::iter::once(text_of(&value)?.into()).chain(options.iter().cloned()).collect();
+        builtin.call(state, &all)
+    });
     format(environment);
 }
 
@@ -132,6 +140,11 @@ fn numbers(environment: &mut Environment<'static>) {
 }
 
 fn tests(environment: &mut Environment<'static>) {
+    environment.add_test("string", |value: &Value| value.as_str().is_some());
+    environment.add_test("boolean", |value: &Value| decimal(value).is_none() && value.kind() == ValueKind::Bool);
+    environment.add_test("mapping", |value: &Value| has_parts(value) && value.kind() == ValueKind::Map);
+    environment.add_test("sequence", |value: &Value| has_parts(value) && value.kind() == ValueKind::Seq);
+    environment.add_test("iterable", |value: &Value| decimal(value).is_none() && value.try_iter().is_ok());
     let is_whole = |value: &Value| value.is_integer() || decimal(value).is_some_and(|number| number.is_integer());
     environment.add_test("number", |value: &Value| value.is_number() || decimal(value).is_some());
     environment.add_test("integer", move |value: &Value| is_whole(value));

@@ -139,6 +139,11 @@ impl Template {
         &self.analysis
     }
 
+    /// What it may not do, told without running it.
+    pub fn problems(&self) -> &[TemplateError] {
+        &self.analysis.problems
+    }
+
     /// Where ranges of bytes begin to count in what was written.
     pub(crate) fn offset(&self) -> usize {
         self.offset

@@ -2,9 +2,15 @@
 
 mod diagnostics;
 mod documentation;
+mod exactness;
+mod functions;
+mod jsonpath;
+
 mod orders;
+mod reads;
 mod registry;
 mod rust_source;
 mod secrets;
 mod support;
+mod templates;
 mod tidy;

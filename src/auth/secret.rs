@@ -66,10 +66,14 @@ pub fn resolve_all(
     reader: &dyn SecretReader,
     unset: &mut Diagnostics,
 ) -> Vec<(String, Values)> {
+    let values = |name: &Spanned<String>, options: &[SecretOptions], unset: &mut Diagnostics| {
+        // what is declared wrongly is told as that, not as unset
+        let mut wrong = Diagnostics::default();
+        check(options, name.span, &mut wrong);
+        if wrong.is_empty() { resolve(&name.value, name.span, options, reader, unset) } else { None }
+    };
     let named = secrets.entries.iter();
-    named
-        .map(|(name, options)| (name.value.clone(), resolve(&name.value, name.span, options, reader, unset).unwrap_or_default()))
-        .collect()
+    named.map(|(name, options)| (name.value.clone(), values(name, options, unset).unwrap_or_default())).collect()
 }
 
 /// Resolves one secret.
@@ -125,11 +129,8 @@ pub fn check(options: &[SecretOptions], place: Span, diagnostics: &mut Diagnosti
             );
         }
         if let Some(until) = option.until.as_ref().filter(|until| until.parse::<Date>().is_err()) {
-            diagnostics.report(Diagnostic::error(
-                "wrong-type",
-                until.span,
-                format!("expected a day such as `2026-12-31`; found `{}`", until.value),
-            ));
+            let message = format!("expected a day such as `2026-12-31`; found `{}`", until.value);
+            diagnostics.report(Diagnostic::error("wrong-type", until.span, message));
         }
     }
 }

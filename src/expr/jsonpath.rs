@@ -247,6 +247,8 @@ fn explain(error: &JsonPathError, text: &str) -> PathError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn find(path: &str) -> Option<String> {
@@ -278,6 +280,39 @@ mod tests {
             ("$.body['back\\\\slash']", Some("4")),
         ] {
             assert_eq!(find(path).as_deref(), expected, "{path}");
+        }
+    }
+
+    fn any_json() -> impl Strategy<Value = Json> {
+        let leaf = prop_oneof![
+            Just(Json::Null),
+            any::<bool>().prop_map(Json::Bool),
+            (-3..3i64).prop_map(Json::from),
+            "[ab]{0,2}".prop_map(Json::from)
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Json::Array),
+                prop::collection::vec(("[abø]|x y|", inner), 0..4).prop_map(|fields| Json::Object(fields.into_iter().collect()))
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_path_to_one_place_finds_what_the_standard_finds(
+            body in any_json(),
+            segments in prop::collection::vec("\\.[abø]|\\['[abø]'\\]|\\[\"x y\"\\]|\\[ ?'x y' ?\\]|\\[''\\]|\\[-?[1-3]\\]|\\[ ?0\\]", 0..5),
+        ) {
+            use jsonpath_rust::JsonPath as _;
+            let text = format!("$.body{}", segments.concat());
+            let path = Path::compile(&text).expect("a singular path");
+            prop_assert!(!path.gives_list());
+            let whole = serde_json::json!({ "body": body });
+            let expected = whole.query(&text).expect("a path").into_iter().next().cloned();
+            let mut document = EventDocument::default();
+            document.set("body", body);
+            prop_assert_eq!(path.find(&document), expected, "{}", text);
         }
     }
 

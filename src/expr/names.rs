@@ -115,6 +115,10 @@ impl Written<'_> {
             if first == "secret" {
                 let secret = name.place.get(1).map(String::as_str).unwrap_or_default();
                 compiler.scope.check_secret(secret, (self.place)(self.secret_range(name, secret)), diagnostics);
+            } else if first == "null" && !compiler.scope.has(first) {
+                let span = (self.place)(name.first.clone());
+                let diagnostic = Diagnostic::error("unknown-name", span, "an expression knows no `null`");
+                diagnostics.report(diagnostic.hint("write `none`").replacement(span, "none"));
             } else if !name.called {
                 compiler.scope.check_name(first, (self.place)(name.first.clone()), diagnostics);
             } else if !compiler.engine.knows_function(first) {

@@ -44,13 +44,18 @@ impl Reads {
 /// The value at a place, or the last value on the way to it when that is no object: an expression may do more with a text or a
 /// list than name its fields. `None` when an object on the way has no such field.
 pub fn value_at<'d>(document: &'d EventDocument, place: &[String]) -> Option<&'d Json> {
+    reached_at(document, place).map(|(_, value)| value)
+}
+
+/// The same, with how many names led to it: `null` where `b` of `a` should be is another thing than an `a` that is null.
+pub fn reached_at<'d>(document: &'d EventDocument, place: &[String]) -> Option<(usize, &'d Json)> {
     let (first, rest) = place.split_first()?;
     let mut value: &Json = document.get(first)?;
-    for name in rest {
-        let Json::Object(fields) = value else { return Some(value) };
+    for (depth, name) in rest.iter().enumerate() {
+        let Json::Object(fields) = value else { return Some((depth, value)) };
         value = fields.get(name)?;
     }
-    Some(value)
+    Some((rest.len(), value))
 }
 
 /// Feeds a value to a hasher so that equal JSON feeds equally, whatever the order of its fields.

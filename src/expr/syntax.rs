@@ -31,11 +31,19 @@ pub(super) fn explain(detail: &str, text: &str, range: Option<Range<usize>>) -> 
     }
     let start = range.as_ref().map_or(0, |range| range.start.min(text.len()));
     let rest = &text[text.floor_char_boundary(start)..];
+    if detail.contains("end of string")
+        && let Some(at) = open_quote(text)
+    {
+        let hint = format!("write `{}` where it ends", &text[at..at + 1]);
+        return problem("this text is never closed".to_owned(), at..text.trim_end().len(), Some(hint));
+    }
     if detail.contains("end of input") {
         let end = range.as_ref().map_or(text.len(), |range| range.end.min(text.len())).max(start);
         let before = text[..text.floor_char_boundary(end)].trim_end_matches(['}', ' ', '%', '-']).trim_end();
         let last = before.char_indices().next_back().map_or(0, |(at, _)| at);
-        let hint = before[..].split_whitespace().next_back().map(|word| format!("write what is to follow `{word}`"));
+        let closing = ["`)`", "`]`", "`}`"].into_iter().find(|close| detail.ends_with(*close));
+        let follow = || before.split_whitespace().next_back().map(|word| format!("write what is to follow `{word}`"));
+        let hint = closing.map(|close| format!("write {close} where it ends")).or_else(follow);
         return problem("the expression ends too early".to_owned(), last..before.len().max(last), hint);
     }
     if rest.trim_start().starts_with('=') && !rest.trim_start().starts_with("==") {
@@ -44,7 +52,11 @@ pub(super) fn explain(detail: &str, text: &str, range: Option<Range<usize>>) -> 
     }
     match range.filter(|range| range.end <= text.len()).and_then(|range| Some((text.get(range.clone())?.trim(), range))) {
         Some((found, range)) if !found.is_empty() => {
-            let hint = (found == "!").then(|| "write `not`".to_owned());
+            let hint = match found {
+                "!" => Some("write `not`".to_owned()),
+                "?" => Some("write `this if condition else that`".to_owned()),
+                _ => None,
+            };
             TemplateError { message: format!("`{found}` does not belong here"), range: Some(range), hint }
         }
         _ => TemplateError { message: format!("this expression cannot be read: {detail}"), range: None, hint: None },
@@ -92,6 +104,21 @@ fn closing(text: &str, from: usize, close: &str) -> Option<usize> {
     None
 }
 
+/// The quote in a text that is never closed.
+fn open_quote(text: &str) -> Option<usize> {
+    let mut open = None;
+    let mut letters = text.char_indices();
+    while let Some((at, letter)) = letters.next() {
+        match (open, letter) {
+            (Some(_), '\\') => drop(letters.next()),
+            (Some((_, quote)), _) if quote == letter => open = None,
+            (None, '\'' | '"') => open = Some((at, letter)),
+            _ => {}
+        }
+    }
+    open.map(|(at, _)| at)
+}
+
 /// The first brace that is never closed, and what would close it.
 fn left_open(text: &str) -> Option<(usize, &'static str)> {
     let mut at = 0;
@@ -125,7 +152,36 @@ fn find_in_code(text: &str, found: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::template::{Engine, Template};
     use super::*;
+
+    #[test]
+    fn what_people_write_in_other_languages_has_its_answer() {
+        let engine = Engine::default();
+        for (text, place, hint) in [
+            ("a == 'o' && b", "&&", "write `and`"),
+            ("a || b", "||", "write `or`"),
+            ("a = b", "=", "write `==`"),
+            ("!a", "!", "write `not`"),
+            ("a ? b : c", "?", "write `this if condition else that`"),
+            ("(a", "a", "write `)` where it ends"),
+            ("a['b'", "'", "write `]` where it ends"),
+            ("a + 'b", "'b", "write `'` where it ends"),
+            ("a +", "+", "write what is to follow `+`"),
+        ] {
+            let error = Template::compile_expression(text, &engine).expect_err(text);
+            assert_eq!(error.range.and_then(|range| text.get(range)), Some(place), "{text}");
+            assert_eq!(error.hint.as_deref(), Some(hint), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_behind_an_expression_is_overlooked() {
+        let engine = Engine::default();
+        for text in ["a == 'o' & b", "a == 1 ? b", "a is defined && b", "a or b && c", "a == b @", "a in b ; c"] {
+            assert!(Template::compile_expression(text, &engine).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn expressions_are_told_from_the_text_around_them() {

@@ -112,6 +112,12 @@ impl Template {
             owner.environment.compile_expression_owned(owner.text.clone()).map(Program::Expression)
         })
         .map_err(|error| explain(&error, text))?;
+        // the engine stops in silence at a letter that it cannot read behind a comparison; brackets make it say so
+        if let Err(error) = engine.environment(Purpose::Text).compile_expression_owned(format!("({text}\n)")) {
+            let mut shifted = error.range().map(|range| range.start.saturating_sub(1)..range.end.saturating_sub(1));
+            shifted = shifted.filter(|range| range.start < range.end && range.end <= text.len());
+            return Err(syntax::explain(error.detail().unwrap_or_default(), text, shifted));
+        }
         let analysis = analysis::of_expression(text).map_err(|error| explain(&error, text))?;
         Ok(Self::of(cell, analysis, engine))
     }

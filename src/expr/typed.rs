@@ -95,7 +95,10 @@ impl Typed {
         if let Some(unit) = &options.unit
             && options.r#as.as_ref().is_none_or(|to| to.value != ValueType::Timestamp)
         {
-            diagnostics.report(Diagnostic::error("unit-without-timestamp", unit.span, "`unit` needs `as: timestamp` beside it"));
+            let message = "`unit` says what a moment counts, and this is no `as: timestamp`";
+            diagnostics.report(
+                Diagnostic::error("unit-without-timestamp", unit.span, message).hint("write `as: timestamp`, or remove `unit`"),
+            );
         }
         let value = Value::compile(&options.from, compiler, diagnostics);
         let zone = options.zone.as_ref().map(|zone| Value::compile(zone, compiler, diagnostics));

@@ -85,6 +85,8 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
     let (receive, payload, auth, fields, extract, routes) = (receive?, payload?, auth?, fields?, extract?, routes?);
     let event = event.map_or(Some(None), |event| event.map(Some))?;
     lint::check(options, &routes, world.engine, diagnostics);
+    let open = fields.iter().filter(|field| !field.secret);
+    let integration = open.map(|field| (field.name.clone(), field.from.clone(), field.required)).collect();
     let (mask, secret_places) = secrecy(&auth, &fields, &payload.secret_places, &secrets, options, world.engine);
     let reads_raw =
         routes.iter().any(|route| route.reads.reads_name("raw")) || raw_in_names(&extract, event.as_ref(), world.engine);
@@ -99,8 +101,9 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
         auth_reads_body: reads_body(&auth, world.engine),
         auth,
         tenant,
-        admission: Admission { source: name.to_owned(), payload, event, extract, routes, reads_raw },
+        admission: Admission { source: name.to_owned(), payload, event, integration, extract, routes, reads_raw },
         fields,
+        samples: options.onboarding.iter().flat_map(|onboarding| onboarding.samples.clone()).collect(),
         secrets,
         mask,
         secret_places,

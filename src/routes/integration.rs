@@ -1,7 +1,7 @@
 //! `integration:`: what each customer's set-up of a source holds. A field with `from` comes along with the request.
 
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
-use crate::config::options::{FromYaml, Named, options, report_expected};
+use crate::config::options::{FromYaml, Named, options, report_expected, report_expected_hint};
 use crate::config::source::{Span, Spanned};
 use crate::config::yaml::{Content, Node};
 use crate::expr::scope::Scope;
@@ -89,7 +89,8 @@ pub fn compile(
         }
         let from = Value::compile(&field.from, &compiler, diagnostics)?;
         if secret && from.as_path().and_then(crate::expr::jsonpath::Path::place).is_none() {
-            report_expected("a path to one place, so that it can be masked there", &field.from, diagnostics);
+            let hint = "such as `$.body.token`: only there can it be masked";
+            report_expected_hint("a path to one place, as the field is secret", &field.from, hint, diagnostics);
         }
         Some(Field { name: name.value.clone(), secret, required: field.required.unwrap_or(true), from, span: name.span })
     });

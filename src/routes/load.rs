@@ -292,3 +292,258 @@ fn refuse_overlaps(files: &mut [LoadedFile], first: &[String]) {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::auth::secret::SecretReader;
+    use crate::expr::template::Engine;
+    use crate::steps::map::Destination;
+
+    /// What belongs to route files, by path.
+    pub(in super::super) type SourceFiles<'f> = dyn Fn(&str) -> Result<String, String> + 'f;
+
+    struct EverySecret;
+
+    impl SecretReader for EverySecret {
+        fn environment(&self, _: &str) -> Option<String> {
+            None
+        }
+        fn file(&self, _: &str) -> Option<String> {
+            None
+        }
+        fn today(&self) -> jiff::civil::Date {
+            jiff::civil::date(2026, 11, 21)
+        }
+        fn stand_in(&self, name: &str) -> Option<String> {
+            Some(format!("test-{name}"))
+        }
+    }
+
+    /// Runs something in a world where every secret is set.
+    pub(in super::super) fn with_world<T>(files: &SourceFiles<'_>, run: impl FnOnce(World<'_>) -> T) -> T {
+        let destinations = [Destination { name: "main".to_owned(), tenant_column: "tenant".to_owned() }];
+        run(World { destinations: &destinations, secrets: &EverySecret, engine: &Engine::default(), files })
+    }
+
+    /// Route files by path.
+    pub(in super::super) fn texts(routes: &[(&str, &str)]) -> Texts {
+        let routes = routes.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
+        Texts { routes: routes.collect(), ..Texts::default() }
+    }
+
+    fn loaded(routes: &[(&str, &str)]) -> Loaded {
+        with_world(&|_| Err("is not there".to_owned()), |world| load(&texts(routes), world, &[]))
+    }
+
+    /// The codes of all problems of one file.
+    fn codes(text: &str) -> Vec<&'static str> {
+        loaded(&[("routes.d/a.yaml", text)]).diagnostics.all().iter().map(|one| one.code).collect()
+    }
+
+    const HEAD: &str =
+        "auth: { api_key: $.query.key }\nevent: $.body.event\napis: { shop: { base: \"https://api.example.com\" } }\n";
+
+    fn assert_codes(rest: &str, expected: &[&str]) {
+        assert_eq!(codes(&format!("{HEAD}{rest}")), expected, "{rest}");
+    }
+
+    #[test]
+    fn a_route_adds_to_the_maps_of_its_file_and_replaces_the_rest() {
+        let text = format!(
+            "{HEAD}extract: {{ id: $.body.id }}\nlane: \"a/{{{{ id }}}}\"\nenrich: {{ one: \"/one/{{{{ id }}}}\", two: \"/two/{{{{ id }}}}\" }}\n\
+             write: {{ insert: log, set: {{ id: $.id }} }}\nroutes:\n\
+             - {{ event: a }}\n\
+             - {{ event: b, extract: {{ no: $.body.no }}, lane: \"b/{{{{ no }}}}\", enrich: {{ two: \"/other/{{{{ no }}}}\", three: /three }}, \
+             write: [{{ upsert: x, key: {{ no: $.no }}, set: {{ id: $.id, a: $.one.a }} }}, {{ insert: y, set: {{ no: $.no }} }}] }}\n\
+             - {{ event: c, ignore: a test }}\n"
+        );
+        let loaded = loaded(&[("routes.d/a.yaml", &text)]);
+        assert_eq!(loaded.diagnostics.all(), []);
+        let source = loaded.files[0].source.clone().expect("compiles");
+        let shape = |index: usize| {
+            let route = &source.admission.routes[index];
+            let mut calls: Vec<String> = route.pipeline.enrich.calls().flat_map(|call| call.url_texts()).collect();
+            calls.sort();
+            let tables = route.pipeline.writes.iter().map(|write| write.table.value.clone()).collect::<Vec<_>>().join(" ");
+            let lane = route.queueing.lane.as_ref().map(|lane| lane.origin()).unwrap_or_default();
+            (calls.join(" ").replace("https://api.example.com", ""), lane, tables)
+        };
+        assert_eq!(shape(0), ("/one/{{ id }} /two/{{ id }}".into(), "a/{{ id }}".into(), "log".into()));
+        assert_eq!(shape(1), ("/one/{{ id }} /other/{{ no }} /three".into(), "b/{{ no }}".into(), "x y".into()));
+        assert_eq!(shape(2), (String::new(), String::new(), String::new()));
+    }
+
+    #[test]
+    fn the_tenant_is_the_machines_business() {
+        let write = "write: { upsert: t, key: { id: $.body.id }, set: { tenant: x } }\n";
+        for (head, expected) in [
+            ("auth: { api_key: $.query.key }\n", vec!["tenant-column"]),
+            ("auth: { none: a test }\ntenant: acme\n", vec!["tenant-column"]),
+            ("auth: { none: a test }\n", vec![]),
+            ("auth: { api_key: $.query.key }\ntenant: acme\n", vec!["two-tenants", "tenant-column"]),
+            ("auth: { none: a test }\ntenant: \"a b\"\n", vec!["bad-name", "tenant-column"]),
+        ] {
+            assert_eq!(codes(&format!("{head}{write}")), expected, "{head}");
+        }
+        assert_eq!(codes("auth: { none: a test }\nwrite: { insert: t, set: { who: $.tenant } }\n"), ["unknown-name"]);
+        assert_codes("write: { upsert: t, shared: true, key: { id: $.body.id }, set: { tenant: x } }\n", &[]);
+    }
+
+    #[test]
+    fn open_fields_of_the_integration_stand_in_the_document_and_secret_ones_do_not() {
+        let text = "auth: { none: a test }\nintegration: { fields: { user: { from: $.body.user }, key: { secret: true, from: $.body.key } } }\n\
+                    write: { insert: t, set: { user: $.integration.user } }\n";
+        let loaded = loaded(&[("routes.d/a.yaml", text)]);
+        assert_eq!(loaded.diagnostics.all(), []);
+        let source = loaded.files[0].source.clone().expect("compiles");
+        let caller = crate::model::caller::StoredCaller { tenant: None, scheme: "none".to_owned(), api_key: None };
+        let integration_of = |body: &str| {
+            let request = crate::model::delivery::Request {
+                method: "POST".into(),
+                path: "/in/a".into(),
+                query: "".into(),
+                headers: Vec::new(),
+                body: body.as_bytes().to_vec().into(),
+                peer: None,
+            };
+            let arrival = crate::steps::admission::Arrival {
+                delivery: crate::model::delivery::DeliveryId(uuid::Uuid::nil()),
+                received_at: crate::clock::Timestamp::parse("2026-11-21T07:30:00Z").expect("a moment"),
+                caller: &caller,
+                params: &[],
+                attempt: 1,
+                work_key: &[0; 32],
+            };
+            let item = source.admission.items(&request, arrival, None).remove(0);
+            let found = item.document.get("integration").map(|found| found.to_string());
+            (found, item.chosen.is_ok())
+        };
+        assert_eq!(integration_of(r#"{"user":"u","key":"k"}"#), (Some(r#"{"user":"u"}"#.to_owned()), true));
+        assert_eq!(integration_of(r#"{"key":"k"}"#), (None, false));
+    }
+
+    #[test]
+    fn one_slip_gives_one_message() {
+        for (rest, expected) in [
+            ("enrich: { a: \"/x/{{ a.id }}\" }\nwrite: { insert: t, set: { a: $.a } }", "call-cycle"),
+            ("extract: { sum: $.body.sum }\nwrite: { insert: t, set: { a: $.sum } }", "name-taken"),
+            ("extract: { not: $.body.sum }\nwrite: { insert: t, set: { a: $.body } }", "name-taken"),
+            ("extract: { a: $.body.a }\nenrich: { a: /x }\nwrite: { insert: t, set: { a: $.a } }", "name-taken"),
+            ("lane: [$.body.a, $.body.b]\nwrite: { insert: t, set: { a: $.body } }", "wrong-type"),
+            ("write: { insert: t, each: { x: word }, set: { a: $.x } }", "wrong-type"),
+            ("write: { insert: t, copy: { bdy: [a] } }", "unknown-name"),
+            ("write: { insert: t, set: { a: \"it's a | b {{ body.a | nope }}\" } }", "unknown-function"),
+            ("write: { insert: t, set: { a: \"a | b, {{ body.a }}\", b: \"{{ body.x && body.y }}\" } }", "bad-template"),
+            ("routes: [{ event: a, ignore: x, write: { insert: t, set: { a: $.body } } }]", "misplaced-option"),
+            (
+                "gone: event == 'x'\nenrich: { order: /o }\nwrite: { upsert: t, key: { id: \"{{ order.id }}\" }, set: { a: $.body } }",
+                "gone-without-key",
+            ),
+        ] {
+            assert_codes(rest, &[expected]);
+        }
+        let api = "auth: { none: a test }\napis: { a: { base: nowhere }, b: { base: \"https://b.example\" } }\n";
+        assert_eq!(
+            codes(&format!("{api}enrich: {{ x: {{ api: a, get: /x }} }}\nwrite: {{ insert: t, set: {{ x: $.y }} }}")),
+            ["bad-url", "unknown-name"]
+        );
+    }
+
+    const ECONOMIC: &str = include_str!("../../routes.d/economic.yaml");
+
+    /// The shipped file with some lines and letters deleted, doubled, exchanged or replaced.
+    fn mutated() -> impl Strategy<Value = String> {
+        let letter = prop_oneof![
+            Just('{'),
+            Just('}'),
+            Just('['),
+            Just(']'),
+            Just('$'),
+            Just('.'),
+            Just('"'),
+            Just('\''),
+            Just(':'),
+            Just('%'),
+            Just('|'),
+            Just('*'),
+            Just('\t'),
+            Just('\n'),
+            Just('&'),
+            Just('<'),
+            Just('ø'),
+            any::<char>(),
+        ];
+        let change = (0..5u8, any::<prop::sample::Index>(), any::<prop::sample::Index>(), letter);
+        prop::collection::vec(change, 1..6).prop_map(|changes| {
+            let mut text = ECONOMIC.to_owned();
+            for (kind, one, other, letter) in changes {
+                text = change_once(&text, kind, one, other, letter);
+            }
+            text
+        })
+    }
+
+    fn change_once(text: &str, kind: u8, one: prop::sample::Index, other: prop::sample::Index, letter: char) -> String {
+        let mut lines: Vec<&str> = text.lines().collect();
+        let mut letters: Vec<char> = text.chars().collect();
+        if lines.is_empty() || letters.is_empty() {
+            return letter.to_string();
+        }
+        match kind {
+            0 => drop(lines.remove(one.index(lines.len()))),
+            1 => lines.insert(other.index(lines.len()), lines[one.index(lines.len())]),
+            2 => {
+                let count = lines.len();
+                lines.swap(one.index(count), other.index(count));
+            }
+            3 => {
+                letters.remove(one.index(letters.len()));
+                return letters.into_iter().collect();
+            }
+            _ => {
+                letters.insert(one.index(letters.len()), letter);
+                return letters.into_iter().collect();
+            }
+        }
+        lines.join("\n")
+    }
+
+    /// Loads a text as a route file and as the tests beside one; all that is said of them lies inside the texts.
+    fn assert_survived(text: &str) -> Result<(), TestCaseError> {
+        let started = std::time::Instant::now();
+        let as_tests =
+            |path: &str| if path.ends_with(".test.yaml") { Ok(text.to_owned()) } else { Err("is not there".to_owned()) };
+        let loaded = with_world(&as_tests, |world| load(&texts(&[("r/a.yaml", text), ("r/b.yaml", ECONOMIC)]), world, &[]));
+        prop_assert!(started.elapsed() < std::time::Duration::from_secs(20), "it took {:?}", started.elapsed());
+        for one in loaded.diagnostics.all().iter().chain(loaded.unset.all()) {
+            let related = one.related.iter().map(|(span, _)| *span);
+            for span in one.span.into_iter().chain(related).chain(one.replacement.as_ref().map(|patch| patch.span)) {
+                let whole = &loaded.texts.file(span.file).text;
+                prop_assert!(whole.get(span.range()).is_some(), "{}: {:?} of {} bytes", one.code, span.range(), whole.len());
+            }
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(192))]
+
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            assert_survived(&String::from_utf8_lossy(&bytes))?;
+        }
+
+        #[test]
+        fn any_text_is_survived(text in "[-a-z${}\\[\\]:,.\"'&*!|> \\n\\t%#?@~0-9ø]{0,200}") {
+            assert_survived(&text)?;
+        }
+
+        #[test]
+        fn any_slip_in_a_real_file_is_survived(text in mutated()) {
+            assert_survived(&text)?;
+        }
+    }
+}

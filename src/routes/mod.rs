@@ -1,6 +1,7 @@
 //! What a route is: the file as written, the compiled source, the table from request to source, loading and reloading.
 
 pub mod compile;
+pub mod expected;
 pub mod file;
 pub mod folder;
 pub mod integration;

@@ -55,8 +55,10 @@ impl Scopes {
             .with(split.iter().flat_map(|split| split.names()))
             .with(if split.is_some_and(|split| !split.is_empty()) { vec!["index"] } else { vec![] });
         let has_tenant = options.tenant.is_some() || matches!(options.auth, Some(AuthOptions::ApiKey(_)));
-        let identified =
-            decoded.with(INBOX).with(has_tenant.then_some("tenant")).with_secrets(SecretRule::Refused("an event's name"));
+        let fields = options.integration.iter().flat_map(|integration| &integration.fields.entries);
+        let has_fields = fields.into_iter().any(|(_, field)| field.secret != Some(true));
+        let known = decoded.with(INBOX).with(has_tenant.then_some("tenant")).with(has_fields.then_some("integration"));
+        let identified = known.with_secrets(SecretRule::Refused("an event's name"));
         let event = identified
             .with_later(["event"], "this line")
             .with_later(extracted.iter().copied(), "`extract`")

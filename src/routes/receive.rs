@@ -9,6 +9,8 @@ use crate::config::units::{ByteSize, Rate};
 use crate::model::delivery::Request;
 use crate::steps::choose::Pattern;
 
+const METHODS: [&str; 7] = ["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+
 /// The largest body that is read without `max_body`.
 pub const MAX_BODY: u64 = 1 << 20;
 
@@ -64,11 +66,10 @@ pub fn compile(options: Option<&ReceiveOptions>, source: &str, file: Span, diagn
     let path = options.and_then(|options| options.path.as_ref()).unwrap_or(&default);
     let segments = compile_path(path, diagnostics);
     let methods = options.map_or_else(Vec::new, |options| options.methods.clone());
-    for method in &methods {
-        if !matches!(method.value.to_ascii_uppercase().as_str(), "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD" | "OPTIONS")
-        {
-            diagnostics.report(Diagnostic::error("wrong-type", method.span, format!("`{}` is no HTTP method", method.value)));
-        }
+    for method in methods.iter().filter(|method| !METHODS.contains(&method.to_ascii_uppercase().as_str())) {
+        let message = format!("expected an HTTP method such as `POST`; found the text `{}`", method.value);
+        let diagnostic = Diagnostic::error("wrong-type", method.span, message);
+        diagnostics.report(diagnostic.did_you_mean(&method.value, METHODS, method.span));
     }
     let patterns =
         |named: &Named<Vec<Pattern>>| named.entries.iter().map(|(name, values)| (name.value.clone(), values.clone())).collect();
@@ -95,7 +96,7 @@ fn compile_path(path: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option
     let error = |message: String| Diagnostic::error("bad-path-pattern", path.span, message);
     if !path.value.starts_with('/') || path.value.contains(['?', '#', '*']) {
         diagnostics.report(
-            error(format!("`{}` is no path", path.value))
+            error(format!("expected a path that begins with `/`, without `?`, `#` and `*`; found `{}`", path.value))
                 .hint("such as `/in/timemoto/:integration`; values of the query go under `query:`"),
         );
         return None;
@@ -107,13 +108,15 @@ fn compile_path(path: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option
                 Segment::Parameter(name.to_owned())
             }
             Some(name) => {
-                diagnostics.report(error(format!("`:{name}` cannot be a parameter's name")));
+                diagnostics.report(
+                    error(format!("`:{name}` cannot be a parameter's name")).hint("it has letters, digits and `_`: `:customer`"),
+                );
                 return None;
             }
             None => Segment::Literal(decode(text)),
         };
         if segments.contains(&segment) && matches!(segment, Segment::Parameter(_)) {
-            diagnostics.report(error(format!("`{text}` stands twice in the path")));
+            diagnostics.report(error(format!("`{text}` stands twice in the path")).hint("give one of them another name"));
         }
         segments.push(segment);
     }
@@ -183,4 +186,76 @@ fn values_overlap(left: &[(String, Vec<Pattern>)], right: &[(String, Vec<Pattern
         Some((_, others)) => patterns.iter().any(|pattern| others.iter().any(|other| pattern.overlaps(other))),
         None => true,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::options::FromYaml;
+    use crate::config::source::Sources;
+    use crate::config::yaml::parse;
+
+    fn receive(text: &str) -> Receive {
+        let mut sources = Sources::default();
+        let file = sources.add("a.yaml", text);
+        let mut diagnostics = Diagnostics::default();
+        let node = parse(&sources, file, &mut diagnostics).expect("yaml");
+        let options = ReceiveOptions::from_yaml(&node, &mut diagnostics);
+        let receive = compile(options.as_ref(), "a", node.span, &mut diagnostics);
+        assert_eq!(diagnostics.all(), [], "{text}");
+        receive.expect("compiles")
+    }
+
+    fn takes(receive: &Receive, request: &Request) -> bool {
+        receive.path_parameters(&request.path).is_some()
+            && receive.values_match(request)
+            && receive.methods.contains(&request.method)
+    }
+
+    /// Every request that the small blocks of [`any_receive`] can tell apart.
+    fn requests() -> Vec<Request> {
+        let paths = ["/", "/a", "/b", "/a/", "/b/", "/a/a", "/a/b", "/b/a", "/b/b", "//", "//a", "//b"];
+        let values = [None, Some("a"), Some("b"), Some("ab"), Some("ba"), Some("")];
+        let mut requests = Vec::new();
+        for (path, method) in paths.into_iter().flat_map(|path| [(path, "POST"), (path, "GET")]) {
+            for (p, q) in values.into_iter().flat_map(|p| values.map(|q| (p, q))) {
+                let topic = q.map(|value| ("x-topic".into(), value.as_bytes().to_vec().into()));
+                requests.push(Request {
+                    method: method.into(),
+                    path: path.into(),
+                    query: p.map(|value| format!("p={value}")).unwrap_or_default(),
+                    headers: topic.into_iter().collect(),
+                    body: "".into(),
+                    peer: None,
+                });
+            }
+        }
+        requests
+    }
+
+    fn any_receive() -> impl Strategy<Value = String> {
+        let path = prop::sample::select(vec!["/", "/a", "/:x", "/a/b", "/:x/b", "/a/:y", "/:x/:y", "/a/"]);
+        let methods = prop::sample::select(vec!["[POST]", "[GET]", "[POST, GET]"]);
+        let values =
+            prop::sample::select(vec!["", "{ N: a }", "{ N: [a, b] }", "{ N: \"a*\" }", "{ N: \"*b\" }", "{ N: \"*\" }"]);
+        (path, methods, values.clone(), values).prop_map(|(path, methods, query, headers)| {
+            let block = |name: &str, key: &str, values: &str| {
+                if values.is_empty() { String::new() } else { format!(", {name}: {}", values.replace('N', key)) }
+            };
+            let (query, headers) = (block("query", "p", query), block("headers", "x_topic", headers));
+            format!("{{ path: \"{path}\", methods: {methods}{query}{headers} }}")
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_overlap_when_some_request_is_both_ones(left in any_receive(), right in any_receive()) {
+            let (one, other) = (receive(&left), receive(&right));
+            let common = requests().into_iter().find(|request| takes(&one, request) && takes(&other, request));
+            prop_assert_eq!(one.overlaps(&other), common.is_some(), "{} {} {:?}", left, right, common);
+            prop_assert_eq!(one.overlaps(&other), other.overlaps(&one));
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! Samples: requests and answers as providers really send them. They prove that the paths of a route file lead somewhere.
+//! Samples: requests and answers as providers really send them. They prove that the paths of a route file lead somewhere, and
+//! show what its columns hold.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ use crate::config::yaml::{Node, parse};
 use crate::expr::jsonpath::{Path, Segment};
 use crate::model::event::EventDocument;
 use crate::steps::admission::Route;
+use crate::steps::call::Call;
 use crate::steps::choose::Pattern;
 use crate::steps::write_options::WriteOptions;
 
@@ -27,34 +29,50 @@ pub fn read_tests(path: &str, world: World<'_>, texts: &mut Sources, problems: &
     TestFile::from_yaml(&root, problems)
 }
 
+/// Values that first names of the event document have in samples: `body` of requests, and the answers of calls.
+pub(super) type Samples = BTreeMap<String, Vec<Json>>;
+
 /// Reports samples that are not there, and warns of paths that lead nowhere in any sample.
 pub fn check(source: &Source, options: &FileOptions, world: World<'_>, texts: &mut Sources, problems: &mut Diagnostics) {
-    let mut bodies = Vec::new();
-    for sample in options.onboarding.iter().flat_map(|onboarding| &onboarding.samples) {
-        match (world.files)(&beside(&source.path, &sample.value)) {
-            Ok(text) => bodies.extend(body_of_request(&text)),
-            Err(reason) => {
-                let message = format!("the sample `{}` {reason}", sample.value);
-                problems
-                    .report(Diagnostic::error("sample-not-found", sample.span, message).hint("paths are relative to this file"));
-            }
+    for sample in &source.samples {
+        if let Err(reason) = (world.files)(&beside(&source.path, &sample.value)) {
+            let message = format!("the sample `{}` {reason}", sample.value);
+            problems.report(Diagnostic::error("sample-not-found", sample.span, message).hint("paths are relative to this file"));
         }
     }
     let tests = read_tests(&source.path, world, texts, problems);
     let tests = tests.as_ref().map_or(&[] as &[TestOptions], |tests| &tests.tests);
-    let sent = tests.iter().filter(|test| test.expect.state.as_ref().is_some_and(|state| state.value == "done"));
-    bodies.extend(sent.filter_map(|test| test.send.json.as_ref()).map(Node::to_json));
-    for (index, route) in source.admission.routes.iter().enumerate() {
-        let mut samples = BTreeMap::from([("body".to_owned(), bodies.clone())]);
-        for call in route.pipeline.enrich.calls() {
-            samples.insert(call.name.clone(), answers(route, &call.name, tests, &source.path, world));
-        }
+    for (index, route) in source.admission.routes.iter().enumerate().filter(|(_, route)| route.ignore.is_none()) {
+        let samples = of_route(source, route, tests, world);
         let own = options.routes.get(index);
         let writes = own.map(|route| &route.write).filter(|writes| !writes.is_empty()).unwrap_or(&options.write);
-        let extract = own.map_or(&options.extract, |route| &route.extract);
-        check_nodes(extract, &samples, problems);
+        check_nodes(&options.extract, &samples, problems);
+        own.iter().for_each(|route| check_nodes(&route.extract, &samples, problems));
         writes.iter().for_each(|write| check_write(write, &samples, problems));
     }
+}
+
+/// The tests beside a source's file, whatever is wrong with them: that was reported when the file was loaded.
+pub(super) fn tests_beside(source: &Source, world: World<'_>) -> Vec<TestOptions> {
+    let tests = read_tests(&source.path, world, &mut Sources::default(), &mut Diagnostics::default());
+    tests.map(|tests| tests.tests).unwrap_or_default()
+}
+
+/// What the names that come from outside have in the samples and tests of a route.
+pub(super) fn of_route(source: &Source, route: &Route, tests: &[TestOptions], world: World<'_>) -> Samples {
+    let saved = source.samples.iter().filter_map(|sample| (world.files)(&beside(&source.path, &sample.value)).ok());
+    let sent = tests.iter().filter(|test| test.expect.state.as_ref().is_some_and(|state| state.value == "done"));
+    let sent = sent.filter_map(|test| test.send.json.as_ref()).map(Node::to_json);
+    let bodies = saved.filter_map(|text| body_of_request(&text)).chain(sent).collect();
+    let mut samples = Samples::from([("body".to_owned(), bodies)]);
+    for call in route.pipeline.enrich.calls() {
+        samples.insert(call.name.clone(), answers(call, tests, &source.path, world));
+    }
+    if let Some((name, list)) = &source.admission.payload.split {
+        let elements = items_of(list, &samples);
+        samples.insert(name.clone(), elements);
+    }
+    samples
 }
 
 /// The JSON body of a saved HTTP request: what stands behind its first empty line.
@@ -64,8 +82,7 @@ fn body_of_request(text: &str) -> Option<Json> {
 }
 
 /// What a call would give for each recorded answer that it could get.
-fn answers(route: &Route, name: &str, tests: &[TestOptions], path: &str, world: World<'_>) -> Vec<Json> {
-    let Some(call) = route.pipeline.enrich.calls().find(|call| call.name == name) else { return Vec::new() };
+fn answers(call: &Call, tests: &[TestOptions], path: &str, world: World<'_>) -> Vec<Json> {
     let patterns: Vec<Pattern> = call.url_texts().iter().map(|url| Pattern::of_template(url)).collect();
     let answers = tests.iter().flat_map(|test| &test.apis);
     let matching = answers.filter(|answer| answer.status.is_none_or(|status| (200..300).contains(&status)));
@@ -79,7 +96,7 @@ fn answers(route: &Route, name: &str, tests: &[TestOptions], path: &str, world: 
     bodies.filter_map(|body| call.take_of(200, &body)).collect()
 }
 
-fn check_write(write: &WriteOptions, samples: &BTreeMap<String, Vec<Json>>, problems: &mut Diagnostics) {
+fn check_write(write: &WriteOptions, samples: &Samples, problems: &mut Diagnostics) {
     let mut samples = samples.clone();
     if let Some((name, list)) = write.each.entries.first() {
         let items =
@@ -92,19 +109,19 @@ fn check_write(write: &WriteOptions, samples: &BTreeMap<String, Vec<Json>>, prob
     }
 }
 
-fn items_of(path: &Path, samples: &BTreeMap<String, Vec<Json>>) -> Vec<Json> {
+fn items_of(path: &Path, samples: &Samples) -> Vec<Json> {
     let (first, _) = path.first_name();
     let lists = samples.get(first).into_iter().flatten().filter_map(|sample| find_in(path, first, sample));
     lists.filter_map(|list| if let Json::Array(items) = list { Some(items) } else { None }).flatten().collect()
 }
 
-fn find_in(path: &Path, first: &str, sample: &Json) -> Option<Json> {
+pub(super) fn find_in(path: &Path, first: &str, sample: &Json) -> Option<Json> {
     let mut document = EventDocument::default();
     document.set(first, sample.clone());
     path.find(&document)
 }
 
-fn check_nodes(nodes: &Named<Node>, samples: &BTreeMap<String, Vec<Json>>, problems: &mut Diagnostics) {
+fn check_nodes(nodes: &Named<Node>, samples: &Samples, problems: &mut Diagnostics) {
     for (_, node) in &nodes.entries {
         let node = node.get("from").unwrap_or(node);
         if let Some(path) = node.text().filter(|text| text.starts_with('$')).and_then(|text| Path::compile(text).ok()) {
@@ -114,7 +131,7 @@ fn check_nodes(nodes: &Named<Node>, samples: &BTreeMap<String, Vec<Json>>, probl
 }
 
 /// Warns at the first segment that no sample has.
-fn check_path(path: &Path, node: &Node, samples: &BTreeMap<String, Vec<Json>>, problems: &mut Diagnostics) {
+fn check_path(path: &Path, node: &Node, samples: &Samples, problems: &mut Diagnostics) {
     let (first, range) = path.first_name();
     let Some(segments) = path.segments() else { return };
     let all = samples.get(first).map(Vec::as_slice).unwrap_or_default();

@@ -76,6 +76,8 @@ pub struct Source {
     pub admission: Admission,
     /// What each customer's set-up holds.
     pub fields: Vec<Field>,
+    /// The saved requests beside the file, as it names them.
+    pub samples: Vec<Spanned<String>>,
     /// What the operator holds; the first value of each is the one that goes out.
     pub secrets: Vec<(String, Values)>,
     /// Covers what the operator holds.

@@ -31,6 +31,8 @@ pub struct Admission {
     pub payload: Payload,
     /// The event's name; without it every record is `*`.
     pub event: Option<Value>,
+    /// The fields of the integration that are no secrets, and whether each must be there.
+    pub integration: Vec<(String, Value, bool)>,
     /// The file's names.
     pub extract: Extract,
     /// The routes in file order.
@@ -199,6 +201,7 @@ impl Admission {
         number: u32,
         arrival: &Arrival<'_>,
     ) -> Result<Chosen<'_>, NotChosen> {
+        self.add_integration(document)?;
         let name = event.insert(self.event_name(document)?).clone();
         document.set("event", json!(name));
         self.extract.run(document)?;
@@ -209,6 +212,24 @@ impl Admission {
         let lane = route.queueing.lane(document, arrival.delivery, number)?;
         let work_hash = route.queueing.coalesce.map(|_| work::hash(arrival.work_key, &route.place, gone, document, &route.reads));
         Ok(Chosen { route, gone, queue: Queue { lane, sender_id, work_hash } })
+    }
+
+    /// Adds what the request brings along of the integration's open fields.
+    fn add_integration(&self, document: &mut EventDocument) -> Result<(), Failure> {
+        let mut fields = serde_json::Map::new();
+        for (name, from, required) in &self.integration {
+            let fail =
+                |reason: String| Failure::permanent(Step::Admission, format!("the integration's field `{name}`: {reason}"));
+            match from.evaluate(Context::from(&*document)).map_err(|error| fail(error.0))? {
+                Some(value) => drop(fields.insert(name.clone(), value)),
+                None if *required => return Err(fail(format!("`{}` is missing", from.origin()))),
+                None => {}
+            }
+        }
+        if !self.integration.is_empty() {
+            document.set("integration", Json::Object(fields));
+        }
+        Ok(())
     }
 
     fn event_name(&self, document: &EventDocument) -> Result<String, Failure> {

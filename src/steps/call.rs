@@ -84,6 +84,7 @@ pub struct Call {
     pub name: String,
     api: Arc<Api>,
     urls: Vec<Value>,
+    written: Vec<String>,
     query: Vec<(String, Value)>,
     headers: Vec<(HeaderName, Value)>,
     take: Option<Value>,
@@ -152,6 +153,7 @@ pub fn compile(
     let take = take.map(|node| Value::compile(node, &Compiler { engine, scope: &take_scope }, diagnostics));
     let mut call = Call {
         name: name.value.clone(),
+        written: options.get.iter().filter_map(Node::text).map(str::to_owned).collect(),
         urls,
         query,
         headers,
@@ -220,7 +222,7 @@ impl Call {
 
     /// The text of each URL as written, below the api's base: for matching recorded answers to the call.
     pub fn url_texts(&self) -> Vec<String> {
-        self.urls.iter().map(|url| self.absolute(&url.origin())).collect()
+        self.written.iter().map(|url| self.absolute(url)).collect()
     }
 
     /// What it takes of an answer's body, for recorded answers.

@@ -57,17 +57,6 @@ impl Pattern {
 
     /// Whether some text matches both.
     pub fn overlaps(&self, other: &Pattern) -> bool {
-        fn meet(left: &[u8], right: &[u8]) -> bool {
-            match (left, right) {
-                ([], []) => true,
-                ([b'*', rest @ ..], other) | (other, [b'*', rest @ ..]) => {
-                    let star = if left.first() == Some(&b'*') { left } else { right };
-                    meet(rest, other) || (!other.is_empty() && meet(star, &other[1..]))
-                }
-                ([a, left @ ..], [b, right @ ..]) => a == b && meet(left, right),
-                _ => false,
-            }
-        }
         if self.is_literal() {
             return other.matches(&self.0);
         }
@@ -76,6 +65,24 @@ impl Pattern {
         }
         meet(self.0.as_bytes(), other.0.as_bytes())
     }
+}
+
+/// Whether some text matches both, in time that grows with the product of the lengths only. `met[at]` says it of what is left of
+/// `left` from the current letter on and of `right` from `at` on.
+fn meet(left: &[u8], right: &[u8]) -> bool {
+    let stars_from = |text: &[u8], at: usize| text[at..].iter().all(|letter| *letter == b'*');
+    let mut met: Vec<bool> = (0..=right.len()).map(|at| stars_from(right, at)).collect();
+    for row in (0..left.len()).rev() {
+        let below = met.clone();
+        met[right.len()] = stars_from(left, row);
+        for at in (0..right.len()).rev() {
+            met[at] = match (left[row], right[at]) {
+                (b'*', _) | (_, b'*') => below[at] || met[at + 1],
+                (one, other) => one == other && below[at + 1],
+            };
+        }
+    }
+    met[0]
 }
 
 impl FromYaml for Pattern {
@@ -132,6 +139,26 @@ mod tests {
             ("order", "orders", false),
         ] {
             assert_eq!(pattern(text).matches(name), expected, "{text} {name}");
+        }
+    }
+
+    #[test]
+    fn patterns_with_many_stars_are_compared_at_once() {
+        let long = |end: &str| pattern(&format!("{}{end}", "a".repeat(40) + "*").repeat(4));
+        assert!(!pattern(&format!("{}b", long("").text())).overlaps(&pattern(&format!("{}c", long("").text()))));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn patterns_overlap_when_some_text_matches_both(left in "[ab*]{1,4}", right in "[ab*]{1,4}") {
+            let (left, right) = (pattern(&left), pattern(&right));
+            let texts = (0..=8u32).flat_map(|length| {
+                (0..1u32 << length).map(move |bits| {
+                    (0..length).map(|at| if bits >> at & 1 == 0 { 'a' } else { 'b' }).collect::<String>()
+                })
+            });
+            let common = texts.into_iter().find(|text| left.matches(text) && right.matches(text));
+            proptest::prop_assert_eq!(left.overlaps(&right), common.is_some(), "{:?}", common);
         }
     }
 

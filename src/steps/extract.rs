@@ -40,6 +40,11 @@ impl Extract {
         Ok(())
     }
 
+    /// All names and their values, in the order in which they are taken out.
+    pub fn names(&self) -> impl Iterator<Item = &(String, Typed)> {
+        self.0.iter()
+    }
+
     /// Adds the places it looks at.
     pub fn add_reads(&self, engine: &Engine, reads: &mut Reads) {
         self.0.iter().for_each(|(_, typed)| typed.add_reads(engine, reads));

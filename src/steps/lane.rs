@@ -26,7 +26,7 @@ pub struct Coalesce {
 }
 
 options! {
-    /// The long form of `coalesce`.
+    /// How long a lane must be quiet before its work is done.
     pub struct CoalesceOptions {
         /// How long a lane must be quiet before its work is done.
         quiet: Duration,

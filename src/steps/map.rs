@@ -384,7 +384,177 @@ fn origin(column: &Column, item: Option<Item<'_>>) -> String {
     let Some(item) = item else { return text };
     let (Some(list), Some(path)) = (item.list.as_path(), column.value.value.as_path()) else { return text };
     match path.first_name() {
-        (name, range) if name == item.name => format!("{}[{}]{}", list.text(), item.position, &text[range.end..]),
+        (name, range) if name == item.name => {
+            let rest = &text[range.end..];
+            let rest = rest.strip_prefix("']").or(rest.strip_prefix("\"]")).unwrap_or(rest);
+            format!("{}[{}]{rest}", list.text(), item.position)
+        }
         _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::options::FromYaml;
+    use crate::config::source::Sources;
+    use crate::config::yaml::parse;
+    use crate::expr::scope::Scope;
+
+    /// What a write makes of a document in which `order` is the answer of a call.
+    struct Case {
+        has_tenant: bool,
+        tenant: Option<&'static str>,
+        gone: bool,
+        order: Option<Json>,
+    }
+
+    const ACME: Case = Case { has_tenant: true, tenant: Some("acme"), gone: false, order: None };
+
+    impl Case {
+        fn order(order: Json) -> Self {
+            Self { order: Some(order), ..ACME }
+        }
+
+        /// The operations in words, or the failure's.
+        fn run(&self, written: &str) -> String {
+            let mut sources = Sources::default();
+            let file = sources.add("a.yaml", written);
+            let mut diagnostics = Diagnostics::default();
+            let node = parse(&sources, file, &mut diagnostics).expect("yaml");
+            let options = WriteOptions::from_yaml(&node, &mut diagnostics).expect("options");
+            let destinations = [Destination { name: "main".to_owned(), tenant_column: "tenant".to_owned() }];
+            let surroundings =
+                Surroundings { destinations: &destinations, has_tenant: self.has_tenant, answers: &["order", "customer"] };
+            let scope = Scope::new(["body", "number", "order", "customer", "tenant"], "a column");
+            let compiler = Compiler { engine: &Engine::default(), scope: &scope };
+            let write = compile(&options, "write[0]".to_owned(), &surroundings, &compiler, &mut diagnostics);
+            assert_eq!(diagnostics.all(), [], "{written}");
+            let mut document = EventDocument::default();
+            document.set("number", json!(7));
+            document.set("body", json!({ "null": null, "list": [], "id": 1 }));
+            if let Some(order) = &self.order {
+                document.set("order", order.clone());
+            }
+            match write.expect("compiles").changes(&mut document, self.gone, self.tenant) {
+                Ok(changes) => changes.iter().map(|change| shown(&change.operation)).collect::<Vec<_>>().join("; "),
+                Err(failure) => failure.reason,
+            }
+        }
+    }
+
+    fn shown(operation: &Operation) -> String {
+        let cells = |cells: &[Cell]| {
+            let cells = cells.iter().map(|cell| format!("{}={}", cell.column, cell.value));
+            cells.collect::<Vec<_>>().join(",")
+        };
+        let verb = operation.verb();
+        match operation {
+            Operation::Insert { set } => format!("{verb} {}", cells(set)),
+            Operation::Upsert { key, set } => format!("{verb} {} set {}", cells(key), cells(set)),
+            Operation::Delete { key } => format!("{verb} {}", cells(key)),
+            Operation::Replace { of, rows } => {
+                let rows = rows.iter().map(|row| format!("[{} set {}]", cells(&row.key), cells(&row.set)));
+                format!("{verb} {} {}", cells(of), rows.collect::<String>())
+            }
+        }
+    }
+
+    const UPSERT: &str = "{ upsert: t, key: { no: $.number }, set: { name: $.order.name } }";
+    const REPLACE: &str =
+        "{ replace: t, of: { no: $.number }, each: { line: $.order.lines }, key: { line: $.line.no }, copy: { line: [sku] } }";
+
+    #[test]
+    fn every_operation_carries_the_tenant() {
+        let order = json!({ "name": "x", "lines": [{ "no": 1, "sku": "a" }] });
+        let case = Case::order(order.clone());
+        let gone = Case { gone: true, order: None, ..ACME };
+        assert_eq!(case.run("{ insert: t, set: { a: $.number } }"), r#"insert tenant="acme",a=7"#);
+        assert_eq!(case.run(UPSERT), r#"upsert tenant="acme",no=7 set name="x""#);
+        assert_eq!(case.run(REPLACE), r#"replace tenant="acme",no=7 [line=1 set sku="a"]"#);
+        assert_eq!(gone.run(UPSERT), r#"delete tenant="acme",no=7"#);
+        assert_eq!(gone.run(REPLACE), r#"delete tenant="acme",no=7"#);
+        assert_eq!(gone.run("{ insert: t, set: { a: $.number } }"), "");
+        let shared = UPSERT.replace("upsert: t", "upsert: t, shared: true");
+        assert_eq!(case.run(&shared), r#"upsert no=7 set name="x""#);
+        let without = Case { has_tenant: false, tenant: None, order: Some(order.clone()), ..ACME };
+        assert_eq!(without.run(UPSERT), r#"upsert no=7 set name="x""#);
+        let lost = Case { tenant: None, order: Some(order), ..ACME };
+        for write in [UPSERT, REPLACE, "{ insert: t, set: { a: $.number } }"] {
+            assert!(lost.run(write).contains("belongs to no tenant"), "{write}: {}", lost.run(write));
+        }
+    }
+
+    #[test]
+    fn a_missing_list_fails_and_an_empty_one_is_empty() {
+        assert_eq!(Case::order(json!({ "lines": [] })).run(REPLACE), r#"replace tenant="acme",no=7 "#);
+        for order in [json!({}), json!({ "lines": null }), json!({ "lines": "x" })] {
+            let reason = Case::order(order.clone()).run(REPLACE);
+            assert!(reason.contains("`each`") && reason.contains("$.order.lines"), "{order}: {reason}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_missing_or_null_fails() {
+        for (key, reason) in [("$.body.nope", "is missing"), ("$.body.null", "is null"), ("\"{{ body.nope }}\"", "is missing")] {
+            for write in ["{ upsert: t, key: { id: KEY }, set: { a: 1 } }", "{ upsert: t, missing: keep, key: { id: KEY } }"] {
+                let found = ACME.run(&write.replace("KEY", key));
+                assert!(found.contains("`id`") && found.contains(reason), "{write} {key}: {found}");
+            }
+        }
+        let found = Case::order(json!({ "lines": [{ "no": 1 }, {}] })).run(REPLACE);
+        assert!(found.contains("`$.order.lines[1].no` is missing"), "{found}");
+    }
+
+    #[test]
+    fn what_is_missing_becomes_null_is_kept_or_fails() {
+        let write =
+            |option: &str| format!("{{ upsert: t, {option}key: {{ no: $.number }}, set: {{ a: $.body.nope, b: $.body.null }} }}");
+        assert_eq!(ACME.run(&write("")), r#"upsert tenant="acme",no=7 set a=null,b=null"#);
+        assert_eq!(ACME.run(&write("missing: keep, ")), r#"upsert tenant="acme",no=7 set b=null"#);
+        assert!(ACME.run(&write("missing: fail, ")).contains("`$.body.nope` is missing"));
+        let required = "{ upsert: t, missing: keep, key: { no: $.number }, set: { a: { from: $.body.nope, required: true } } }";
+        assert!(ACME.run(required).contains("`$.body.nope` is missing"));
+    }
+
+    #[test]
+    fn an_absent_answer_never_becomes_nulls() {
+        let template = UPSERT.replace("$.order.name", "\"{{ order.name }}\"");
+        let copy = "{ upsert: t, key: { no: $.number }, copy: { order: [name] } }";
+        for case in [ACME, Case::order(Json::Null)] {
+            for write in [UPSERT, &template, copy] {
+                let reason = case.run(write);
+                assert!(reason.contains("there is no `order` to take"), "{write}: {reason}");
+            }
+            assert_eq!(case.run(&UPSERT.replace("upsert: t", "upsert: t, missing: keep")), r#"upsert tenant="acme",no=7 set "#);
+        }
+        assert_eq!(Case::order(json!({})).run(&template), r#"upsert tenant="acme",no=7 set name=null"#);
+    }
+
+    #[test]
+    fn when_the_thing_is_gone_a_condition_on_an_answer_does_not_stop_the_delete() {
+        let gone = Case { gone: true, ..ACME };
+        let with = |when: &str| UPSERT.replace("upsert: t", &format!("upsert: t, when: {when}"));
+        assert_eq!(gone.run(&with("order.name")), r#"delete tenant="acme",no=7"#);
+        assert_eq!(gone.run(&with("body.id == 2")), "");
+        assert_eq!(ACME.run(&with("order.name")), "");
+    }
+
+    #[test]
+    fn an_item_says_where_it_comes_from() {
+        let column = |text: &str, position| {
+            let list = Value::Path(Path::compile("$.order.lines").expect("path"));
+            let value = Typed::of(Value::Path(Path::compile(text).expect("path")), span());
+            let column = Column { name: "a".to_owned(), value, span: span(), answers: Vec::new() };
+            origin(&column, Some(Item { name: "line", list: &list, position }))
+        };
+        assert_eq!(column("$.line.quantity", 2), "$.order.lines[2].quantity");
+        assert_eq!(column("$.line", 0), "$.order.lines[0]");
+        assert_eq!(column("$['line'].a", 1), "$.order.lines[1].a");
+        assert_eq!(column("$.lines.a", 1), "$.lines.a");
+    }
+
+    fn span() -> Span {
+        Span::new(Sources::default().add("a.yaml", ""), 0..0)
     }
 }

@@ -5,7 +5,6 @@ mod documentation;
 mod exactness;
 mod functions;
 mod jsonpath;
-
 mod orders;
 mod reads;
 mod registry;

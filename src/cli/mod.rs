@@ -1,1 +1,47 @@
 //! The command line: one file per command; the only place that prints.
+
+pub mod check;
+pub mod deliveries;
+mod delivery_text;
+pub mod demo;
+mod demo_text;
+pub mod flags;
+pub mod keys;
+pub mod output;
+pub mod run;
+pub mod serve;
+pub mod simulate;
+pub mod sources;
+pub mod tables;
+pub mod tenants;
+pub mod test;
+mod test_report;
+
+/// The commands.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Run the server: receive webhooks, write rows
+    Serve(serve::Serve),
+    /// Tell all problems of the route files
+    Check(check::Check),
+    /// Run the tests beside route files, with recorded APIs and a throwaway database
+    Test(test::Test),
+    /// Everything at once, offline: one webhook becomes rows
+    Demo(demo::Demo),
+    /// Add and list tenants, the customers on whose behalf something arrives
+    #[command(subcommand)]
+    Tenants(tenants::Tenants),
+    /// Issue, list and revoke API keys
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Look at what arrived, run it again, give it up
+    #[command(subcommand)]
+    Deliveries(deliveries::Deliveries),
+    /// How every source is doing
+    #[command(subcommand)]
+    Sources(sources::Sources),
+    /// Compare the tables with what the routes expect, or make what is missing
+    Tables(tables::Tables),
+    /// Serve a folder of JSON files as a provider's API, offline
+    Simulate(simulate::Simulate),
+}

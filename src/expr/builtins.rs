@@ -24,8 +24,11 @@ pub(crate) fn register(environment: &mut Environment<'static>) {
     tests(environment);
 }
 
+/// A filter that changes a text: its name, and how.
+type Change = (&'static str, fn(&str) -> String);
+
 fn texts(environment: &mut Environment<'static>) {
-    let changes: [(&str, fn(&str) -> String); 4] = [
+    let changes: [Change; 4] = [
         ("upper", str::to_uppercase),
         ("lower", str::to_lowercase),
         ("capitalize", capitalized),

@@ -7,7 +7,8 @@ use futures_util::future::BoxFuture;
 use super::budget::{Budget, Taken};
 use crate::clock::Timestamp;
 use crate::config::units::Rate;
-use crate::store::{Store, budgets};
+use crate::store::Store;
+use crate::store::budgets;
 
 /// How soon to ask again when the state cannot answer.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);

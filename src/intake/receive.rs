@@ -51,6 +51,9 @@ impl Intake {
     }
 }
 
+/// What stood in the place of a path's parameters, by name.
+type Parameters = Vec<(String, String)>;
+
 /// Answers one request.
 async fn receive(State(intake): State<Arc<Intake>>, request: axum::extract::Request) -> Response {
     let (method, place) = (request.method().clone(), first_segment(request.uri().path()));
@@ -91,7 +94,7 @@ fn peer_of(parts: &axum::http::request::Parts) -> Option<IpAddr> {
     parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.ip())
 }
 
-fn find(table: &RouteTable, request: &Request) -> Result<(Arc<Source>, Vec<(String, String)>), Rejection> {
+fn find(table: &RouteTable, request: &Request) -> Result<(Arc<Source>, Parameters), Rejection> {
     match table.find(request) {
         Matched::Source(source, params) => Ok((Arc::clone(source), params)),
         Matched::NotReady(source, reason) => Err(Rejection::Unavailable(format!("the source `{source}` is not ready: {reason}"))),

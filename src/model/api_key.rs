@@ -1,6 +1,6 @@
 //! API keys: issued by us to a tenant for a source; only their SHA-256 is kept.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::tenant::Tenant;
 use crate::clock::Timestamp;
@@ -29,7 +29,7 @@ pub struct ApiKey {
 }
 
 /// An API key as it is listed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ApiKeySummary {
     /// Its number, to revoke it by.
     pub id: i64,

@@ -143,7 +143,7 @@ impl FromStr for RecordState {
 }
 
 /// A record as it is listed and shown.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RecordSummary {
     /// The delivery it is an item of.
     pub delivery: DeliveryId,

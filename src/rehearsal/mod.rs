@@ -1,3 +1,12 @@
-//! A route without the outside world: throwaway databases and recorded or simulated APIs.
+//! A route without the outside world: throwaway projects, recorded and simulated provider APIs.
 
+pub mod cases;
+pub mod compare;
+pub mod demo;
+pub mod project;
+pub mod report;
+pub mod run;
+pub mod send;
+pub mod sender;
 pub mod simulate;
+pub mod suite;

@@ -413,11 +413,10 @@ pub(super) mod tests {
                 delivery: crate::model::delivery::DeliveryId(uuid::Uuid::nil()),
                 received_at: crate::clock::Timestamp::parse("2026-11-21T07:30:00Z").expect("a moment"),
                 caller: &caller,
-                params: &[],
                 attempt: 1,
                 work_key: &[0; 32],
             };
-            let item = source.admission.items(&request, arrival, None).remove(0);
+            let item = source.admission.items(&request, source.admission.read(&request, &[]), arrival, None).remove(0);
             let found = item.document.get("integration").map(|found| found.to_string());
             (found, item.chosen.is_ok())
         };

@@ -15,7 +15,6 @@ use crate::expr::template::Engine;
 use crate::expr::value::{Compiler, Value};
 use crate::model::delivery::Request;
 use crate::model::event::EventDocument;
-use crate::payload;
 use crate::secret::{MASK, Mask};
 use crate::steps::admission::Received;
 
@@ -93,7 +92,7 @@ pub(super) fn secrecy(
 
 /// What an API's headers take from the request is a credential.
 fn api_header_reads(options: &FileOptions, engine: &Engine, reads: &mut Reads) {
-    let scope = Scope::new(payload::request::NAMES, "").with(["body"]);
+    let scope = Scope::new(crate::payload::request::NAMES, "").with(["body"]);
     for (_, node) in options.apis.entries.iter().flat_map(|(_, api)| &api.headers.entries) {
         let mut unheard = Diagnostics::default();
         let value = Value::compile(node, &Compiler { engine, scope: &scope }, &mut unheard);

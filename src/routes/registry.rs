@@ -21,6 +21,9 @@ use crate::steps::map::Destination;
 /// How long a source whose file vanished goes on.
 const VANISHED_FOR: Duration = Duration::from_secs(300);
 
+/// Reads a file that belongs to a route file by its path, or says why it cannot.
+pub type FileReader = dyn Fn(&str) -> Result<String, String> + Send + Sync;
+
 /// What compiling needs, owned.
 pub struct Surroundings {
     /// The databases that writes can go to.
@@ -28,7 +31,7 @@ pub struct Surroundings {
     /// Where secrets are asked for.
     pub secrets: Box<dyn SecretReader + Send + Sync>,
     /// Reads samples and tests.
-    pub files: Box<dyn Fn(&str) -> Result<String, String> + Send + Sync>,
+    pub files: Box<FileReader>,
     /// The environments that templates run in.
     pub engine: Engine,
 }

@@ -1,5 +1,8 @@
 //! The one binary of integration tests: a module per subject.
 
+mod cli;
+mod crash;
+mod demo;
 mod diagnostics;
 mod documentation;
 mod exactness;
@@ -10,6 +13,8 @@ mod reads;
 mod registry;
 mod rust_source;
 mod secrets;
+mod serve;
 mod support;
 mod templates;
+mod test_command;
 mod tidy;

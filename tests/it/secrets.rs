@@ -6,7 +6,10 @@ use std::time::Duration;
 use hooktable::store::records;
 use hooktable::store::records::Filter;
 
-use crate::support::test_app::{Builder, TestApp};
+use hooktable::rehearsal::simulate::Simulation;
+
+use crate::support::project::{Project, request, until};
+use crate::support::test_app::{Builder, TestApp, repository};
 
 const GRANT: &str = "grant-canary-7f3a/ø&\\\"x";
 const APP: &str = "app-secret-canary";
@@ -82,6 +85,78 @@ async fn no_secret_is_written_down_or_shown() {
     app.run_pending_deliveries(Duration::from_secs(60)).await;
     assert_eq!(app.states().await, ["done", "done", "dead", "dead", "dead", "retrying"], "{:?}", app.records().await);
     assert_nothing_shown(&app, &[&secrets[..], &["grant-canary-header"]].concat()).await;
+}
+
+/// Every byte that the program writes or prints, at the most talkative, the one line that shows a new key excepted.
+#[test]
+fn the_program_says_no_secret() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let route = std::fs::read_to_string(repository("routes.d/economic.yaml")).expect("the shipped route file");
+    let project = Project::new()
+        .file("routes.d/economic.yaml", &route.replace("onboarding:", "# onboarding:").replace("  samples:", "  # samples:"))
+        .file("schema.sql", "")
+        .environment("ECONOMIC_APP_SECRET_TOKEN", APP);
+    let answers = repository("examples/timetracking/apis/economic");
+    let api = runtime.block_on(Simulation::start(answers, ([127, 0, 0, 1], 0).into())).expect("a simulated API");
+    let mut said = String::new();
+    said += &project.data_of(&["tables", "--create"]);
+    said += &project.data_of(&["tenants", "add", "acme"]);
+    let create = ["keys", "create", "--tenant", "acme", "--source", "economic", "--description", "x", "--format", "json"];
+    let key: serde_json::Value = serde_json::from_str(&project.data_of(&create)).expect("JSON");
+    let key = key["key"].as_str().expect("a key").to_owned();
+    let server =
+        project.serve_with(&["--log", "trace", "--simulate-api", &format!("https://restapi.e-conomic.com={}", api.url())]);
+    let target = |key: &str| format!("/?APIKey={key}&APISource=eConomicOrder");
+    let body = |number: &str| serde_json::json!({ "eConomicAPIKey": GRANT, "number": number }).to_string();
+    let wrong = "wrong-key-canary-91c2";
+    let post = |target: &str, body: &str| {
+        request(&server.intake, "POST", target, &[("Authorization", "Bearer header-canary-77aa")], body)
+    };
+    for (key, body) in
+        [(key.as_str(), body("20417")), (&key, body(GRANT)), (&key, format!("{} oops", body("1"))), (wrong, body("20417"))]
+    {
+        let reply = post(&target(key), &body);
+        said += &reply.body;
+    }
+    assert_eq!(post(&format!("/nowhere/{key}?APIKey={key}"), "{}").status, 404);
+    until(|| project.rows("jobs").len() == 1, || server.said());
+    api.set_down(true);
+    post(&target(&key), &body("20418"));
+    until(|| project.data_of(&["deliveries", "list"]).contains("retrying"), || server.said());
+    project.write("routes.d/economic.yaml", &route.replace("$.body.number", "$.boddy.number"));
+    server.wait_until_it_says("last good version");
+    let listed: serde_json::Value =
+        serde_json::from_str(&project.data_of(&["deliveries", "list", "--format", "json"])).expect("JSON");
+    for record in listed.as_array().expect("a list") {
+        let id = record["delivery"].as_str().expect("an id");
+        said += &project.data_of(&["deliveries", "show", id]);
+        said += &project.data_of(&["deliveries", "show", id, "--format", "json"]);
+        let replayed = project.run(&["deliveries", "replay", id]);
+        said += &(replayed.data + &replayed.notes);
+    }
+    for command in [
+        &["deliveries", "list"][..],
+        &["keys", "list"],
+        &["sources", "list"],
+        &["check"],
+        &["serve", "--print-config"],
+        &["tables"],
+    ] {
+        let output = project.run(command);
+        said += &(output.data + &output.notes);
+    }
+    for page in ["/readyz", "/metrics", "/healthz"] {
+        said += &request(&server.admin, "GET", page, &[], "").body;
+    }
+    let (code, log) = server.terminate();
+    assert_eq!(code, 0, "{log}");
+    let secrets = [GRANT, APP, key.as_str(), wrong, "header-canary-77aa"];
+    assert!(log.contains("request rejected") && log.contains("attempt failed"), "the log is about something:\n{log}");
+    assert_absent(log.as_bytes(), &secrets, "the log");
+    assert_absent(said.as_bytes(), &secrets, "what commands print");
+    for (path, bytes) in files(&project.path("data")) {
+        assert_absent(&bytes, &secrets, &path);
+    }
 }
 
 #[tokio::test]

@@ -85,18 +85,32 @@ pub async fn show(store: &Store, id: DeliveryId) -> Result<Option<DeliveryDetail
     }))
 }
 
-/// The deliveries whose id is or begins with `text`: at most 20, oldest first.
+/// The deliveries whose id is, begins with or, if none does, ends with `text`: at most 20, oldest first. Ids of one moment begin
+/// alike, so people cut them from the front.
 pub async fn find(store: &Store, text: &str) -> Result<Vec<DeliveryId>, StoreError> {
-    let digits: String = text.trim().to_ascii_lowercase().chars().filter(|letter| *letter != '-').collect();
+    let digits: String = text.trim().to_ascii_lowercase().chars().filter(|letter| *letter != '-' && *letter != '…').collect();
     if digits.is_empty() || digits.len() > 32 || !digits.chars().all(|letter| letter.is_ascii_hexdigit()) {
-        return Err(StoreError::Refused(format!("`{text}` is no delivery id and no beginning of one")));
+        return Err(StoreError::Refused(format!("`{text}` is no delivery id, nor the beginning or end of one")));
     }
+    let mut ids = ids_beginning_with(store, &digits).await?;
+    if ids.is_empty() {
+        ids = ids_ending_in(store, &digits).await?;
+    }
+    ids.iter().map(|id| Ok(DeliveryId(Uuid::from_bytes(fixed(id, "a delivery's id")?)))).collect()
+}
+
+async fn ids_beginning_with(store: &Store, digits: &str) -> Result<Vec<Vec<u8>>, StoreError> {
     let bound =
         |filler: &str| hex::decode(format!("{digits}{}", filler.repeat(32 - digits.len()))).expect("only hex digits, 32 of them");
     let sql = "select id from delivery where id between ?1 and ?2 order by id limit ?3";
-    let query = sqlx::query_scalar(sql).bind(bound("0")).bind(bound("f")).bind(MOST_FOUND).fetch_all(store.readers());
-    let ids: Vec<Vec<u8>> = store.read(query).await?;
-    ids.iter().map(|id| Ok(DeliveryId(Uuid::from_bytes(fixed(id, "a delivery's id")?)))).collect()
+    let query = sqlx::query_scalar(sql).bind(bound("0")).bind(bound("f")).bind(MOST_FOUND);
+    store.read(query.fetch_all(store.readers())).await
+}
+
+async fn ids_ending_in(store: &Store, digits: &str) -> Result<Vec<Vec<u8>>, StoreError> {
+    let sql = "select id from delivery where substr(hex(id), -length(?1)) = upper(?1) order by id limit ?2";
+    let query = sqlx::query_scalar(sql).bind(digits).bind(MOST_FOUND);
+    store.read(query.fetch_all(store.readers())).await
 }
 
 /// A delivery with its raw request, unsealed.

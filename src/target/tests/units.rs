@@ -83,7 +83,7 @@ async fn a_unit_that_is_dropped_at_any_point_is_there_whole_or_not_at_all() {
         assert!(again.already || marks == 0);
         assert_eq!(marks_and_rows(&bench).await, (1, 1));
     }
-    assert!(taken_back > 5, "{taken_back}");
+    assert!(taken_back > 0, "no drop came before the commit");
 }
 
 /// Both counts as of one moment: a commit that was on its way may land between two reads.

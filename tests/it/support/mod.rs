@@ -1,3 +1,5 @@
-//! What the tests share: one application with builder methods.
+//! What the tests share: one application with builder methods, and the real binary as a process.
 
+pub(crate) mod project;
+pub(crate) mod server;
 pub(crate) mod test_app;

@@ -36,7 +36,6 @@ pub(crate) struct Builder {
     routes: BTreeMap<String, String>,
     schema: String,
     environment: BTreeMap<String, String>,
-    system_clock: bool,
 }
 
 /// A running application.
@@ -89,7 +88,7 @@ impl Builder {
     /// One route file.
     pub(crate) fn new(path: &str, text: &str) -> Self {
         let routes = BTreeMap::from([(path.to_owned(), text.to_owned())]);
-        Self { routes, schema: String::new(), environment: BTreeMap::new(), system_clock: false }
+        Self { routes, schema: String::new(), environment: BTreeMap::new() }
     }
 
     /// The script that makes the tables.
@@ -104,19 +103,13 @@ impl Builder {
         self
     }
 
-    /// Real time instead of time moved by hand.
-    pub(crate) fn system_clock(mut self) -> Self {
-        self.system_clock = true;
-        self
-    }
-
     /// Starts it. The provider's API serves a copy of the shipped answers.
     pub(crate) async fn start(self) -> TestApp {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let apis = folder.path().join("apis");
         copy_folder(&repository("examples/timetracking/apis/economic"), &apis);
         let api = Simulation::start(&apis, ([127, 0, 0, 1], 0).into()).await.expect("a simulated API");
-        let clock = if self.system_clock { Clock::system() } else { Clock::manual(START) };
+        let clock = Clock::manual(START);
         let store = Store::open(OpenOptions {
             path: folder.path().join("state.db"),
             master_key: None,

@@ -1,0 +1,91 @@
+//! What is counted, in the text form that Prometheus reads. Each server has its own numbers.
+
+use metrics::{Key, Label, Level, Metadata, Recorder as _};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+
+use crate::model::record::RecordState;
+use crate::routes::registry::{SourceStatus, Status};
+use crate::store::records::Count;
+
+const METADATA: Metadata<'static> = Metadata::new("hooktable", Level::INFO, None);
+
+/// The numbers of one server.
+pub struct Metrics {
+    recorder: PrometheusRecorder,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let metrics = Self { recorder: PrometheusBuilder::new().build_recorder() };
+        let counter = "answers to senders, by HTTP status";
+        metrics.recorder.describe_counter("hooktable_requests_total".into(), None, counter.into());
+        let gauge = |name: &'static str, text: &'static str| metrics.recorder.describe_gauge(name.into(), None, text.into());
+        gauge("hooktable_route_file_ok", "1 when the route file as it is on disk runs, else 0");
+        gauge("hooktable_records", "records, by source and state");
+        gauge("hooktable_state_up", "1 when the state answers, else 0");
+        metrics
+    }
+}
+
+impl Metrics {
+    /// Counts an answer to a sender.
+    pub fn count_answer(&self, status: u16) {
+        let key = Key::from_parts("hooktable_requests_total", vec![Label::new("status", status.to_string())]);
+        self.recorder.register_counter(&key, &METADATA).increment(1);
+    }
+
+    /// Everything as text, with what is only known when it is asked for. Without counts the state did not answer.
+    pub fn text(&self, statuses: &[SourceStatus], counts: Option<&[Count]>) -> String {
+        for source in statuses {
+            let ok = if source.status == Status::Active { 1.0 } else { 0.0 };
+            self.set("hooktable_route_file_ok", vec![Label::new("source", source.name.clone())], ok);
+        }
+        self.set("hooktable_state_up", Vec::new(), if counts.is_some() { 1.0 } else { 0.0 });
+        if let Some(counts) = counts {
+            self.set_records(statuses, counts);
+        }
+        self.recorder.handle().render()
+    }
+
+    /// A state that no record is in any more is zero, not what it was.
+    fn set_records(&self, statuses: &[SourceStatus], counts: &[Count]) {
+        let mut sources: Vec<&str> = statuses.iter().map(|source| source.name.as_str()).collect();
+        sources.extend(counts.iter().map(|count| count.source.as_str()));
+        sources.sort_unstable();
+        sources.dedup();
+        for source in sources {
+            for state in RecordState::ALL {
+                let count = counts.iter().find(|count| count.source == source && count.state == state);
+                let labels = vec![Label::new("source", source.to_owned()), Label::new("state", state.word())];
+                self.set("hooktable_records", labels, count.map_or(0.0, |count| count.count as f64));
+            }
+        }
+    }
+
+    fn set(&self, name: &'static str, labels: Vec<Label>, value: f64) {
+        self.recorder.register_gauge(&Key::from_parts(name, labels), &METADATA).set(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_read_as_prometheus_expects() {
+        let metrics = Metrics::default();
+        metrics.count_answer(200);
+        metrics.count_answer(200);
+        let status = SourceStatus { name: "a".to_owned(), path: "a.yaml".to_owned(), status: Status::Active };
+        let counts = [Count { source: "a".to_owned(), state: RecordState::Dead, count: 3 }];
+        let text = metrics.text(&[status], Some(&counts));
+        for line in [
+            "hooktable_requests_total{status=\"200\"} 2",
+            "hooktable_route_file_ok{source=\"a\"} 1",
+            "hooktable_records{source=\"a\",state=\"dead\"} 3",
+            "hooktable_records{source=\"a\",state=\"waiting\"} 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in {text}");
+        }
+    }
+}

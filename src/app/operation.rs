@@ -1,0 +1,349 @@
+//! What operators ask for: one list of operations and one function that does them against a state, whether a running server
+//! does it or a command that opened the state itself.
+
+use std::sync::Arc;
+
+use anyhow::{anyhow, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::onboarding::{Address, addresses, takes_api_keys};
+use super::sources::Sources;
+use crate::config::diagnostic::closest;
+use crate::model::api_key::ApiKeySummary;
+use crate::model::attempt::Attempt;
+use crate::model::caller::StoredCaller;
+use crate::model::delivery::DeliveryId;
+use crate::model::record::{RecordState, RecordSummary};
+use crate::model::tenant::Tenant;
+use crate::routes::registry::Status;
+use crate::store::records::Filter;
+use crate::store::{Store, api_keys, records, tenants};
+
+/// What can be asked for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "operation", rename_all = "snake_case")]
+pub enum Operation {
+    /// Who is serving, and where.
+    About,
+    /// Adds a tenant.
+    AddTenant {
+        /// Its name.
+        name: String,
+    },
+    /// All tenants.
+    ListTenants,
+    /// Makes an API key.
+    CreateKey {
+        /// The tenant's name.
+        tenant: String,
+        /// The source's name.
+        source: String,
+        /// What it is for.
+        description: String,
+    },
+    /// All API keys, revoked ones too.
+    ListKeys,
+    /// Revokes an API key.
+    RevokeKey {
+        /// Its number.
+        id: i64,
+    },
+    /// Records, newest first.
+    ListDeliveries {
+        /// Of this source.
+        source: Option<String>,
+        /// Of this tenant.
+        tenant: Option<String>,
+        /// In this state.
+        state: Option<RecordState>,
+        /// Of this event.
+        event: Option<String>,
+        /// The most to list.
+        limit: usize,
+    },
+    /// Everything that may be seen of a delivery.
+    ShowDelivery {
+        /// Its id, or the beginning or end of it.
+        id: String,
+    },
+    /// Asks for its records to run again.
+    ReplayDelivery {
+        /// Its id, or the beginning or end of it.
+        id: String,
+        /// Only this record.
+        record: Option<u32>,
+        /// Also those that took effect.
+        apply_again: bool,
+    },
+    /// Gives its open and dead records up.
+    DiscardDelivery {
+        /// Its id, or the beginning or end of it.
+        id: String,
+        /// Only this record.
+        record: Option<u32>,
+    },
+    /// How every source is doing.
+    ListSources,
+}
+
+impl Operation {
+    /// Whether it needs the route files.
+    pub fn needs_sources(&self) -> bool {
+        matches!(self, Self::CreateKey { .. } | Self::ListSources)
+    }
+
+    /// Whether it makes sense where there is no state yet.
+    pub fn begins_a_state(&self) -> bool {
+        matches!(self, Self::AddTenant { .. } | Self::ListSources)
+    }
+}
+
+/// What came of it.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// The server that answered, if one did.
+    About(Option<About>),
+    /// The tenant that was added.
+    Tenant(Tenant),
+    /// All tenants.
+    Tenants(Vec<Tenant>),
+    /// A new key.
+    Key(CreatedKey),
+    /// The key that was revoked.
+    RevokedKey(ApiKeySummary),
+    /// All keys.
+    Keys(Vec<ApiKeySummary>),
+    /// Records.
+    Deliveries(Vec<RecordSummary>),
+    /// A delivery.
+    Delivery(Box<DeliveryView>),
+    /// What is replayed, or was discarded.
+    Steered(Steered),
+    /// The sources.
+    Sources(Vec<SourceView>),
+}
+
+/// A server that runs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct About {
+    /// The process's number.
+    pub process: u32,
+    /// Where webhooks come to.
+    pub intake: String,
+    /// Where health and metrics are.
+    pub admin: String,
+}
+
+/// A key at the one moment at which it is seen.
+#[derive(Serialize, Deserialize)]
+pub struct CreatedKey {
+    /// Its number, to revoke it by.
+    pub id: i64,
+    /// The tenant's name.
+    pub tenant: String,
+    /// The source it opens.
+    pub source: String,
+    /// The key.
+    pub key: String,
+    /// What to paste at the provider.
+    pub addresses: Vec<Address>,
+}
+
+/// A delivery as it is shown: nothing in it is secret.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeliveryView {
+    /// Its id.
+    pub delivery: DeliveryId,
+    /// The source's name.
+    pub source: String,
+    /// RFC 3339.
+    pub received_at: String,
+    /// Who sent it.
+    pub caller: StoredCaller,
+    /// The version of the source's files that admitted it, in hex.
+    pub bundle: String,
+    /// Bytes of the body.
+    pub body_bytes: u64,
+    /// SHA-256 of the body, in hex.
+    pub body_sha256: String,
+    /// The request with its secrets masked.
+    pub request: Json,
+    /// Its records.
+    pub records: Vec<RecordSummary>,
+    /// Their attempts, in the order they were made.
+    pub attempts: Vec<AttemptView>,
+}
+
+/// An attempt and whose it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AttemptView {
+    /// The record's place in the delivery, from 0.
+    pub record: u32,
+    /// Which run of it.
+    pub run: u32,
+    /// What happened.
+    #[serde(flatten)]
+    pub attempt: Attempt,
+}
+
+/// What came of steering the records of a delivery.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Steered {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// For how many records it was done.
+    pub records: u64,
+    /// The numbers of the others, and why.
+    pub refused: Vec<(u32, String)>,
+}
+
+/// How a source is doing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SourceView {
+    /// Its name.
+    pub source: String,
+    /// `active`, `last_good`, `not_ready`.
+    pub state: String,
+    /// The path of its file.
+    pub path: String,
+    /// What is wrong.
+    pub reason: Option<String>,
+}
+
+/// What operations are done with.
+pub struct Context {
+    /// The state.
+    pub store: Store,
+    /// The sources, where they were loaded.
+    pub sources: Option<Arc<Sources>>,
+    /// What senders reach the server by.
+    pub public_url: String,
+    /// The server, if one runs.
+    pub about: Option<About>,
+}
+
+/// Does what was asked for.
+pub async fn execute(context: &Context, operation: Operation) -> anyhow::Result<Answer> {
+    let store = &context.store;
+    Ok(match operation {
+        Operation::About => Answer::About(context.about.clone()),
+        Operation::AddTenant { name } => Answer::Tenant(tenants::add(store, &name).await?),
+        Operation::ListTenants => Answer::Tenants(tenants::list(store).await?),
+        Operation::CreateKey { tenant, source, description } => {
+            Answer::Key(create_key(context, &tenant, &source, &description).await?)
+        }
+        Operation::ListKeys => Answer::Keys(api_keys::list(store).await?.iter().map(ApiKeySummary::from).collect()),
+        Operation::RevokeKey { id } => Answer::RevokedKey(revoke_key(store, id).await?),
+        Operation::ListDeliveries { source, tenant, state, event, limit } => {
+            let filter = Filter { source, tenant, state, event, delivery: None, limit };
+            Answer::Deliveries(records::list(store, &filter).await?)
+        }
+        Operation::ShowDelivery { id } => Answer::Delivery(Box::new(show_delivery(store, &id).await?)),
+        Operation::ReplayDelivery { id, record, apply_again } => {
+            let delivery = the_delivery(store, &id).await?;
+            let answer = records::ask_replay(store, delivery, record, apply_again).await?;
+            Answer::Steered(Steered { delivery, records: answer.marked, refused: answer.refused })
+        }
+        Operation::DiscardDelivery { id, record } => {
+            let delivery = the_delivery(store, &id).await?;
+            let answer = records::discard(store, delivery, record).await?;
+            Answer::Steered(Steered { delivery, records: answer.count, refused: answer.refused })
+        }
+        Operation::ListSources => Answer::Sources(source_views(sources_of(context)?)),
+    })
+}
+
+fn sources_of(context: &Context) -> anyhow::Result<&Arc<Sources>> {
+    context.sources.as_ref().ok_or_else(|| anyhow!("the route files were not loaded"))
+}
+
+/// The sources in the order of their names.
+pub fn source_views(sources: &Sources) -> Vec<SourceView> {
+    let view = |status: crate::routes::registry::SourceStatus| {
+        let (state, reason) = match status.status {
+            Status::Active => ("active", None),
+            Status::LastGood { reason } => ("last_good", Some(reason)),
+            Status::NotReady { reason } => ("not_ready", Some(reason)),
+        };
+        SourceView { source: status.name, state: state.to_owned(), path: status.path, reason }
+    };
+    sources.statuses().into_iter().map(view).collect()
+}
+
+async fn create_key(context: &Context, tenant: &str, source: &str, description: &str) -> anyhow::Result<CreatedKey> {
+    let sources = sources_of(context)?;
+    let table = sources.registry().table();
+    let Some(compiled) = table.source(source) else { bail!("{}", no_source(sources, source)) };
+    if !takes_api_keys(compiled) {
+        bail!("the source `{source}` takes no API keys\nhint: its file would say `auth: {{ api_key: $.query.key }}`");
+    }
+    let Some(owner) = tenants::find_by_name(&context.store, tenant).await? else {
+        let known = tenants::list(&context.store).await?;
+        let hint = match closest(tenant, known.iter().map(|tenant| tenant.name.as_str())) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("add it: `hooktable tenants add {tenant}`"),
+        };
+        bail!("there is no tenant `{tenant}`\nhint: {hint}");
+    };
+    let (made, key) = api_keys::create(&context.store, &owner, source, description).await?;
+    Ok(CreatedKey {
+        id: made.id,
+        tenant: owner.name,
+        source: made.source,
+        addresses: addresses(compiled, &context.public_url, &key),
+        key: key.expose().clone(),
+    })
+}
+
+fn no_source(sources: &Sources, name: &str) -> String {
+    let known = source_views(sources);
+    if let Some(broken) = known.iter().find(|view| view.source == name) {
+        let reason = broken.reason.as_deref().unwrap_or("it is not loaded");
+        return format!("the source `{name}` has no version that runs: {reason}\nhint: `hooktable check` shows where");
+    }
+    let names: Vec<&str> = known.iter().map(|view| view.source.as_str()).collect();
+    let hint = match closest(name, names.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if names.is_empty() => "there is none yet; a source is a file in the folder of route files".to_owned(),
+        None => format!("there is `{}`", names.join("`, `")),
+    };
+    format!("there is no source `{name}`\nhint: {hint}")
+}
+
+async fn revoke_key(store: &Store, id: i64) -> anyhow::Result<ApiKeySummary> {
+    api_keys::revoke(store, id).await?;
+    let keys = api_keys::list(store).await?;
+    keys.iter().find(|key| key.id == id).map(ApiKeySummary::from).ok_or_else(|| anyhow!("there is no API key {id}"))
+}
+
+async fn show_delivery(store: &Store, id: &str) -> anyhow::Result<DeliveryView> {
+    let id = the_delivery(store, id).await?;
+    let Some(details) = records::show(store, id).await? else { bail!("there is no delivery `{id}`") };
+    let attempts = details.attempts.into_iter();
+    Ok(DeliveryView {
+        delivery: details.id,
+        source: details.source,
+        received_at: details.received_at.to_string(),
+        caller: details.caller,
+        bundle: hex::encode(details.bundle_hash),
+        body_bytes: details.raw_bytes,
+        body_sha256: hex::encode(details.raw_sha256),
+        request: serde_json::from_str(&details.masked).unwrap_or(Json::String(details.masked)),
+        records: details.records,
+        attempts: attempts.map(|one| AttemptView { record: one.record, run: one.run, attempt: one.attempt }).collect(),
+    })
+}
+
+/// The one delivery that a shortened id means.
+async fn the_delivery(store: &Store, text: &str) -> anyhow::Result<DeliveryId> {
+    match records::find(store, text).await?.as_slice() {
+        [id] => Ok(*id),
+        [] => bail!("there is no delivery `{text}`\nhint: `hooktable deliveries list` shows them"),
+        several => {
+            let ids: Vec<String> = several.iter().map(|id| format!("  {id}")).collect();
+            bail!("`{text}` can be {} deliveries:\n{}\nhint: give more of the end", several.len(), ids.join("\n"))
+        }
+    }
+}

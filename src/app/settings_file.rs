@@ -1,0 +1,151 @@
+//! `hooktable.yaml`: read like a route file, with every problem at its place.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+
+use super::settings::{Given, TENANT_COLUMN};
+use crate::config::diagnostic::{Diagnostic, Diagnostics};
+use crate::config::options::{FromYaml, Named, options};
+use crate::config::render;
+use crate::config::source::{Sources, Span, Spanned};
+use crate::config::units::ByteSize;
+use crate::config::yaml::{Content, Node, parse};
+use crate::secret::Secret;
+use crate::target::DatabaseOptions;
+
+options! {
+    /// What the operator decides.
+    pub struct SettingsFile {
+        /// Where webhooks come to: `127.0.0.1:8080`.
+        listen: Option<String>,
+        /// Where health and metrics are: `127.0.0.1:8081`.
+        admin_listen: Option<String>,
+        /// The URL that senders reach `listen` by.
+        public_url: Option<String>,
+        /// Where our own tables are.
+        state: Option<StateOptions>,
+        /// Where rows go: databases by name.
+        databases: Named<NamedDatabaseOptions>,
+        /// How many lanes are worked on side by side; 16 by default.
+        workers: Option<u32>,
+    }
+}
+
+options! {
+    /// Where our own tables are.
+    pub struct StateOptions {
+        /// `sqlite://data/state.db`.
+        url: Option<UrlOptions>,
+        /// The most that it may take: `20GiB`.
+        max_bytes: Option<ByteSize>,
+    }
+}
+
+options! {
+    /// One database that rows go to.
+    pub struct NamedDatabaseOptions {
+        /// `sqlite://data/tables.db`, or where it stands: `{ env: NAME }`, `{ file: PATH }`.
+        url: UrlOptions,
+        /// The column that carries the tenant's name; `tenant` by default.
+        tenant_column: Option<String>,
+    }
+}
+
+options! {
+    /// Where a URL stands that may hold a password.
+    pub struct PlaceOptions {
+        /// The environment variable that holds it.
+        env: Option<Spanned<String>>,
+        /// The file that holds it.
+        file: Option<Spanned<String>>,
+    }
+}
+
+/// A URL, or where it stands.
+#[derive(Clone, Debug)]
+pub enum UrlOptions {
+    /// As it is.
+    Text(Secret<String>),
+    /// Elsewhere.
+    Place(PlaceOptions),
+}
+
+impl FromYaml for UrlOptions {
+    fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
+        match &node.content {
+            Content::Map(_) => PlaceOptions::from_yaml(node, diagnostics).map(Self::Place),
+            Content::Scalar(_) | Content::List(_) => {
+                String::from_yaml(node, diagnostics).map(|text| Self::Text(Secret::new(text)))
+            }
+        }
+    }
+}
+
+/// Reads the file. One that is not there says nothing, unless it was asked for.
+pub(super) fn read(path: &Path, asked_for: bool, variable: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Given> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !asked_for => return Ok(Given::default()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read the settings file `{}`", path.display())),
+    };
+    let mut texts = Sources::default();
+    let mut diagnostics = Diagnostics::default();
+    let file = texts.add(path.display().to_string(), text);
+    let root = parse(&texts, file, &mut diagnostics);
+    let empty = root.as_ref().is_some_and(Node::is_null);
+    let options = root.filter(|_| !empty).and_then(|root| SettingsFile::from_yaml(&root, &mut diagnostics));
+    let given = options.map(|options| given(&options, variable, &mut diagnostics));
+    if diagnostics.has_errors() {
+        bail!("the settings cannot be used\n\n{}", render::text(&diagnostics, &texts, false).trim_end());
+    }
+    Ok(given.unwrap_or_default())
+}
+
+fn given(options: &SettingsFile, variable: &dyn Fn(&str) -> Option<String>, diagnostics: &mut Diagnostics) -> Given {
+    let state = options.state.as_ref();
+    let state_url = state.and_then(|state| state.url.as_ref().map(|url| (url, state.span)));
+    let databases = options.databases.entries.iter().filter_map(|(name, database)| {
+        Some(DatabaseOptions {
+            name: name.value.clone(),
+            url: url_of(&database.url, database.span, variable, diagnostics)?,
+            tenant_column: database.tenant_column.clone().unwrap_or_else(|| TENANT_COLUMN.to_owned()),
+        })
+    });
+    Given {
+        databases: databases.collect(),
+        listen: options.listen.clone(),
+        admin_listen: options.admin_listen.clone(),
+        public_url: options.public_url.clone(),
+        state: state_url.and_then(|(url, span)| url_of(url, span, variable, diagnostics)),
+        state_max_bytes: state.and_then(|state| state.max_bytes).map(|size| size.0),
+        workers: options.workers.map(|workers| workers as usize),
+        ..Given::default()
+    }
+}
+
+fn url_of(
+    url: &UrlOptions,
+    span: Span,
+    variable: &dyn Fn(&str) -> Option<String>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Secret<String>> {
+    let place = match url {
+        UrlOptions::Text(text) => return Some(text.clone()),
+        UrlOptions::Place(place) => place,
+    };
+    let (value, span, what) = match (&place.env, &place.file) {
+        (Some(env), None) => (variable(env), env.span, format!("the environment variable `{}`", env.value)),
+        (None, Some(file)) => (std::fs::read_to_string(&file.value).ok(), file.span, format!("the file `{}`", file.value)),
+        _ => {
+            let message = "expected a URL, `{ env: NAME }` or `{ file: PATH }`";
+            diagnostics.report(Diagnostic::error("one-of", span, message));
+            return None;
+        }
+    };
+    let value = value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    if value.is_none() {
+        diagnostics.report(Diagnostic::error("unset-setting", span, format!("{what} is absent or empty")));
+    }
+    value.map(Secret::new)
+}

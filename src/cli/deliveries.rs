@@ -1,0 +1,131 @@
+//! `hooktable deliveries`: what arrived, what became of it, and what a person can do about it.
+
+use clap::{Args, Subcommand};
+
+use super::flags::{Format, GlobalFlags, ask, unexpected};
+use super::run::Exit;
+use super::{delivery_text, output};
+use crate::app::operation::{Answer, Operation, Steered};
+use crate::model::record::{RecordState, RecordSummary};
+
+/// What can be done with deliveries.
+#[derive(Debug, Subcommand)]
+pub enum Deliveries {
+    /// List records, newest first
+    List(List),
+    /// Show a delivery: its request without secrets, its records, every attempt
+    Show {
+        /// Its id, or the beginning or end of it
+        id: String,
+        /// How it is shown
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Run a delivery's records again, by the route file as it is now
+    Replay {
+        /// Its id, or the beginning or end of it
+        id: String,
+        /// Only this record of it
+        #[arg(long, value_name = "NUMBER")]
+        record: Option<u32>,
+        /// Also records that took effect already: they take effect once more
+        #[arg(long)]
+        apply_again: bool,
+    },
+    /// Give a delivery's open and dead records up; they can still be replayed
+    Discard {
+        /// Its id, or the beginning or end of it
+        id: String,
+        /// Only this record of it
+        #[arg(long, value_name = "NUMBER")]
+        record: Option<u32>,
+    },
+}
+
+/// Which records to list.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Of this source
+    #[arg(long)]
+    source: Option<String>,
+    /// Of this tenant
+    #[arg(long)]
+    tenant: Option<String>,
+    /// In this state: waiting, running, retrying, held, done, ignored, superseded, dead, discarded
+    #[arg(long)]
+    state: Option<RecordState>,
+    /// Of this event
+    #[arg(long)]
+    event: Option<String>,
+    /// The most to list
+    #[arg(long, default_value_t = 50, value_name = "NUMBER")]
+    limit: usize,
+    /// How they are listed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+impl Deliveries {
+    /// Does it.
+    pub async fn run(self, global: GlobalFlags) -> anyhow::Result<Exit> {
+        let settings = global.settings()?;
+        match self {
+            Self::List(List { source, tenant, state, event, limit, format }) => {
+                let operation = Operation::ListDeliveries { source, tenant, state, event, limit: limit.max(1) };
+                let Answer::Deliveries(records) = ask(&settings, operation).await? else { return Err(unexpected()) };
+                match format {
+                    Format::Json => output::json(&records)?,
+                    Format::Text => list(&records),
+                }
+                Ok(Exit::Fine)
+            }
+            Self::Show { id, format } => {
+                let Answer::Delivery(delivery) = ask(&settings, Operation::ShowDelivery { id }).await? else {
+                    return Err(unexpected());
+                };
+                match format {
+                    Format::Json => output::json(&delivery)?,
+                    Format::Text => output::data(delivery_text::of(&delivery).trim_end()),
+                }
+                Ok(Exit::Fine)
+            }
+            Self::Replay { id, record, apply_again } => {
+                let answer = ask(&settings, Operation::ReplayDelivery { id, record, apply_again }).await?;
+                steered(answer, "replaying")
+            }
+            Self::Discard { id, record } => {
+                let answer = ask(&settings, Operation::DiscardDelivery { id, record }).await?;
+                steered(answer, "discarded")
+            }
+        }
+    }
+}
+
+fn list(records: &[RecordSummary]) {
+    if records.is_empty() {
+        return output::note("there are no such deliveries");
+    }
+    let rows = records.iter().map(|record| {
+        [
+            output::to_the_second(&record.received_at),
+            delivery_text::short_id(record.delivery, record.number, record.run),
+            record.source.clone(),
+            record.tenant.clone().unwrap_or_else(|| "-".to_owned()),
+            record.event.clone().unwrap_or_else(|| "-".to_owned()),
+            record.state.to_string(),
+            record.attempts.to_string(),
+            delivery_text::why(record),
+        ]
+    });
+    output::table(["received", "delivery", "source", "tenant", "event", "state", "attempts", "why"], rows);
+}
+
+/// Says for how many records it was done, and why not for the others.
+fn steered(answer: Answer, done: &str) -> anyhow::Result<Exit> {
+    let Answer::Steered(Steered { delivery, records, refused }) = answer else { return Err(unexpected()) };
+    output::note(&format!("{done} {} of delivery {delivery}", output::counted(usize::try_from(records)?, "record")));
+    for (number, reason) in &refused {
+        output::note(&format!("not record {number}: {reason}"));
+    }
+    Ok(if records == 0 { Exit::Problems } else { Exit::Fine })
+}

@@ -1,0 +1,276 @@
+//! From tests as they are written to tests that can be run; whatever is wrong with them is told with its place.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use reqwest::{Method, Url};
+use serde_json::Value as Json;
+
+use super::compare::Row;
+use super::send::{Credentials, WebhookBody, WebhookRequest};
+use crate::auth::scheme::Auth;
+use crate::config::diagnostic::{Diagnostic, Diagnostics};
+use crate::config::options::{Named, report_expected};
+use crate::config::source::Spanned;
+use crate::config::yaml::{Content, Node};
+use crate::http_client::recorded::RecordedAnswer;
+use crate::model::record::RecordState;
+use crate::model::tenant::Tenant;
+use crate::routes::compile::World;
+use crate::routes::source::{Source, TenantRule};
+use crate::routes::test_file::{AnswerOptions, ExpectOptions, SendOptions, TestOptions, beside};
+
+/// A test that can be run.
+#[derive(Clone)]
+pub struct Case {
+    /// What is to be seen, as a sentence.
+    pub name: String,
+    /// The line of its name, from 1.
+    pub line: usize,
+    /// The tenant that sends, and whose rows are there before.
+    pub tenant: Option<String>,
+    /// What is sent.
+    pub request: WebhookRequest,
+    /// The credentials that are added.
+    pub credentials: Credentials,
+    /// What the provider's API answers.
+    pub answers: Vec<RecordedAnswer>,
+    /// The rows that are there before, by table.
+    pub given: Vec<(String, Vec<Row>)>,
+    /// What is to be seen afterwards.
+    pub expected: Expected,
+}
+
+/// What is to be seen after a test; what is not set does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct Expected {
+    /// The answer's status.
+    pub status: Option<u16>,
+    /// The worst state of the delivery's records.
+    pub state: Option<RecordState>,
+    /// A part of a reason.
+    pub reason: Option<String>,
+    /// Exactly these rows, by table.
+    pub rows: Vec<(String, Vec<Row>)>,
+    /// How many calls were made.
+    pub calls: Option<usize>,
+}
+
+/// What compiling a test needs: its source, the path of the test file, and the files beside it.
+#[derive(Clone, Copy)]
+pub struct Surrounding<'a> {
+    /// The source that is tested.
+    pub source: &'a Arc<Source>,
+    /// The path of the test file; other paths are relative to it.
+    pub path: &'a str,
+    /// Where files are read.
+    pub world: World<'a>,
+}
+
+impl Surrounding<'_> {
+    /// A file that a test names; a problem when it cannot be read.
+    pub fn read(&self, file: &Spanned<String>, problems: &mut Diagnostics) -> Option<String> {
+        let path = beside(self.path, &file.value);
+        match (self.world.files)(&path) {
+            Ok(text) => Some(text),
+            Err(reason) => {
+                let message = format!("the file `{path}` {reason}");
+                let hint = "paths are relative to the test file";
+                problems.report(Diagnostic::error("file-not-found", file.span, message).hint(hint));
+                None
+            }
+        }
+    }
+}
+
+/// Compiles a test.
+pub fn compile(options: &TestOptions, line: usize, surrounding: Surrounding<'_>, problems: &mut Diagnostics) -> Option<Case> {
+    let tenant = tenant_of(options, surrounding.source, problems);
+    let request = request_of(&options.send, surrounding, problems);
+    let credentials = Credentials::of(&surrounding.source.auth, options.send.auth).map_err(|reason| {
+        let message = format!("credentials cannot be added for `{}`: {reason}", surrounding.source.name);
+        let hint = "write them yourself and say `auth: none`";
+        problems.report(Diagnostic::error("auth-not-a-path", options.send.span, message).hint(hint));
+    });
+    let answers: Vec<Option<RecordedAnswer>> =
+        options.apis.iter().map(|answer| answer_of(answer, surrounding, problems)).collect();
+    let given = rows_of(&options.given, problems);
+    let expected = expected_of(&options.expect, problems);
+    Some(Case {
+        name: options.name.value.clone(),
+        line,
+        tenant: tenant?,
+        request: request?,
+        credentials: credentials.ok()?,
+        answers: answers.into_iter().collect::<Option<_>>()?,
+        given: given?,
+        expected: expected?,
+    })
+}
+
+fn tenant_of(options: &TestOptions, source: &Source, problems: &mut Diagnostics) -> Option<Option<String>> {
+    let needs_key = matches!(source.auth, Auth::ApiKey(_)) && options.send.auth.is_none();
+    match (&options.tenant, &source.tenant) {
+        (Some(tenant), _) if !Tenant::is_name(tenant) => {
+            let message =
+                format!("`{}` cannot name a tenant: 1 to 64 letters, digits, `.`, `_` and `-` are expected", tenant.value);
+            problems.report(Diagnostic::error("wrong-type", tenant.span, message));
+            None
+        }
+        (Some(tenant), TenantRule::Named(name)) if tenant.value != *name => {
+            let message = format!("the source belongs to the tenant `{name}`; found `{}`", tenant.value);
+            problems.report(Diagnostic::error("wrong-tenant", tenant.span, message).hint("leave `tenant` out"));
+            None
+        }
+        (Some(tenant), _) => Some(Some(tenant.value.clone())),
+        (None, TenantRule::Named(name)) => Some(Some(name.clone())),
+        (None, _) if needs_key => {
+            let message = "the test needs a `tenant`: whose API key is it sent with?";
+            problems.report(Diagnostic::error("missing-option", options.name.span, message).hint("add `tenant: acme`"));
+            None
+        }
+        (None, _) => Some(None),
+    }
+}
+
+fn request_of(send: &SendOptions, surrounding: Surrounding<'_>, problems: &mut Diagnostics) -> Option<WebhookRequest> {
+    let receive = &surrounding.source.receive;
+    let path = send.path.as_ref().map_or_else(|| receive.path_text(), |path| path.value.clone());
+    if send.path.is_none() && path.contains("/:") {
+        let message = format!("the path `{path}` has parameters: the test needs a `path`");
+        let hint = format!("such as `path: {}`", path.replace(':', ""));
+        problems.report(Diagnostic::error("missing-option", send.span, message).hint(hint));
+        return None;
+    }
+    let query = pairs_of(&send.query, problems);
+    let headers = pairs_of(&send.headers, problems);
+    let method = send.method.clone().or_else(|| receive.methods.first().cloned()).unwrap_or_default();
+    let body = body_of(send, surrounding, problems);
+    let wire_name = |(name, value): (String, String)| (name.replace('_', "-"), value);
+    Some(WebhookRequest {
+        method: method.to_ascii_uppercase(),
+        path,
+        query: query?,
+        headers: headers?.into_iter().map(wire_name).collect(),
+        body: body?,
+    })
+}
+
+fn body_of(send: &SendOptions, surrounding: Surrounding<'_>, problems: &mut Diagnostics) -> Option<WebhookBody> {
+    match (&send.json, &send.text, &send.file) {
+        (None, None, None) => Some(WebhookBody::Empty),
+        (Some(json), None, None) => Some(WebhookBody::Json(json.to_json())),
+        (None, Some(text), None) => Some(WebhookBody::Text(text.clone())),
+        (None, None, Some(file)) => {
+            let text = surrounding.read(file, problems)?;
+            Some(serde_json::from_str(&text).map_or(WebhookBody::Text(text), WebhookBody::Json))
+        }
+        _ => {
+            let message = "a request has one body; found several of `json`, `text` and `file`";
+            problems.report(Diagnostic::error("one-of", send.span, message).hint("keep one"));
+            None
+        }
+    }
+}
+
+/// Names and texts; a list gives a name several times.
+fn pairs_of(named: &Named<Node>, problems: &mut Diagnostics) -> Option<Vec<(String, String)>> {
+    let mut pairs = Vec::new();
+    for (name, node) in &named.entries {
+        let nodes = match &node.content {
+            Content::List(items) => items.as_slice(),
+            _ => std::slice::from_ref(node),
+        };
+        for node in nodes {
+            let Some(text) = node.text() else {
+                report_expected("a text", node, problems);
+                return None;
+            };
+            pairs.push((name.value.clone(), text.to_owned()));
+        }
+    }
+    Some(pairs)
+}
+
+fn answer_of(answer: &AnswerOptions, surrounding: Surrounding<'_>, problems: &mut Diagnostics) -> Option<RecordedAnswer> {
+    let url = Url::parse(&answer.get).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    if url.is_none() {
+        let message = format!("expected a whole address; found `{}`", answer.get.value);
+        let hint = "such as `https://api.example.com/orders/1`";
+        problems.report(Diagnostic::error("wrong-type", answer.get.span, message).hint(hint));
+    }
+    let status = match answer.status.unwrap_or(200) {
+        status @ 100..=599 => u16::try_from(status).ok(),
+        status => {
+            let message = format!("`{status}` is no HTTP status");
+            problems.report(Diagnostic::error("wrong-type", answer.span, message).hint("100 to 599"));
+            None
+        }
+    };
+    let headers = pairs_of(&answer.headers, problems);
+    let (kind, body) = match (&answer.json, &answer.text, &answer.file) {
+        (None, None, None) => ("application/json", Some(String::new())),
+        (Some(json), None, None) => ("application/json", Some(json.to_json().to_string())),
+        (None, Some(text), None) => ("text/plain", Some(text.clone())),
+        (None, None, Some(file)) => ("application/json", surrounding.read(file, problems)),
+        _ => {
+            let message = "an answer has one body; found several of `json`, `text` and `file`";
+            problems.report(Diagnostic::error("one-of", answer.span, message).hint("keep one"));
+            return None;
+        }
+    };
+    Some(RecordedAnswer {
+        method: Method::GET,
+        url: url?,
+        required_headers: headers?.into_iter().map(|(name, value)| (name.replace('_', "-"), value)).collect(),
+        status: status?,
+        headers: vec![("content-type".to_owned(), kind.to_owned())],
+        body: Bytes::from(body?),
+    })
+}
+
+fn rows_of(tables: &Named<Vec<Node>>, problems: &mut Diagnostics) -> Option<Vec<(String, Vec<Row>)>> {
+    let mut all = Vec::new();
+    for (table, nodes) in &tables.entries {
+        let mut rows = Vec::new();
+        for node in nodes {
+            match node.to_json() {
+                Json::Object(row) => rows.push(row),
+                _ => {
+                    report_expected("a row: a map of columns", node, problems);
+                    return None;
+                }
+            }
+        }
+        all.push((table.value.clone(), rows));
+    }
+    Some(all)
+}
+
+fn expected_of(expect: &ExpectOptions, problems: &mut Diagnostics) -> Option<Expected> {
+    let nothing = expect.status.is_none() && expect.state.is_none() && expect.reason.is_none() && expect.calls.is_none();
+    if nothing && expect.rows.is_empty() {
+        let message = "the test expects nothing, so it would always pass";
+        let hint = "such as `expect: { status: 200, state: done }`";
+        problems.report(Diagnostic::error("missing-option", expect.span, message).hint(hint));
+        return None;
+    }
+    let state = match &expect.state {
+        None => Some(None),
+        Some(word) => match word.parse::<RecordState>() {
+            Ok(state) => Some(Some(state)),
+            Err(reason) => {
+                let words = RecordState::ALL.map(RecordState::word);
+                problems.report(Diagnostic::error("wrong-type", word.span, reason).did_you_mean(word, words, word.span));
+                None
+            }
+        },
+    };
+    Some(Expected {
+        status: expect.status.as_ref().map(|status| u16::try_from(status.value).unwrap_or(u16::MAX)),
+        state: state?,
+        reason: expect.reason.as_ref().map(|reason| reason.value.clone()),
+        rows: rows_of(&expect.rows, problems)?,
+        calls: expect.calls.as_ref().map(|calls| usize::try_from(calls.value).unwrap_or(usize::MAX)),
+    })
+}

@@ -1,0 +1,219 @@
+//! The demo's project, carried inside the program: a route file, tables, a simulated e-conomic, one webhook, and the rows that
+//! must come of it. What starts it and shows it is the command line's.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value as Json, json};
+
+use super::compare::{Row, TableDifference, compare, text_of};
+use super::send::{WebhookBody, WebhookRequest};
+use crate::target::inspect::ColumnKind;
+
+/// The tenant that the demo plays.
+pub const TENANT: &str = "acme";
+/// The source that it sends to.
+pub const SOURCE: &str = "economic";
+/// The order that changes.
+pub const ORDER: u64 = 20417;
+/// The provider's origin, which is simulated.
+pub const ORIGIN: &str = "https://restapi.e-conomic.com";
+/// The tables that are written, with the columns that tell their rows apart.
+pub const TABLES: [(&str, &str); 2] = [("jobs", "job_no"), ("job_lines", "line_no")];
+/// What makes the tables.
+pub const SCHEMA: &str = include_str!("../../examples/timetracking/schema/sqlite.sql");
+
+/// What a user may change and keep.
+const KEPT: &[(&str, &str)] = &[
+    ("routes.d/economic.yaml", include_str!("../../routes.d/economic.yaml")),
+    ("routes.d/economic.test.yaml", include_str!("../../routes.d/economic.test.yaml")),
+    ("routes.d/samples/economic-order.http", include_str!("../../routes.d/samples/economic-order.http")),
+    ("routes.d/samples/order.json", include_str!("../../routes.d/samples/order.json")),
+    ("routes.d/samples/order-bare.json", include_str!("../../routes.d/samples/order-bare.json")),
+    ("routes.d/samples/order-changed.json", include_str!("../../routes.d/samples/order-changed.json")),
+    ("routes.d/samples/order-without-lines.json", include_str!("../../routes.d/samples/order-without-lines.json")),
+    ("examples/timetracking/schema/sqlite.sql", SCHEMA),
+];
+/// What the simulated provider has at the start.
+const BEFORE: &[(&str, &str)] = &[
+    ("sent/20417.json", include_str!("../../examples/timetracking/apis/economic/orders/sent/20417.json")),
+    ("drafts/20418.json", include_str!("../../examples/timetracking/apis/economic/orders/drafts/20418.json")),
+    ("archived/20311.json", include_str!("../../examples/timetracking/apis/economic/orders/archived/20311.json")),
+];
+/// What is different after the change.
+const AFTER: &[(&str, &str)] =
+    &[("sent/20417.json", include_str!("../../examples/timetracking/apis-after/economic/orders/sent/20417.json"))];
+
+/// Where the demo's files are.
+#[derive(Clone, Debug)]
+pub struct DemoFiles {
+    root: PathBuf,
+}
+
+/// What the demo has come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// The order as it was first.
+    Before,
+    /// One line changed, another removed.
+    After,
+}
+
+impl DemoFiles {
+    /// Writes them; route files that are there already are kept, the provider's orders are not.
+    pub fn write(root: &Path) -> io::Result<Self> {
+        let files = Self { root: root.to_owned() };
+        for (path, content) in KEPT {
+            let path = root.join(path);
+            if !path.exists() {
+                write(&path, content)?;
+            }
+        }
+        BEFORE.iter().try_for_each(|(path, content)| write(&files.orders().join(path), content))?;
+        Ok(files)
+    }
+
+    /// Changes the order at the provider.
+    pub fn change_order(&self) -> io::Result<()> {
+        AFTER.iter().try_for_each(|(path, content)| write(&self.orders().join(path), content))
+    }
+
+    /// The folder of route files.
+    pub fn routes(&self) -> PathBuf {
+        self.root.join("routes.d")
+    }
+
+    /// The folder of state and tables.
+    pub fn data(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
+    /// The folder that the simulated provider answers from.
+    pub fn simulated(&self) -> PathBuf {
+        self.root.join("simulated/economic")
+    }
+
+    fn orders(&self) -> PathBuf {
+        self.simulated().join("orders")
+    }
+}
+
+fn write(path: &Path, content: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(path, content)
+}
+
+/// e-conomic's webhook: it says which order changed, and no more.
+pub fn webhook(api_key: &str, order: u64) -> WebhookRequest {
+    WebhookRequest {
+        method: "POST".to_owned(),
+        path: "/".to_owned(),
+        query: vec![("APIKey".to_owned(), api_key.to_owned()), ("APISource".to_owned(), "eConomicOrder".to_owned())],
+        headers: Vec::new(),
+        body: WebhookBody::Json(json!({ "eConomicAPIKey": "demo-grant-token", "number": order.to_string() })),
+    }
+}
+
+/// Whether a row is of the demo's order; others may be there from another run.
+pub fn is_own(row: &Row) -> bool {
+    row.get("tenant").is_some_and(|tenant| tenant == TENANT) && row.get("job_no").is_some_and(|number| *number == ORDER)
+}
+
+/// How the rows of a table differ from what they must be.
+pub fn check(table: &str, rows: &[Row], stage: Stage) -> Option<TableDifference> {
+    let kind = |column: &str| match column {
+        "net_amount" | "quantity" => ColumnKind::Decimal,
+        "job_no" | "line_no" | "customer_no" => ColumnKind::Integer,
+        _ => ColumnKind::Text,
+    };
+    compare(table, &expected(table, stage), rows, kind)
+}
+
+fn expected(table: &str, stage: Stage) -> Vec<Row> {
+    let (net_amount, quantity) = match stage {
+        Stage::Before => ("3100.00", "60.0"),
+        Stage::After => ("3480.00", "80.0"),
+    };
+    let line = |number: u64, product: &str, quantity: &str| json!({ "tenant": TENANT, "job_no": ORDER, "line_no": number, "product_no": product, "quantity": quantity });
+    let rows = match (table, stage) {
+        ("jobs", _) => vec![json!({
+            "tenant": TENANT,
+            "job_no": ORDER,
+            "description": "Tag, blok A",
+            "customer_no": 1001,
+            "net_amount": net_amount,
+            "delivery_date": "2026-11-27",
+        })],
+        (_, Stage::Before) => {
+            vec![line(1, "BR_45x95", quantity), line(2, "SKR-580", "10.0"), line(3, "MONTAGE", "12.5")]
+        }
+        (_, Stage::After) => vec![line(1, "BR_45x95", quantity), line(3, "MONTAGE", "12.5")],
+    };
+    rows.into_iter().filter_map(|row| if let Json::Object(row) = row { Some(row) } else { None }).collect()
+}
+
+/// What happened to the rows of a table, in words: `line_no 1: quantity 60.0 → 80.0`. `key` tells rows apart.
+pub fn changes(key: &str, before: &[Row], after: &[Row]) -> Vec<String> {
+    let same = |row: &Row, rows: &[Row]| rows.iter().find(|other| other.get(key) == row.get(key)).cloned();
+    let name = |row: &Row| format!("{key} {}", row.get(key).map(text_of).unwrap_or_default());
+    let mut changes = Vec::new();
+    for row in before {
+        let Some(now) = same(row, after) else {
+            changes.push(format!("{}: removed", name(row)));
+            continue;
+        };
+        for (column, value) in row.iter().filter(|(column, value)| now.get(*column) != Some(value)) {
+            let new = now.get(column).map(text_of).unwrap_or_default();
+            changes.push(format!("{}: {column} {} → {new}", name(row), text_of(value)));
+        }
+    }
+    changes.extend(after.iter().filter(|row| same(row, before).is_none()).map(|row| format!("{}: added", name(row))));
+    changes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rows_must_be_exactly_the_expected_ones() {
+        for (table, _) in TABLES {
+            for stage in [Stage::Before, Stage::After] {
+                let rows = expected(table, stage);
+                assert_eq!(check(table, &rows, stage), None);
+                let mut wrong = rows.clone();
+                wrong[0].insert("job_no".to_owned(), json!(1));
+                assert!(check(table, &wrong, stage).is_some(), "another job");
+                assert!(check(table, &rows[1..], stage).is_some(), "a row is missing");
+                wrong.push(rows[0].clone());
+                assert!(check(table, &wrong, stage).is_some(), "a row too many");
+            }
+            let stale = expected(table, Stage::Before);
+            assert!(check(table, &stale, Stage::After).is_some(), "the change did not arrive");
+        }
+    }
+
+    #[test]
+    fn what_changed_is_said_in_words() {
+        let (before, after) = (expected("job_lines", Stage::Before), expected("job_lines", Stage::After));
+        assert_eq!(changes("line_no", &before, &after), ["line_no 1: quantity 60.0 → 80.0", "line_no 2: removed"]);
+        assert_eq!(changes("line_no", &after, &before), ["line_no 1: quantity 80.0 → 60.0", "line_no 2: added"]);
+    }
+
+    #[test]
+    fn route_files_that_somebody_changed_are_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = DemoFiles::write(folder.path()).expect("written");
+        let route = files.routes().join("economic.yaml");
+        fs::write(&route, "title: mine\n").expect("written");
+        files.change_order().expect("changed");
+        let order = files.orders().join("sent/20417.json");
+        assert!(fs::read_to_string(&order).expect("read").contains("3480.00"));
+        DemoFiles::write(folder.path()).expect("written again");
+        assert_eq!(fs::read_to_string(route).expect("read"), "title: mine\n");
+        assert!(fs::read_to_string(order).expect("read").contains("3100.00"));
+    }
+}

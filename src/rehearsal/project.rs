@@ -1,0 +1,132 @@
+//! A throwaway project: one source with its own state, its own tables, a clock that is moved by hand and recorded APIs, in a
+//! temporary folder that vanishes with it. Intake, store, workers and targets are the real ones.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::civil::Date;
+
+use crate::auth::secret::SecretReader;
+use crate::clock::{Clock, Timestamp};
+use crate::expr::template::Engine;
+use crate::http_client::budget::MemoryBudget;
+use crate::http_client::client::{ClientOptions, HttpClient};
+use crate::http_client::recorded::{Recorded, RecordedAnswer};
+use crate::intake::receive::Intake;
+use crate::model::bundle::Bundle;
+use crate::routes::folder::read_companion;
+use crate::routes::load::Texts;
+use crate::routes::registry::{Registry, Surroundings};
+use crate::secret::Secret;
+use crate::steps::map::Destination;
+use crate::store::{OpenOptions, Store, lanes};
+use crate::target::{DatabaseOptions, Targets};
+use crate::worker::deliver::Tools;
+use crate::worker::pool::run_pending;
+
+/// The moment at which every test begins: 2026-01-01T12:00:00Z.
+pub const START: Timestamp = Timestamp::from_micros(1_767_268_800_000_000);
+/// How far the clock is moved at most; longer than any default back-off goes on.
+const LONGEST: Duration = Duration::from_secs(4 * 86_400);
+/// How often it is moved at most.
+const MOST_MOVES: usize = 200;
+/// The number that the project's worker claims under.
+const OWNER: i64 = 1;
+
+/// A throwaway project.
+pub struct Project {
+    /// What arrives comes in here.
+    pub intake: Arc<Intake>,
+    /// What the workers work with.
+    pub tools: Tools,
+    /// The provider's APIs.
+    pub recorded: Arc<Recorded>,
+    clock: Clock,
+    _folder: tempfile::TempDir,
+}
+
+/// Secrets in tests: every declared one is `test-NAME`.
+pub struct TestSecrets;
+
+impl SecretReader for TestSecrets {
+    fn environment(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn file(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn today(&self) -> Date {
+        Date::constant(2026, 1, 1)
+    }
+
+    fn stand_in(&self, name: &str) -> Option<String> {
+        Some(format!("test-{name}"))
+    }
+}
+
+/// What route files are compiled with in tests.
+pub fn surroundings(destinations: Vec<Destination>) -> Surroundings {
+    Surroundings { destinations, secrets: Box::new(TestSecrets), files: Box::new(read_companion), engine: Engine::default() }
+}
+
+impl Project {
+    /// A project of one source. The tables are still to be made.
+    pub async fn new(bundle: &Bundle, destinations: &[Destination], answers: Vec<RecordedAnswer>) -> Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(|error| format!("there is no temporary folder: {error}"))?;
+        let clock = Clock::manual(START);
+        let store = open_state(folder.path(), clock.clone()).await?;
+        let registry = Arc::new(Registry::new(surroundings(destinations.to_vec()), clock.clone()));
+        registry.reload(&Texts { routes: bundle.files.clone(), ..Texts::default() }, &BTreeMap::new());
+        let recorded = Arc::new(Recorded::new(answers));
+        let http = HttpClient::new(ClientOptions {
+            clock: clock.clone(),
+            budget: Arc::new(MemoryBudget::new(clock.clone())),
+            simulated: Vec::new(),
+            recorded: Some(Arc::clone(&recorded)),
+            user_agent: "hooktable-test".to_owned(),
+        });
+        let http = Arc::new(http.map_err(|error| error.to_string())?);
+        let targets = open_tables(folder.path(), destinations, &clock);
+        let intake = Intake::new(Arc::clone(&registry), store.clone());
+        let tools = Tools { registry, store, targets, http };
+        Ok(Self { intake, tools, recorded, clock, _folder: folder })
+    }
+
+    /// Works until nothing is open, moving the clock to whatever is due next, so that windows and retries run through at once.
+    pub async fn settle(&self) -> Result<(), String> {
+        let last = self.clock.now() + LONGEST;
+        for _ in 0..MOST_MOVES {
+            run_pending(&self.tools, OWNER).await.map_err(|error| error.to_string())?;
+            match lanes::next_due(&self.tools.store).await.map_err(|error| error.to_string())? {
+                Some(due) if due <= last => self.clock.move_to(due.max(self.clock.now() + Duration::from_micros(1))),
+                _ => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the state before its folder vanishes.
+    pub async fn close(self) {
+        self.tools.store.clone().close().await;
+    }
+}
+
+async fn open_state(folder: &Path, clock: Clock) -> Result<Store, String> {
+    let (path, key_file) = (folder.join("state.db"), folder.join("master.key"));
+    let options = OpenOptions { path, master_key: None, key_file, clock, max_bytes: None };
+    Store::open(options).await.map_err(|error| error.to_string())
+}
+
+fn open_tables(folder: &Path, destinations: &[Destination], clock: &Clock) -> Targets {
+    let database = |(number, destination): (usize, &Destination)| DatabaseOptions {
+        name: destination.name.clone(),
+        // by number: a database may be named in a way that no file can be
+        url: Secret::new(format!("sqlite://{}", folder.join(format!("tables-{number}.db")).display())),
+        tenant_column: destination.tenant_column.clone(),
+    };
+    Targets::open(destinations.iter().enumerate().map(database).collect(), clock.clone())
+}

@@ -1,0 +1,92 @@
+//! What a test came to, as data: the command line draws it.
+
+use std::time::Duration;
+
+use super::compare::TableDifference;
+
+/// A test that ran, or could not.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The path of the test file.
+    pub path: String,
+    /// The line of the test's name, from 1.
+    pub line: usize,
+    /// The test's name.
+    pub name: String,
+    /// How long it took.
+    pub took: Duration,
+    /// What it came to.
+    pub verdict: Verdict,
+}
+
+/// What a test came to.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// Everything is as expected.
+    Passed,
+    /// Something is not.
+    Failed {
+        /// What is not.
+        mismatches: Vec<Mismatch>,
+        /// What happened.
+        seen: Seen,
+    },
+    /// It could not be run, for example because the script that makes the tables is broken.
+    Broken(String),
+}
+
+impl Verdict {
+    /// Whether everything is as expected.
+    pub fn is_passed(&self) -> bool {
+        matches!(self, Self::Passed)
+    }
+}
+
+/// One thing that is not as expected.
+#[derive(Clone, Debug)]
+pub enum Mismatch {
+    /// A single value: the answer's status, the record's state or reason, the number of calls.
+    Value {
+        /// What it is: `status`.
+        what: &'static str,
+        /// As expected.
+        expected: String,
+        /// As it is.
+        found: String,
+    },
+    /// The rows of a table.
+    Rows(TableDifference),
+    /// The rows of a table cannot be compared, and why.
+    Table {
+        /// The table.
+        table: String,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// What happened during a test; nothing in it is secret.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The answer's status.
+    pub status: u16,
+    /// The answer's body.
+    pub body: String,
+    /// The delivery's records.
+    pub records: Vec<SeenRecord>,
+    /// The calls that were made, with the status of the answer where there was one: `GET https://… → 404`.
+    pub calls: Vec<String>,
+}
+
+/// A record as a test saw it at the end.
+#[derive(Clone, Debug)]
+pub struct SeenRecord {
+    /// Its place in the delivery, from 0.
+    pub number: u32,
+    /// Its state, as a word.
+    pub state: String,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// Why it is in that state, where there is something to say.
+    pub reason: Option<String>,
+}

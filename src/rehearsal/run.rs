@@ -1,0 +1,208 @@
+//! One test from beginning to end: a throwaway project, the rows that are there before, one request through the real handler,
+//! the real workers until nothing is open, and a comparison with what was expected.
+
+use std::time::Instant;
+
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use tower::ServiceExt as _;
+
+use super::cases::{Case, Expected};
+use super::compare::{Row, compare};
+use super::project::Project;
+use super::report::{Mismatch, Outcome, Seen, SeenRecord, Verdict};
+use super::send::{Credentials, WebhookRequest};
+use super::suite::Suite;
+use crate::model::delivery::DeliveryId;
+use crate::model::failure::Failure;
+use crate::model::record::{RecordState, RecordSummary};
+use crate::store::{api_keys, records, tenants};
+use crate::target::Database;
+use crate::target::inspect::{ColumnKind, ColumnSchema};
+
+/// The largest answer that is read, in bytes; ours are far smaller.
+const LARGEST_ANSWER: usize = 1 << 20;
+/// The database of tables that the source does not write.
+const DEFAULT_DATABASE: &str = "main";
+
+/// Runs a test.
+pub async fn run(suite: &Suite, case: &Case) -> Outcome {
+    let started = Instant::now();
+    let verdict = verdict_of(suite, case).await.unwrap_or_else(Verdict::Broken);
+    let (path, name) = (suite.path.clone(), case.name.clone());
+    Outcome { path, line: case.line, name, took: started.elapsed(), verdict }
+}
+
+async fn verdict_of(suite: &Suite, case: &Case) -> Result<Verdict, String> {
+    let project = Project::new(&suite.source.bundle, &suite.destinations, case.answers.clone()).await?;
+    let verdict = rehearse(suite, case, &project).await;
+    project.close().await;
+    verdict
+}
+
+async fn rehearse(suite: &Suite, case: &Case, project: &Project) -> Result<Verdict, String> {
+    make_tables(suite, project).await?;
+    for (table, rows) in &case.given {
+        give(suite, case, project, table, rows).await?;
+    }
+    let request = with_credentials(suite, case, project).await?;
+    let mut seen = receive(project, request).await?;
+    let delivery = delivery_of(&seen.body);
+    project.settle().await?;
+    let worst = match delivery {
+        Some(delivery) => look_at(project, delivery, &mut seen).await?,
+        None => None,
+    };
+    let calls = project.recorded.calls().len();
+    let mut mismatches = compare_values(&case.expected, &seen, worst, calls);
+    for (table, rows) in &case.expected.rows {
+        mismatches.extend(compare_rows(database(suite, project, table)?, table, rows).await);
+    }
+    Ok(if mismatches.is_empty() { Verdict::Passed } else { Verdict::Failed { mismatches, seen } })
+}
+
+async fn make_tables(suite: &Suite, project: &Project) -> Result<(), String> {
+    for (name, script) in &suite.schemas {
+        let Some(database) = project.tools.targets.database(name) else { continue };
+        let made = database.run_script(script).await;
+        made.map_err(|failure| format!("the tables cannot be made: {}", failure.reason))?;
+    }
+    Ok(())
+}
+
+/// Makes the rows that are there before; those that name no tenant are the sender's where the table has tenants.
+async fn give(suite: &Suite, case: &Case, project: &Project, table: &str, rows: &[Row]) -> Result<(), String> {
+    let database = database(suite, project, table)?;
+    let columns = columns_of(database, table).await.map_err(|failure| failure.reason)?;
+    let mut rows = rows.to_vec();
+    if let (Some(column), Some(tenant)) = (find_column(&columns, database.tenant_column()), &case.tenant) {
+        for row in rows.iter_mut().filter(|row| !row.keys().any(|name| name.eq_ignore_ascii_case(&column.name))) {
+            row.insert(column.name.clone(), tenant.clone().into());
+        }
+    }
+    let given = database.insert_rows(table, &rows).await;
+    given.map_err(|failure| format!("the rows given for `{table}` cannot be made: {}", failure.reason))
+}
+
+async fn with_credentials(suite: &Suite, case: &Case, project: &Project) -> Result<WebhookRequest, String> {
+    let mut request = case.request.clone();
+    match &case.credentials {
+        Credentials::AsWritten => {}
+        Credentials::Value(place, value) => request.put(place, value)?,
+        Credentials::ApiKey(place) => {
+            let store = &project.tools.store;
+            let tenant = tenants::add(store, case.tenant.as_deref().unwrap_or_default()).await;
+            let tenant = tenant.map_err(|error| error.to_string())?;
+            let made = api_keys::create(store, &tenant, &suite.source.name, "test").await;
+            let (_, key) = made.map_err(|error| error.to_string())?;
+            request.put(place, key.expose())?;
+        }
+    }
+    Ok(request)
+}
+
+async fn receive(project: &Project, request: WebhookRequest) -> Result<Seen, String> {
+    let mut builder = Request::builder().method(request.method.as_str()).uri(request.target());
+    for (name, value) in request.all_headers() {
+        builder = builder.header(name, value);
+    }
+    let built = builder.body(Body::from(request.bytes())).map_err(|error| format!("the request cannot be sent: {error}"))?;
+    let Ok(response) = project.intake.router().oneshot(built).await;
+    let status = response.status().as_u16();
+    let body = to_bytes(response.into_body(), LARGEST_ANSWER).await.map_err(|error| error.to_string())?;
+    Ok(Seen { status, body: String::from_utf8_lossy(&body).into_owned(), ..Seen::default() })
+}
+
+fn delivery_of(body: &str) -> Option<DeliveryId> {
+    serde_json::from_str::<serde_json::Value>(body).ok()?.get("delivery")?.as_str()?.parse().ok()
+}
+
+/// What became of the delivery; the worst state of its records.
+async fn look_at(project: &Project, delivery: DeliveryId, seen: &mut Seen) -> Result<Option<RecordState>, String> {
+    let details = records::show(&project.tools.store, delivery).await.map_err(|error| error.to_string())?;
+    let Some(details) = details else { return Ok(None) };
+    let worst = details.records.iter().map(|record| record.state).max_by_key(|state| badness(*state));
+    let record = |record: RecordSummary| SeenRecord {
+        number: record.number,
+        state: record.state.word().to_owned(),
+        attempts: record.attempts,
+        reason: record.reason,
+    };
+    seen.records = details.records.into_iter().map(record).collect();
+    let calls = details.attempts.into_iter().flat_map(|attempt| attempt.attempt.calls);
+    seen.calls = calls
+        .map(|call| match (call.status, call.error) {
+            (Some(status), _) => format!("{} {} → {status}", call.method, call.url),
+            (None, Some(error)) => format!("{} {}: {error}", call.method, call.url),
+            (None, None) => format!("{} {}", call.method, call.url),
+        })
+        .collect();
+    Ok(worst)
+}
+
+fn badness(state: RecordState) -> u8 {
+    match state {
+        RecordState::Done => 0,
+        RecordState::Superseded => 1,
+        RecordState::Ignored => 2,
+        RecordState::Discarded => 3,
+        RecordState::Waiting => 4,
+        RecordState::Running => 5,
+        RecordState::Held => 6,
+        RecordState::Retrying => 7,
+        RecordState::Dead => 8,
+    }
+}
+
+fn compare_values(expected: &Expected, seen: &Seen, worst: Option<RecordState>, calls: usize) -> Vec<Mismatch> {
+    let mut mismatches = Vec::new();
+    let mut differ = |what, expected: String, found: String| mismatches.push(Mismatch::Value { what, expected, found });
+    if let Some(status) = expected.status.filter(|status| *status != seen.status) {
+        differ("status", status.to_string(), seen.status.to_string());
+    }
+    if let Some(state) = expected.state.filter(|state| Some(*state) != worst) {
+        differ("state", state.to_string(), worst.map_or("none: nothing was stored".to_owned(), |state| state.to_string()));
+    }
+    let reasons = || seen.records.iter().filter_map(|record| record.reason.as_deref());
+    if let Some(reason) = expected.reason.as_ref().filter(|part| !reasons().any(|reason| reason.contains(part.as_str()))) {
+        let found = reasons().collect::<Vec<_>>().join("; ");
+        differ("reason", format!("…{reason}…"), if found.is_empty() { "none".to_owned() } else { found });
+    }
+    if let Some(number) = expected.calls.filter(|number| *number != calls) {
+        differ("calls", number.to_string(), calls.to_string());
+    }
+    mismatches
+}
+
+/// The database that the source writes a table of this name to; the default one for a table that it does not write.
+fn database<'p>(suite: &Suite, project: &'p Project, table: &str) -> Result<&'p Database, String> {
+    let writes = suite.source.admission.routes.iter().flat_map(|route| &route.pipeline.writes);
+    let written = writes.into_iter().find(|write| write.table.eq_ignore_ascii_case(table));
+    let name = written.map_or(DEFAULT_DATABASE, |write| write.database.as_str());
+    project.tools.targets.database(name).ok_or_else(|| format!("there is no database `{name}`"))
+}
+
+/// The columns of a table; none when there is no such table.
+async fn columns_of(database: &Database, table: &str) -> Result<Vec<ColumnSchema>, Failure> {
+    let name = table.rsplit('.').next().unwrap_or(table);
+    let found = database.tables().await?.into_iter().find(|found| found.name.eq_ignore_ascii_case(name));
+    Ok(found.map(|found| found.columns).unwrap_or_default())
+}
+
+fn find_column<'c>(columns: &'c [ColumnSchema], name: &str) -> Option<&'c ColumnSchema> {
+    columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))
+}
+
+async fn compare_rows(database: &Database, table: &str, expected: &[Row]) -> Option<Mismatch> {
+    let difference = async {
+        let found = database.rows(table, None, &[]).await?;
+        let stored = database.as_stored(table, expected).await?;
+        let columns = columns_of(database, table).await?;
+        let kind = |name: &str| find_column(&columns, name).map_or(ColumnKind::Unknown, |column| column.kind);
+        Ok::<_, Failure>(compare(table, &stored, &found, kind))
+    };
+    match difference.await {
+        Ok(difference) => difference.map(Mismatch::Rows),
+        Err(failure) => Some(Mismatch::Table { table: table.to_owned(), reason: failure.reason }),
+    }
+}

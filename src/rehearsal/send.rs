@@ -1,0 +1,171 @@
+//! A webhook as a sender would make it, with the credentials that its source asks for.
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde_json::{Map, Value as Json};
+
+use crate::auth::scheme::Auth;
+use crate::routes::test_file::AuthBreak;
+
+/// What a path cannot hold as it is.
+const NOT_IN_PATHS: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'?').add(b'#').add(b'`').add(b'{').add(b'}');
+
+/// A key that we never issued; no secret of a test is equal to it either.
+const WRONG: &str = "htk_wrong";
+
+/// A request that is to be sent.
+#[derive(Clone, Debug, Default)]
+pub struct WebhookRequest {
+    /// `POST`, …
+    pub method: String,
+    /// Without the query.
+    pub path: String,
+    /// Not yet encoded.
+    pub query: Vec<(String, String)>,
+    /// Names as on the wire.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: WebhookBody,
+}
+
+/// A body that is to be sent.
+#[derive(Clone, Debug, Default)]
+pub enum WebhookBody {
+    /// None.
+    #[default]
+    Empty,
+    /// JSON, into which a credential can be put.
+    Json(Json),
+    /// As it is.
+    Text(String),
+}
+
+/// Which credentials a request gets, and where.
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    /// None but those that were written.
+    AsWritten,
+    /// This value at this place of the event document.
+    Value(Vec<String>, String),
+    /// A fresh API key at this place.
+    ApiKey(Vec<String>),
+}
+
+impl Credentials {
+    /// What the source asks for, or what breaks it; an error says why it cannot be added.
+    pub fn of(auth: &Auth, broken: Option<AuthBreak>) -> Result<Self, String> {
+        let (place, value) = match (auth, broken) {
+            (Auth::None, _) | (_, Some(AuthBreak::None)) => return Ok(Self::AsWritten),
+            (Auth::ApiKey(scheme), Some(AuthBreak::Wrong)) => (scheme.place(), Some(WRONG.to_owned())),
+            (Auth::ApiKey(scheme), None) => (scheme.place(), None),
+            (Auth::Token(scheme), broken) => {
+                let (place, prefix) = scheme.place();
+                let secret = scheme.secrets().first().filter(|_| broken.is_none());
+                (place, Some(format!("{prefix}{}", secret.map_or(WRONG, |secret| secret.expose()))))
+            }
+        };
+        match (place, value) {
+            (None, _) => Err("its `auth` does not look at one place of the request".to_owned()),
+            (Some(place), Some(value)) => Ok(Self::Value(place, value)),
+            (Some(place), None) => Ok(Self::ApiKey(place)),
+        }
+    }
+}
+
+impl WebhookRequest {
+    /// Puts a credential where a source looks for it, in place of what is there.
+    pub fn put(&mut self, place: &[String], value: &str) -> Result<(), String> {
+        match place {
+            [block, name] if block.starts_with("query") => {
+                self.query.retain(|(known, _)| known != name);
+                self.query.push((name.clone(), value.to_owned()));
+                Ok(())
+            }
+            [block, name] if block.starts_with("headers") => {
+                let name = name.replace('_', "-");
+                self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(&name));
+                self.headers.push((name, value.to_owned()));
+                Ok(())
+            }
+            [block, path @ ..] if block == "body" => {
+                let has_place = match &mut self.body {
+                    WebhookBody::Json(body) => put_into(body, path, value),
+                    WebhookBody::Empty | WebhookBody::Text(_) => false,
+                };
+                if has_place { Ok(()) } else { Err(format!("the body has no place for `{}`", path.join("."))) }
+            }
+            place => Err(format!("nothing can be put at `$.{}`", place.join("."))),
+        }
+    }
+
+    /// Path and query as in the request's first line.
+    pub fn target(&self) -> String {
+        let path = utf8_percent_encode(&self.path, NOT_IN_PATHS);
+        if self.query.is_empty() {
+            return path.to_string();
+        }
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
+        format!("{path}?{query}")
+    }
+
+    /// The headers, with the content type that goes without saying.
+    pub fn all_headers(&self) -> Vec<(String, String)> {
+        let mut headers = self.headers.clone();
+        let has_type = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        if matches!(self.body, WebhookBody::Json(_)) && !has_type {
+            headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        }
+        headers
+    }
+
+    /// The body's bytes.
+    pub fn bytes(&self) -> Vec<u8> {
+        match &self.body {
+            WebhookBody::Empty => Vec::new(),
+            WebhookBody::Json(body) => body.to_string().into_bytes(),
+            WebhookBody::Text(text) => text.clone().into_bytes(),
+        }
+    }
+}
+
+/// Puts a text at a path of names, making the objects on the way; says whether there was room for it.
+fn put_into(body: &mut Json, path: &[String], value: &str) -> bool {
+    let [first, rest @ ..] = path else {
+        *body = Json::String(value.to_owned());
+        return true;
+    };
+    match body {
+        Json::Object(fields) => put_into(fields.entry(first.clone()).or_insert(Json::Object(Map::new())), rest, value),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn place(text: &str) -> Vec<String> {
+        text.split('.').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_credential_takes_the_place_of_what_was_written() {
+        let mut request = WebhookRequest {
+            path: "/in/a b".into(),
+            query: vec![("key".into(), "old".into()), ("x".into(), "æ&".into())],
+            headers: vec![("X-Token".into(), "old".into())],
+            body: WebhookBody::Json(json!({ "n": 1 })),
+            ..WebhookRequest::default()
+        };
+        for at in ["query.key", "headers.x_token", "body.auth.token"] {
+            assert_eq!(request.put(&place(at), "new"), Ok(()), "{at}");
+        }
+        assert_eq!(request.target(), "/in/a%20b?x=%C3%A6%26&key=new");
+        assert_eq!(request.headers, [("x-token".to_owned(), "new".to_owned())]);
+        assert_eq!(request.bytes(), br#"{"n":1,"auth":{"token":"new"}}"#);
+        assert!(request.put(&place("body.n.token"), "new").is_err());
+        assert!(request.put(&place("params.key"), "new").is_err());
+    }
+}

@@ -1,0 +1,76 @@
+//! Sending a webhook over a real connection to a server on this machine, as a provider would. Not the client that routes call
+//! out with, which knows no loopback addresses.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::send::WebhookRequest;
+
+/// The longest that an answer may take.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// What a server answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body, as text.
+    pub body: String,
+}
+
+/// Sends a request on a connection of its own and reads the answer.
+pub async fn send(address: SocketAddr, request: &WebhookRequest) -> io::Result<SentAnswer> {
+    match tokio::time::timeout(LONGEST, exchange(address, request)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 30s")),
+    }
+}
+
+async fn exchange(address: SocketAddr, request: &WebhookRequest) -> io::Result<SentAnswer> {
+    let body = request.bytes();
+    let mut head = format!("{} {} HTTP/1.1\r\nhost: {address}\r\n", request.method, request.target());
+    for (name, value) in request.all_headers() {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str(&format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len()));
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(&body).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    read(&String::from_utf8_lossy(&answer))
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "what came back is no HTTP answer"))
+}
+
+/// Our servers answer with a length, never in chunks.
+fn read(answer: &str) -> Option<SentAnswer> {
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    Some(SentAnswer { status, body: body.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rehearsal::simulate::Simulation;
+
+    #[tokio::test]
+    async fn a_request_gets_its_answer() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("a.json"), "[1]").expect("written");
+        let simulation = Simulation::start(folder.path(), ([127, 0, 0, 1], 0).into()).await.expect("started");
+        let request = WebhookRequest {
+            method: "POST".into(),
+            path: "/a".into(),
+            query: vec![("k".into(), "v w".into())],
+            ..WebhookRequest::default()
+        };
+        let answer = send(simulation.address(), &request).await.expect("answered");
+        assert_eq!(answer, SentAnswer { status: 200, body: "[1]".into() });
+        assert_eq!(simulation.calls(), ["POST /a?k=v+w"]);
+    }
+}

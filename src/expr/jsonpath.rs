@@ -1,16 +1,15 @@
-//! JSONPath (RFC 9535) over the event document. A path that can only name one place is walked directly; the others run through
-//! jsonpath-rust, parsed once. What that crate accepts or answers wrongly without a word is refused here.
+//! JSONPath (RFC 9535) over the event document. A path that can only name one place is walked directly; the others are
+//! read once by jsonpath-rust and run by us. What that crate accepts without a word is refused.
 
 use std::sync::Arc;
 
 use jsonpath_rust::parser::errors::JsonPathError;
 use jsonpath_rust::parser::model::JpQuery;
 use jsonpath_rust::parser::parse_json_path;
-use jsonpath_rust::query::js_path_process;
 use serde_json::Value as Json;
 
-use super::path_lint;
 use super::reads::Reads;
+use super::{path_lint, path_run};
 use crate::model::event::EventDocument;
 
 /// The longest path that is read, in bytes: parsing is not linear in it.
@@ -150,21 +149,13 @@ impl Path {
 }
 
 fn matches_of(query: &JpQuery, root: Option<&Arc<Json>>) -> Vec<Json> {
-    let found = root.and_then(|root| js_path_process(query, root.as_ref()).ok()).unwrap_or_default();
-    found.into_iter().map(|found| found.val().clone()).collect()
+    root.map(|root| path_run::find(query, root).into_iter().cloned().collect()).unwrap_or_default()
 }
 
 fn walk<'v>(root: &'v Json, segments: &[Segment]) -> Option<&'v Json> {
     segments.iter().try_fold(root, |value, segment| match (segment, value) {
         (Segment::Name(name), Json::Object(fields)) => fields.get(name),
-        (Segment::Index(index), Json::Array(items)) => {
-            let index = if *index < 0 {
-                items.len().checked_sub(usize::try_from(index.unsigned_abs()).ok()?)?
-            } else {
-                usize::try_from(*index).ok()?
-            };
-            items.get(index)
-        }
+        (Segment::Index(index), items) => path_run::item(items, *index),
         _ => None,
     })
 }

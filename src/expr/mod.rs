@@ -13,6 +13,7 @@ pub(crate) mod json_value;
 pub mod jsonpath;
 pub(crate) mod names;
 mod path_lint;
+mod path_run;
 pub mod reads;
 pub mod scope;
 mod syntax;

@@ -1,10 +1,11 @@
 //! What a path may not say: what the crate that runs it would accept without a word and then answer wrongly, or at great cost.
 
 use jsonpath_rust::parser::model::{
-    Comparable, Comparison, Filter, FilterAtom, FnArg, JpQuery, Segment, Selector, SingularQuery, SingularQuerySegment, Test,
-    TestFunction,
+    Comparable, Comparison, Filter, FilterAtom, FnArg, JpQuery, Literal, Segment, Selector, SingularQuery, SingularQuerySegment,
+    Test, TestFunction,
 };
 
+use super::decimal;
 use super::jsonpath::PathError;
 
 /// The largest index that every JSON implementation holds exactly.
@@ -62,13 +63,8 @@ pub(super) fn check_query(query: &mut JpQuery, text: &str) -> Result<(), PathErr
         Some(Segment::Selector(Selector::Name(name))) => name.clone(),
         _ => return Ok(()),
     };
-    let lint = Lint { text, first: bare(&first).to_owned() };
+    let lint = Lint { text, first };
     query.segments.iter_mut().try_for_each(|segment| lint.segment(segment))
-}
-
-/// A name without the quotes that the crate leaves around it.
-fn bare(name: &str) -> &str {
-    name.trim_matches(['\'', '"'])
 }
 
 struct Lint<'t> {
@@ -141,12 +137,13 @@ impl Lint<'_> {
             | Comparison::Lte(left, right) => (left, right),
         };
         [left, right].into_iter().try_for_each(|side| match side {
+            Comparable::Literal(Literal::Float(number)) => self.fraction(*number),
             Comparable::Literal(_) => Ok(()),
             Comparable::Function(function) => self.function(function),
             Comparable::SingularQuery(SingularQuery::Current(_)) => Ok(()),
             Comparable::SingularQuery(SingularQuery::Root(segments)) => {
                 match segments.first() {
-                    Some(SingularQuerySegment::Name(name)) if bare(name) == self.first => drop(segments.remove(0)),
+                    Some(SingularQuerySegment::Name(name)) if *name == self.first => drop(segments.remove(0)),
                     _ => return Err(self.elsewhere()),
                 }
                 Ok(())
@@ -154,12 +151,25 @@ impl Lint<'_> {
         })
     }
 
+    /// A fraction is read as a float; one that has more digits than those hold cannot be compared with.
+    fn fraction(&self, number: f64) -> Result<(), PathError> {
+        let is_part = |letter: char| letter.is_ascii_digit() || matches!(letter, '.' | 'e' | 'E' | '-' | '+');
+        let words = self.text.split(|letter| !is_part(letter)).filter(|word| word.parse() == Ok(number));
+        let longest = words.max_by_key(|word| word.len()).unwrap_or_default();
+        let read = decimal::parse(&number.to_string());
+        if decimal::parse(longest).is_none_or(|written| read == Some(written)) {
+            return Ok(());
+        }
+        let hint = "test the items in an expression, with `compare(item.price, '1.5')`";
+        Err(problem(format!("`{longest}` has more digits than a path can compare"), self.range(longest), hint))
+    }
+
     fn test(&self, test: &mut Test) -> Result<(), PathError> {
         match test {
             Test::RelQuery(segments) => segments.iter_mut().try_for_each(|segment| self.segment(segment)),
             Test::AbsQuery(query) => {
                 match query.segments.first() {
-                    Some(Segment::Selector(Selector::Name(name))) if bare(name) == self.first => drop(query.segments.remove(0)),
+                    Some(Segment::Selector(Selector::Name(name))) if *name == self.first => drop(query.segments.remove(0)),
                     _ => return Err(self.elsewhere()),
                 }
                 query.segments.iter_mut().try_for_each(|segment| self.segment(segment))

@@ -10,12 +10,8 @@ use serde_json::Value as Json;
 use crate::support::test_app::repository;
 
 /// What differs from the RFC, by the suite's own names.
-const EXCEPTIONS: &[&str] = &[
-    // the order of what several names find is not the RFC's
-    "basic, descendant segment, multiple selectors",
-    "basic, descendant segment, object traversal, multiple selectors",
-];
-/// What is refused although the RFC has it, by words of the refusal: they would be answered wrongly or at great cost.
+const EXCEPTIONS: &[&str] = &[];
+/// What is refused although the RFC has it, by words of the refusal: they would be answered at great cost.
 const REFUSED: &[&str] = &["a filter inside a filter is not supported", "is not supported in a path: it would compile"];
 
 #[allow(clippy::disallowed_methods, reason = "whoever runs the tests says so from outside")]

@@ -9,6 +9,7 @@ mod exactness;
 mod functions;
 mod jsonpath;
 mod orders;
+mod payloads;
 mod reads;
 mod registry;
 mod rust_source;

@@ -4,6 +4,8 @@
 pub mod diagnostic;
 pub mod options;
 pub mod render;
+pub mod schema;
+pub mod shape;
 mod slips;
 pub mod source;
 pub mod units;

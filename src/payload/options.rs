@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use super::json;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, Named, options, report_choice, report_expected};
+use crate::config::shape::{self, Shape};
 use crate::config::source::Spanned;
 use crate::config::yaml::Node;
 use crate::expr::jsonpath::Path;
@@ -16,9 +17,9 @@ options! {
         /// The body's format: `json`. Without it the content type decides.
         format: Option<Spanned<Format>>,
         /// Paths into the body whose content is masked everywhere, beside what auth, api headers and `from:` read.
-        secret: Vec<Node>,
+        secret: Vec<Node> as shape::path,
         /// `{ name: path }`: each element of that list is a record of its own, under that name; `body` stays whole.
-        split: Named<Node>,
+        split: Named<Node> as shape::path,
     }
 }
 
@@ -38,6 +39,9 @@ impl FromYaml for Format {
                 None
             }
         }
+    }
+    fn shape() -> Shape {
+        Shape::Word(&["json"])
     }
 }
 

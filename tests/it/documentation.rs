@@ -34,7 +34,7 @@ impl SecretReader for AllSet {
 }
 
 /// The blocks of a page, each with the line it begins at.
-fn blocks(page: &str) -> Vec<(usize, String)> {
+pub(crate) fn blocks(page: &str) -> Vec<(usize, String)> {
     let mut blocks = Vec::new();
     let mut open: Option<(usize, String)> = None;
     for (number, line) in page.lines().enumerate() {
@@ -73,7 +73,7 @@ fn problems_of_test(name: &str, text: &str) -> String {
     render::text(&diagnostics, &sources, false)
 }
 
-fn pages() -> Vec<std::path::PathBuf> {
+pub(crate) fn pages() -> Vec<std::path::PathBuf> {
     let mut pages = vec![repository("README.md")];
     let mut folders = vec![repository("docs")];
     while let Some(folder) = folders.pop() {

@@ -8,6 +8,7 @@ mod documentation;
 mod orders;
 mod registry;
 mod rust_source;
+mod schema;
 mod secrets;
 mod serve;
 mod support;

@@ -6,6 +6,7 @@ mod demo;
 mod diagnostics;
 mod documentation;
 mod orders;
+mod reference;
 mod registry;
 mod rust_source;
 mod schema;

@@ -5,6 +5,7 @@ pub mod deliveries;
 mod delivery_text;
 pub mod demo;
 mod demo_text;
+mod explained;
 pub mod flags;
 pub mod keys;
 pub mod output;

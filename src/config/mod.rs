@@ -2,6 +2,7 @@
 //! YAML and not one word about webhooks.
 
 pub mod diagnostic;
+pub mod explain;
 pub mod options;
 pub mod render;
 pub mod schema;

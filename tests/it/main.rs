@@ -5,6 +5,7 @@ mod crash;
 mod demo;
 mod diagnostics;
 mod documentation;
+mod explanations;
 mod orders;
 mod reference;
 mod registry;

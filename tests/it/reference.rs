@@ -116,7 +116,8 @@ fn page(heading: &str, introduction: &str, root: Block) -> String {
     page.trim_end().to_owned() + "\n"
 }
 
-const MADE: &str = "*Made from the options of the code by `HOOKTABLE_BLESS=1 cargo nextest run --test it reference`; a test compares.*";
+const MADE: &str =
+    "*Made from the options of the code by `HOOKTABLE_BLESS=1 cargo nextest run --test it reference`; a test compares.*";
 
 fn assert_page(name: &str, made: &str) {
     let path = repository(&format!("docs/reference/{name}.md"));

@@ -8,6 +8,7 @@ use super::settings::{Given, TENANT_COLUMN};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, Named, options};
 use crate::config::render;
+use crate::config::shape::Shape;
 use crate::config::source::{Sources, Span, Spanned};
 use crate::config::units::ByteSize;
 use crate::config::yaml::{Content, Node, parse};
@@ -17,18 +18,18 @@ use crate::target::DatabaseOptions;
 options! {
     /// What the operator decides.
     pub struct SettingsFile {
-        /// Where webhooks come to: `127.0.0.1:8080`.
-        listen: Option<String>,
-        /// Where health and metrics are: `127.0.0.1:8081`.
-        admin_listen: Option<String>,
+        /// Where webhooks come to.
+        listen: Option<String> = "127.0.0.1:8080",
+        /// Where health and metrics are.
+        admin_listen: Option<String> = "127.0.0.1:8081",
         /// The URL that senders reach `listen` by.
         public_url: Option<String>,
         /// Where our own tables are.
         state: Option<StateOptions>,
         /// Where rows go: databases by name.
         databases: Named<NamedDatabaseOptions>,
-        /// How many lanes are worked on side by side; 16 by default.
-        workers: Option<u32>,
+        /// How many lanes are worked on side by side.
+        workers: Option<u32> = "16",
     }
 }
 
@@ -47,8 +48,8 @@ options! {
     pub struct NamedDatabaseOptions {
         /// `sqlite://data/tables.db`, or where it stands: `{ env: NAME }`, `{ file: PATH }`.
         url: UrlOptions,
-        /// The column that carries the tenant's name; `tenant` by default.
-        tenant_column: Option<String>,
+        /// The column that carries the tenant's name.
+        tenant_column: Option<String> = "tenant",
     }
 }
 
@@ -79,6 +80,10 @@ impl FromYaml for UrlOptions {
                 String::from_yaml(node, diagnostics).map(|text| Self::Text(Secret::new(text)))
             }
         }
+    }
+
+    fn shape() -> Shape {
+        Shape::OneOf(vec![Shape::Text, PlaceOptions::shape()])
     }
 }
 

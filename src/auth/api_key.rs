@@ -3,6 +3,7 @@
 use super::caller::{Caller, Refusal};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::options;
+use crate::config::shape;
 use crate::config::yaml::Node;
 use crate::expr::template::Context;
 use crate::expr::value::{Compiler, Value};
@@ -13,7 +14,7 @@ options! {
     /// A key that we issued; it says which tenant this is.
     pub struct Options {
         /// Where the key stands in the request: a path such as `$.query.APIKey`.
-        api_key: Node,
+        api_key: Node as shape::text_value,
     }
 }
 

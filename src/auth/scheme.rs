@@ -4,7 +4,8 @@ use super::caller::{Caller, Refusal};
 use super::secret::{SecretReader, Values};
 use super::{api_key, token};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
-use crate::config::options::{FromYaml, OptionDoc, map_of, report_unknown};
+use crate::config::options::{FromYaml, OptionDoc, map_of, options, report_unknown};
+use crate::config::shape::Shape;
 use crate::config::source::Spanned;
 use crate::config::yaml::Node;
 use crate::expr::reads::Reads;
@@ -22,6 +23,14 @@ pub enum AuthOptions {
     Token(token::Options),
     /// Nothing, and why.
     None(Spanned<String>),
+}
+
+options! {
+    /// No check at all.
+    pub struct NoneOptions {
+        /// Why everyone may send.
+        none: Spanned<String>,
+    }
 }
 
 const SCHEMES: &[OptionDoc] = &[
@@ -50,12 +59,7 @@ impl FromYaml for AuthOptions {
         match scheme.map(|entry| (entry.name.value.as_str(), entry)) {
             Some(("api_key", _)) => api_key::Options::from_yaml(node, diagnostics).map(Self::ApiKey),
             Some(("token", _)) => token::Options::from_yaml(node, diagnostics).map(Self::Token),
-            Some((_, entry)) => {
-                for other in entries.iter().filter(|other| other.name.value != "none") {
-                    report_unknown(&other.name, std::iter::once("none"), diagnostics);
-                }
-                Spanned::from_yaml(&entry.value, diagnostics).map(Self::None)
-            }
+            Some(_) => NoneOptions::from_yaml(node, diagnostics).map(|options| Self::None(options.none)),
             None => {
                 match entries.first() {
                     Some(first) => report_unknown(&first.name, SCHEMES.iter().map(|scheme| scheme.name), diagnostics),
@@ -67,6 +71,10 @@ impl FromYaml for AuthOptions {
                 None
             }
         }
+    }
+
+    fn shape() -> Shape {
+        Shape::OneOf(vec![api_key::Options::shape(), token::Options::shape(), NoneOptions::shape()])
     }
 }
 

@@ -5,6 +5,7 @@ use jiff::civil::Date;
 
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, Named, options, report_expected};
+use crate::config::shape::{Form, Shape};
 use crate::config::source::{Span, Spanned};
 use crate::config::yaml::{Content, Node};
 use crate::secret::Secret;
@@ -17,8 +18,12 @@ options! {
         /// The file that holds it; a newline at its end is cut.
         file: Option<Spanned<String>>,
         /// The last day on which it is valid: `2026-12-31`.
-        until: Option<Spanned<String>>,
+        until: Option<Spanned<String>> as day,
     }
+}
+
+fn day() -> Shape {
+    Shape::Form(Form { words: "day", pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}$", numbers: false, examples: &["2026-12-31"] })
 }
 
 /// A secret where one is needed: the name of an entry of `secrets`, or the value's place itself.
@@ -42,6 +47,10 @@ impl FromYaml for SecretReference {
             }
             Content::List(_) | Content::Map(_) => Vec::from_yaml(node, diagnostics).map(Self::Inline),
         }
+    }
+
+    fn shape() -> Shape {
+        Shape::OneOf(vec![Shape::Text, Vec::<SecretOptions>::shape()])
     }
 }
 

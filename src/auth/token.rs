@@ -6,6 +6,7 @@ use super::caller::{Caller, Refusal};
 use super::secret::{self, SecretReader, SecretReference, Values};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::options;
+use crate::config::shape;
 use crate::config::source::Spanned;
 use crate::config::yaml::Node;
 use crate::expr::convert::scalar_text;
@@ -19,7 +20,7 @@ options! {
     /// A fixed value.
     pub struct Options {
         /// Where it stands in the request. A path that matches several: all must be equal, at least one.
-        token: Node,
+        token: Node as shape::text_value,
         /// The value: the name of an entry of `secrets`, or `{ env: NAME }`.
         secret: SecretReference,
         /// What stands before it and is cut: `"Bearer "`.

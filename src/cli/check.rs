@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Value as Json, json};
 
-use super::flags::{Format, GlobalFlags};
+use super::explained;
+use super::flags::GlobalFlags;
 use super::output;
 use super::run::Exit;
 use crate::app::settings::{EnvironmentSecrets, Settings};
@@ -14,6 +15,7 @@ use crate::app::sources::{all_problems, surroundings};
 use crate::clock::Clock;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::render;
+use crate::config::render::sarif::{self, Finding};
 use crate::routes::folder::Folder;
 use crate::routes::load::{Loaded, load};
 
@@ -25,6 +27,21 @@ pub struct Check {
     /// How problems are told
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// What a code means, why it matters and how it is mended; without a code, all of them
+    #[arg(long, value_name = "CODE", num_args = 0..=1, default_missing_value = "", conflicts_with = "files")]
+    explain: Option<String>,
+}
+
+/// How problems are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For machines
+    Json,
+    /// For code hosts and editors: SARIF 2.1.0
+    Sarif,
 }
 
 /// What to look at: a folder, and perhaps only one file of it. What the others lend or take counts all the same.
@@ -36,6 +53,9 @@ struct Subject {
 impl Check {
     /// Tells all problems; says whether there are errors.
     pub fn run(self, global: GlobalFlags) -> anyhow::Result<Exit> {
+        if let Some(code) = &self.explain {
+            return explained::print(code, self.format == Format::Json);
+        }
         let settings = global.settings()?;
         let subjects = if self.files.is_empty() {
             vec![Subject { folder: settings.routes.clone(), only: None }]
@@ -87,6 +107,9 @@ struct Report {
     warnings: usize,
     texts: Vec<String>,
     objects: Vec<Json>,
+    findings: Vec<Finding>,
+    /// The code that is found first.
+    code: Option<&'static str>,
 }
 
 impl Report {
@@ -107,6 +130,7 @@ impl Report {
         let (errors, warnings) = output::tally(&shown);
         self.errors += errors;
         self.warnings += warnings;
+        self.code = self.code.or(shown.all().first().map(|one| one.code));
         self.files += loaded.files.iter().filter(|file| is_meant(&file.path)).count();
         match self.format {
             Format::Text => self.texts.push(render::text(&shown, &loaded.texts, output::colour_on_stdout())),
@@ -115,6 +139,7 @@ impl Report {
                     self.objects.extend(objects);
                 }
             }
+            Format::Sarif => self.findings.extend(sarif::findings(&shown, &loaded.texts)),
         }
         Ok(())
     }
@@ -127,7 +152,11 @@ impl Report {
                     output::data(&texts.join("\n"));
                 }
                 output::data(&summary(self.files, self.errors, self.warnings));
+                if let Some(code) = self.code {
+                    output::note(&format!("more about a code: hooktable check --explain {code}"));
+                }
             }
+            Format::Sarif => output::json(&sarif::log(self.findings))?,
             Format::Json => output::json(&json!({
                 "files": self.files,
                 "errors": self.errors,

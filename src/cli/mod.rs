@@ -5,10 +5,12 @@ pub mod deliveries;
 mod delivery_text;
 pub mod demo;
 mod demo_text;
+mod explained;
 pub mod flags;
 pub mod keys;
 pub mod output;
 pub mod run;
+pub mod schema;
 pub mod serve;
 pub mod simulate;
 pub mod sources;
@@ -24,6 +26,8 @@ pub enum Command {
     Serve(serve::Serve),
     /// Tell all problems of the route files
     Check(check::Check),
+    /// Print the JSON Schema of a route file, for editors
+    Schema(schema::Schema),
     /// Run the tests beside route files, with recorded APIs and a throwaway database
     Test(test::Test),
     /// Everything at once, offline: one webhook becomes rows

@@ -61,6 +61,7 @@ async fn run_command(line: CommandLine) -> anyhow::Result<Exit> {
     match command {
         Command::Serve(serve) => serve.run(global).await,
         Command::Check(check) => check.run(global),
+        Command::Schema(schema) => schema.run(),
         Command::Test(test) => test.run(global).await,
         Command::Demo(demo) => demo.run(global).await,
         Command::Tenants(tenants) => tenants.run(global).await,

@@ -2,8 +2,11 @@
 //! YAML and not one word about webhooks.
 
 pub mod diagnostic;
+pub mod explain;
 pub mod options;
 pub mod render;
+pub mod schema;
+pub mod shape;
 mod slips;
 pub mod source;
 pub mod units;

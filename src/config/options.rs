@@ -4,6 +4,7 @@
 use serde_json::Value as Json;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
+use super::shape::{Meaning, Shape};
 use super::source::{Span, Spanned};
 use super::yaml::{Content, Entry, Node};
 
@@ -25,19 +26,23 @@ pub trait FromYaml: Sized {
     fn absent() -> Option<Self> {
         None
     }
+
+    /// What may be written for it.
+    fn shape() -> Shape;
 }
 
 /// Declares a struct of options: `name: Type` fields with doc comments. The struct gets a `span` (the whole map), a
 /// `FromYaml` that reports unknown, missing and ill-typed options, and `OPTIONS`, its documentation as data. A field whose
-/// name is a Rust keyword is written `r#where` and read as `where`.
+/// name is a Rust keyword is written `r#where` and read as `where`. `name: Type as shape::condition` says what values mean,
+/// `name: Type = "7d"` what it is when nothing is written, for those who read about it.
 macro_rules! options {
     (
-        $(#[$outer:meta])*
+        $(#[doc = $about:literal])+
         $vis:vis struct $name:ident {
-            $( $(#[doc = $doc:literal])+ $field:ident : $type:ty ),+ $(,)?
+            $( $(#[doc = $doc:literal])+ $field:ident : $type:ty $(as $leaf:path)? $(= $default:literal)? ),+ $(,)?
         }
     ) => {
-        $(#[$outer])*
+        $(#[doc = $about])+
         #[derive(Clone, Debug)]
         $vis struct $name {
             /// The whole map as it was written.
@@ -55,6 +60,23 @@ macro_rules! options {
                     doc: concat!($($doc),+),
                 }, )+
             ];
+
+            /// What may be written here, with the shape of every option.
+            pub fn block() -> $crate::config::shape::Block {
+                $crate::config::shape::Block {
+                    id: concat!(module_path!(), "::", stringify!($name)),
+                    doc: concat!($($about),+),
+                    options: || {
+                        vec![$( $crate::config::shape::OptionShape {
+                            name: $crate::config::options::bare_name(stringify!($field)),
+                            doc: concat!($($doc),+),
+                            shape: <$type as $crate::config::options::FromYaml>::shape()$(.with_leaf($leaf()))?,
+                            required: <$type as $crate::config::options::FromYaml>::absent().is_none(),
+                            default: [$($default,)?].first().copied(),
+                        } ),+]
+                    },
+                }
+            }
         }
 
         impl $crate::config::options::FromYaml for $name {
@@ -73,6 +95,10 @@ macro_rules! options {
                     diagnostics,
                 ); )+
                 Some(Self { span: node.span, head: node.head(), $( $field: $field?, )+ })
+            }
+
+            fn shape() -> $crate::config::shape::Shape {
+                $crate::config::shape::Shape::Block(Self::block())
             }
         }
     };
@@ -173,6 +199,9 @@ impl FromYaml for Node {
     fn from_yaml(node: &Node, _: &mut Diagnostics) -> Option<Self> {
         Some(node.clone())
     }
+    fn shape() -> Shape {
+        Shape::Free(Meaning::Value)
+    }
 }
 
 impl FromYaml for String {
@@ -186,6 +215,9 @@ impl FromYaml for String {
             }
         }
     }
+    fn shape() -> Shape {
+        Shape::Text
+    }
 }
 
 impl FromYaml for bool {
@@ -195,6 +227,9 @@ impl FromYaml for bool {
             report_expected("`true` or `false`", node, diagnostics);
         }
         value
+    }
+    fn shape() -> Shape {
+        Shape::Boolean
     }
 }
 
@@ -209,6 +244,9 @@ impl FromYaml for u32 {
         }
         number
     }
+    fn shape() -> Shape {
+        Shape::WholeNumber
+    }
 }
 
 impl<T: FromYaml> FromYaml for Option<T> {
@@ -218,6 +256,9 @@ impl<T: FromYaml> FromYaml for Option<T> {
     fn absent() -> Option<Self> {
         Some(None)
     }
+    fn shape() -> Shape {
+        T::shape()
+    }
 }
 
 impl<T: FromYaml> FromYaml for Spanned<T> {
@@ -226,6 +267,9 @@ impl<T: FromYaml> FromYaml for Spanned<T> {
     }
     fn absent() -> Option<Self> {
         None
+    }
+    fn shape() -> Shape {
+        T::shape()
     }
 }
 
@@ -241,6 +285,9 @@ impl<T: FromYaml> FromYaml for Vec<T> {
     }
     fn absent() -> Option<Self> {
         Some(Vec::new())
+    }
+    fn shape() -> Shape {
+        Shape::List(Box::new(T::shape()))
     }
 }
 
@@ -290,5 +337,8 @@ impl<T: FromYaml> FromYaml for Named<T> {
     }
     fn absent() -> Option<Self> {
         Some(Self::default())
+    }
+    fn shape() -> Shape {
+        Shape::Named(Box::new(T::shape()))
     }
 }

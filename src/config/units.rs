@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::diagnostic::Diagnostics;
 use super::options::{FromYaml, report_expected};
+use super::shape::{Form, Shape};
 use super::yaml::{Content, Node};
 
 /// A number of bytes: `1MiB`, `64KiB`, `20GiB`, or a bare number.
@@ -104,6 +105,14 @@ impl FromYaml for Duration {
         }
         duration
     }
+    fn shape() -> Shape {
+        Shape::Form(Form {
+            words: "duration",
+            pattern: "^[0-9]+ *(ms|s|m|h|d)$",
+            numbers: false,
+            examples: &["500ms", "2s", "10m", "24h", "3d"],
+        })
+    }
 }
 
 impl FromYaml for ByteSize {
@@ -114,6 +123,14 @@ impl FromYaml for ByteSize {
         }
         size
     }
+    fn shape() -> Shape {
+        Shape::Form(Form {
+            words: "size",
+            pattern: "^[0-9]+ *(B|KB|MB|GB|KiB|MiB|GiB)?$",
+            numbers: true,
+            examples: &["64KiB", "1MiB", "20GiB"],
+        })
+    }
 }
 
 impl FromYaml for Rate {
@@ -123,6 +140,14 @@ impl FromYaml for Rate {
             report_expected("a rate such as `10/s`, `900/m` or `2250/15m`", node, diagnostics);
         }
         rate
+    }
+    fn shape() -> Shape {
+        Shape::Form(Form {
+            words: "rate",
+            pattern: "^ *[0-9]*[1-9][0-9]* */ *[0-9]* *(ms|s|m|h|d) *$",
+            numbers: false,
+            examples: &["10/s", "900/m", "2250/15m"],
+        })
     }
 }
 

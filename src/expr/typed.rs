@@ -9,6 +9,7 @@ use super::translation::Translation;
 use super::value::{Compiler, Value, ValueError};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, options, report_choice};
+use crate::config::shape::{self, Shape};
 use crate::config::source::{Span, Spanned};
 use crate::config::yaml::Node;
 use crate::model::change::ValueType;
@@ -23,7 +24,7 @@ options! {
         /// What a number that stands for a moment counts: `s` or `ms`.
         unit: Option<Spanned<TimeUnit>>,
         /// The time zone of a local time: an IANA name, or a path to one.
-        zone: Option<Node>,
+        zone: Option<Node> as shape::text_value,
         /// What it is when it is missing.
         default: Option<Node>,
         /// Whether its absence is a failure; `true` in `extract`.
@@ -35,17 +36,26 @@ options! {
     }
 }
 
+impl LongForm {
+    /// A value in its short or long form.
+    pub fn value_shape() -> Shape {
+        Shape::LongForm(Self::block())
+    }
+}
+
+const TYPES: &[&str] = &["text", "integer", "decimal", "boolean", "date", "time", "timestamp", "uuid", "json", "bytes"];
+const UNITS: &[&str] = &["s", "ms"];
+
 impl FromYaml for ValueType {
     fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
         let known = node.text().and_then(|text| serde_json::from_value(Json::String(text.to_owned())).ok());
         if known.is_none() {
-            report_choice(
-                &["text", "integer", "decimal", "boolean", "date", "time", "timestamp", "uuid", "json", "bytes"],
-                node,
-                diagnostics,
-            );
+            report_choice(TYPES, node, diagnostics);
         }
         known
+    }
+    fn shape() -> Shape {
+        Shape::Word(TYPES)
     }
 }
 
@@ -55,10 +65,13 @@ impl FromYaml for TimeUnit {
             Some("s") => Some(Self::Seconds),
             Some("ms") => Some(Self::Milliseconds),
             _ => {
-                report_choice(&["s", "ms"], node, diagnostics);
+                report_choice(UNITS, node, diagnostics);
                 None
             }
         }
+    }
+    fn shape() -> Shape {
+        Shape::Word(UNITS)
     }
 }
 

@@ -6,6 +6,7 @@ use encoding_rs::{DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
 use crate::config::diagnostic::Diagnostics;
 use crate::config::options::{FromYaml, report_expected};
+use crate::config::shape::{Form, Shape};
 use crate::config::yaml::{Node, shorten};
 
 /// A way to write text as bytes. Names are those of the web (`utf-8`, `iso-8859-1`, `windows-1252`, `utf-16`, …) and mean what
@@ -96,6 +97,15 @@ impl FromYaml for Charset {
             report_expected("a charset such as `utf-8`, `iso-8859-1` or `windows-1252`", node, diagnostics);
         }
         charset
+    }
+
+    fn shape() -> Shape {
+        Shape::Form(Form {
+            words: "a charset",
+            pattern: "^[A-Za-z0-9_:.-]+$",
+            numbers: false,
+            examples: &["utf-8", "iso-8859-1", "windows-1252"],
+        })
     }
 }
 

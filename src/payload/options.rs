@@ -5,6 +5,7 @@ use super::positional::Decode;
 use super::{Format, csv, positional};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, closest};
 use crate::config::options::{FromYaml, Named, options, report_expected};
+use crate::config::shape::{self, Shape};
 use crate::config::source::{Span, Spanned};
 use crate::config::yaml::Node;
 use crate::expr::jsonpath::Path;
@@ -23,11 +24,11 @@ options! {
         /// The body's charset, such as `iso-8859-1`. Without it the content type's, else UTF-8.
         charset: Option<Charset>,
         /// Places that are lists however often they occur: `[$.body.order.line]`. One XML element or form field looks like a single value.
-        lists: Vec<Node>,
+        lists: Vec<Node> as shape::path,
         /// Paths into the body whose content is masked everywhere, beside what auth, api headers and `from:` read. A path through a list means each of its items.
-        secret: Vec<Node>,
+        secret: Vec<Node> as shape::path,
         /// `{ name: path }`: each element of that list is a record of its own, under that name; `body` stays whole.
-        split: Named<Node>,
+        split: Named<Node> as shape::path,
     }
 }
 
@@ -73,6 +74,17 @@ impl FormatName {
         ("none", Self::None),
         ("jwt", Self::Jwt),
     ];
+
+    /// The words alone.
+    const WORDS: [&'static str; 11] = {
+        let mut words = [""; 11];
+        let mut at = 0;
+        while at < words.len() {
+            words[at] = Self::ALL[at].0;
+            at += 1;
+        }
+        words
+    };
 }
 
 impl FromYaml for FormatName {
@@ -81,7 +93,7 @@ impl FromYaml for FormatName {
         if let Some((_, format)) = Self::ALL.iter().find(|(word, _)| *word == text) {
             return Some(*format);
         }
-        let words = Self::ALL.map(|(word, _)| word);
+        let words = Self::WORDS;
         let message = format!("expected a format; found {}", node.describe());
         let hint = match closest(text, words) {
             Some(word) => format!("did you mean `{word}`?"),
@@ -89,6 +101,10 @@ impl FromYaml for FormatName {
         };
         diagnostics.report(Diagnostic::error("wrong-type", node.span, message).hint(hint));
         None
+    }
+
+    fn shape() -> Shape {
+        Shape::Word(&Self::WORDS)
     }
 }
 

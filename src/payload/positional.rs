@@ -6,6 +6,7 @@ use super::charset::Charset;
 use super::form::{trim_line_end, unescape};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::FromYaml;
+use crate::config::shape::Shape;
 use crate::config::source::{Span, Spanned};
 use crate::config::yaml::Node;
 
@@ -29,6 +30,10 @@ impl FromYaml for Decode {
                 None
             }
         }
+    }
+
+    fn shape() -> Shape {
+        Shape::Word(&["percent", "raw"])
     }
 }
 

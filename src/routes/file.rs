@@ -8,8 +8,10 @@ use crate::auth::scheme::AuthOptions;
 use crate::auth::secret::SecretOptions;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{Named, options};
+use crate::config::shape;
 use crate::config::source::Spanned;
 use crate::config::yaml::Node;
+use crate::expr::typed::LongForm;
 use crate::model::retry::RetryPolicy;
 use crate::payload::options::PayloadOptions;
 use crate::steps::api::ApiOptions;
@@ -21,8 +23,8 @@ use crate::steps::write_options::WriteOptions;
 options! {
     /// A route file: one source.
     pub struct FileOptions {
-        /// The version of the language: 1.
-        hooktable: Option<Spanned<u32>>,
+        /// The version of the language.
+        hooktable: Option<Spanned<u32>> = "1",
         /// The source's name; the file's name by default.
         source: Option<Spanned<String>>,
         /// What people call it.
@@ -42,17 +44,17 @@ options! {
         /// The providers' APIs.
         apis: Named<ApiOptions>,
         /// The event's name.
-        event: Option<Node>,
+        event: Option<Node> as shape::text_value,
         /// Names taken out of the request.
-        extract: Named<Node>,
+        extract: Named<Node> as LongForm::value_shape,
         /// When it holds the thing no longer exists.
-        gone: Option<Node>,
+        gone: Option<Node> as shape::condition,
         /// The sender's own id: a second one is a duplicate.
-        id: Option<Node>,
-        /// How long an id is remembered; 7d by default.
-        remember: Option<Duration>,
+        id: Option<Node> as shape::text_value,
+        /// How long an id is remembered.
+        remember: Option<Duration> = "7d",
         /// What records run one at a time, in order.
-        lane: Option<Node>,
+        lane: Option<Node> as shape::text_value,
         /// How long a lane must be quiet before its work is done, once for all that came.
         coalesce: Option<Spanned<Coalesce>>,
         /// How often a failing record is tried again.
@@ -74,19 +76,19 @@ options! {
         /// The events it wants: a name, a list, or patterns with `*`.
         event: Vec<Spanned<Pattern>>,
         /// What else must hold.
-        when: Option<Node>,
+        when: Option<Node> as shape::condition,
         /// Why these are left alone.
         ignore: Option<Spanned<String>>,
         /// More names taken out of the request.
-        extract: Named<Node>,
+        extract: Named<Node> as LongForm::value_shape,
         /// When it holds the thing no longer exists.
-        gone: Option<Node>,
+        gone: Option<Node> as shape::condition,
         /// The sender's own id: a second one is a duplicate.
-        id: Option<Node>,
+        id: Option<Node> as shape::text_value,
         /// How long an id is remembered.
         remember: Option<Duration>,
         /// What records run one at a time, in order.
-        lane: Option<Node>,
+        lane: Option<Node> as shape::text_value,
         /// How long a lane must be quiet before its work is done, once for all that came.
         coalesce: Option<Spanned<Coalesce>>,
         /// How often a failing record is tried again.
@@ -101,14 +103,14 @@ options! {
 options! {
     /// How often and how long a failing record is tried again; jittered.
     pub struct RetryOptions {
-        /// How long after the first failure; 5s by default.
-        first: Option<Duration>,
-        /// What the wait is multiplied by after each further one; 2 by default.
-        factor: Option<u32>,
-        /// The longest wait; 1h by default.
-        most: Option<Duration>,
-        /// How long after the first failure it is given up on; 3d by default.
-        r#for: Option<Duration>,
+        /// How long after the first failure.
+        first: Option<Duration> = "5s",
+        /// What the wait is multiplied by after each further one.
+        factor: Option<u32> = "2",
+        /// The longest wait.
+        most: Option<Duration> = "1h",
+        /// How long after the first failure it is given up on.
+        r#for: Option<Duration> = "3d",
     }
 }
 

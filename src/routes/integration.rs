@@ -2,6 +2,7 @@
 
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, Named, options, report_expected, report_expected_hint};
+use crate::config::shape::{self, Shape};
 use crate::config::source::{Span, Spanned};
 use crate::config::yaml::{Content, Node};
 use crate::expr::scope::Scope;
@@ -24,11 +25,11 @@ options! {
         /// Where it is found, for the person who is asked.
         help: Option<String>,
         /// Whether it is a secret.
-        secret: Option<bool>,
-        /// Whether it must be there; true by default.
-        required: Option<bool>,
+        secret: Option<bool> = "false",
+        /// Whether it must be there.
+        required: Option<bool> = "true",
         /// Where in the request it comes along: `$.body.eConomicAPIKey`.
-        from: Node,
+        from: Node as shape::text_value,
     }
 }
 
@@ -49,6 +50,10 @@ impl FromYaml for Label {
                 None
             }
         }
+    }
+
+    fn shape() -> Shape {
+        Shape::OneOf(vec![Shape::Text, Shape::Named(Box::new(Shape::Text))])
     }
 }
 

@@ -4,6 +4,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{Named, options};
+use crate::config::shape::{Form, Shape};
 use crate::config::source::{Span, Spanned};
 use crate::config::units::{ByteSize, Rate};
 use crate::model::delivery::Request;
@@ -19,17 +20,27 @@ options! {
     pub struct ReceiveOptions {
         /// Literal segments and `:parameters`: `/in/timemoto/:integration`; `/in/SOURCE` by default.
         path: Option<Spanned<String>>,
-        /// The methods; POST by default.
-        methods: Vec<Spanned<String>>,
+        /// The methods that may be used.
+        methods: Vec<Spanned<String>> as method = "[POST]",
         /// Only requests with one of these values: `{ APISource: [A, "B*"] }`.
         query: Named<Vec<Pattern>>,
         /// Likewise for headers, by their lower-case name with `_`.
         headers: Named<Vec<Pattern>>,
-        /// The largest body, counted on the bytes read; 1MiB by default.
-        max_body: Option<ByteSize>,
+        /// The largest body, counted on the bytes read.
+        max_body: Option<ByteSize> = "1MiB",
         /// How many in how long, per tenant; over it 429.
         rate: Option<Rate>,
     }
+}
+
+/// An HTTP method; it may be written in lower case.
+fn method() -> Shape {
+    Shape::Form(Form {
+        words: "HTTP method",
+        pattern: "^(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|get|post|put|patch|delete|head|options)$",
+        numbers: false,
+        examples: &["POST", "GET"],
+    })
 }
 
 /// A compiled receive block.

@@ -2,6 +2,7 @@
 
 use crate::config::diagnostic::Diagnostics;
 use crate::config::options::{FromYaml, Named, options, report_choice};
+use crate::config::shape::{self, Shape};
 use crate::config::source::Spanned;
 use crate::config::yaml::Node;
 
@@ -27,7 +28,7 @@ options! {
         /// What the provider's API answers.
         apis: Vec<AnswerOptions>,
         /// Rows that are there before, by table.
-        given: Named<Vec<Node>>,
+        given: Named<Vec<Node>> as shape::row,
         /// What is to be seen afterwards.
         expect: ExpectOptions,
     }
@@ -41,11 +42,11 @@ options! {
         /// The path; the file's own by default.
         path: Option<Spanned<String>>,
         /// What stands behind `?`.
-        query: Named<Node>,
+        query: Named<Node> as shape::json,
         /// Headers.
-        headers: Named<Node>,
+        headers: Named<Node> as shape::json,
         /// A JSON body.
-        json: Option<Node>,
+        json: Option<Node> as shape::json,
         /// A body as it is.
         text: Option<String>,
         /// A body from a file.
@@ -75,6 +76,9 @@ impl FromYaml for AuthBreak {
             }
         }
     }
+    fn shape() -> Shape {
+        Shape::Word(&["none", "wrong"])
+    }
 }
 
 options! {
@@ -82,12 +86,12 @@ options! {
     pub struct AnswerOptions {
         /// The whole address that is fetched.
         get: Spanned<String>,
-        /// 200 by default.
-        status: Option<u32>,
+        /// The answer's status.
+        status: Option<u32> = "200",
         /// Headers that the call must carry, by lower-case name with `_`.
-        headers: Named<Node>,
+        headers: Named<Node> as shape::json,
         /// A JSON body.
-        json: Option<Node>,
+        json: Option<Node> as shape::json,
         /// A body from a file.
         file: Option<Spanned<String>>,
         /// A body as it is.
@@ -105,7 +109,7 @@ options! {
         /// A part of the reason that the record shows.
         reason: Option<Spanned<String>>,
         /// Exactly these rows by table, the named columns compared.
-        rows: Named<Vec<Node>>,
+        rows: Named<Vec<Node>> as shape::row,
         /// How many calls were made.
         calls: Option<Spanned<u32>>,
     }

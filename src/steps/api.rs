@@ -8,6 +8,7 @@ use reqwest::header::HeaderName;
 
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, Named, options, report_choice, report_expected};
+use crate::config::shape::{self, Form, Shape};
 use crate::config::source::Spanned;
 use crate::config::units::Rate;
 use crate::config::yaml::Node;
@@ -20,31 +21,31 @@ options! {
         /// Where it is: `https://restapi.e-conomic.com`. Calls may go nowhere else.
         base: Spanned<String>,
         /// What every call carries.
-        headers: Named<Node>,
+        headers: Named<Node> as shape::text_value,
         /// How many calls in how long, all at once, per tenant: `[10000/m, 50000/d]`.
         limits: Vec<Rate>,
         /// How many calls side by side, per tenant.
         concurrency: Option<u32>,
-        /// The longest a call may take; 10s by default.
-        timeout: Option<Duration>,
+        /// The longest a call may take.
+        timeout: Option<Duration> = "10s",
         /// Short retries inside an attempt.
         retry: Option<CallRetryOptions>,
-        /// What is taken of every answer; the whole body by default.
-        take: Option<Node>,
+        /// What is taken of every answer.
+        take: Option<Node> = "$.answer.body",
         /// What a 404 or 410 means: gone, null, ignore or fail.
-        absent: Option<Absent>,
+        absent: Option<Absent> = "fail",
         /// Whether private and loopback addresses may be called.
-        allow_private: Option<bool>,
+        allow_private: Option<bool> = "false",
     }
 }
 
 options! {
     /// Short retries inside an attempt, timeouts and resets included; `Retry-After` is obeyed.
     pub struct CallRetryOptions {
-        /// The statuses that are tried again: `[408, 425, 429, 5xx]` by default.
-        status: Vec<StatusPattern>,
-        /// How often; twice by default.
-        times: Option<u32>,
+        /// The statuses that are tried again.
+        status: Vec<StatusPattern> = "[408, 425, 429, 5xx]",
+        /// How often.
+        times: Option<u32> = "2",
     }
 }
 
@@ -55,6 +56,9 @@ impl FromYaml for StatusPattern {
             report_expected("a status such as `429` or `5xx`", node, diagnostics);
         }
         pattern
+    }
+    fn shape() -> Shape {
+        Shape::Form(Form { words: "status", pattern: "^[1-5]([0-9][0-9]|xx)$", numbers: true, examples: &["429", "5xx"] })
     }
 }
 
@@ -71,6 +75,8 @@ pub enum Absent {
     Fail,
 }
 
+const ABSENT: &[&str] = &["gone", "null", "ignore", "fail"];
+
 impl FromYaml for Absent {
     fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
         match node.text() {
@@ -79,10 +85,13 @@ impl FromYaml for Absent {
             Some("ignore") => Some(Self::Ignore),
             Some("fail") => Some(Self::Fail),
             _ => {
-                report_choice(&["gone", "null", "ignore", "fail"], node, diagnostics);
+                report_choice(ABSENT, node, diagnostics);
                 None
             }
         }
+    }
+    fn shape() -> Shape {
+        Shape::Word(ABSENT)
     }
 }
 

@@ -11,6 +11,7 @@ use super::api::{Absent, Api, compile_headers};
 use super::pipeline::RunContext;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, Named, OptionDoc, options};
+use crate::config::shape::{self, Shape};
 use crate::config::source::Spanned;
 use crate::config::yaml::{Content, Node};
 use crate::expr::convert::scalar_text;
@@ -30,19 +31,19 @@ options! {
         /// The api it goes to; need not be said where there is one.
         api: Option<Spanned<String>>,
         /// What is fetched: a path below the api's base, or a list of them, each tried when the one before answers 404.
-        get: Vec<Node>,
+        get: Vec<Node> as shape::text_value,
         /// What stands behind `?`.
-        query: Named<Node>,
+        query: Named<Node> as shape::text_value,
         /// What this call carries besides the api's headers.
-        headers: Named<Node>,
-        /// What is taken of the answer: `$.answer.body.data`; the whole body by default.
+        headers: Named<Node> as shape::text_value,
+        /// What is taken of the answer: `$.answer.body.data`; what the api says by default.
         take: Option<Node>,
-        /// What a 404 or 410 means: gone, null, ignore or fail.
+        /// What a 404 or 410 means: gone, null, ignore or fail; what the api says by default.
         absent: Option<Absent>,
-        /// The longest it may take.
+        /// The longest it may take; what the api says by default.
         timeout: Option<Duration>,
         /// Whether it is made at all.
-        when: Option<Node>,
+        when: Option<Node> as shape::condition,
     }
 }
 
@@ -74,6 +75,10 @@ impl FromYaml for CallForm {
             timeout: None,
             when: None,
         }))
+    }
+
+    fn shape() -> Shape {
+        Shape::OneOf(vec![Shape::List(Box::new(shape::text_value())), CallOptions::shape()])
     }
 }
 

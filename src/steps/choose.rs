@@ -2,6 +2,7 @@
 
 use crate::config::diagnostic::Diagnostics;
 use crate::config::options::{FromYaml, report_expected};
+use crate::config::shape::{Form, Shape};
 use crate::config::yaml::Node;
 use crate::expr::template::Context;
 use crate::expr::value::Condition;
@@ -96,6 +97,14 @@ impl FromYaml for Pattern {
                 None
             }
         }
+    }
+    fn shape() -> Shape {
+        Shape::Form(Form {
+            words: "name, with `*` for any letters",
+            pattern: "^[^*]*(\\*+[^*]*){0,4}$",
+            numbers: true,
+            examples: &["order.created", "order.*", "*"],
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::config::diagnostic::Diagnostics;
 use crate::config::options::{FromYaml, options};
+use crate::config::shape::Shape;
 use crate::config::yaml::{Content, Node};
 use crate::expr::template::Context;
 use crate::expr::value::{Condition, Value};
@@ -42,6 +43,10 @@ impl FromYaml for Coalesce {
             _ => (Duration::from_yaml(node, diagnostics)?, None),
         };
         Some(Self { quiet, most: most.unwrap_or(quiet * 10).max(quiet) })
+    }
+
+    fn shape() -> Shape {
+        Shape::OneOf(vec![Duration::shape(), CoalesceOptions::shape()])
     }
 }
 

@@ -2,8 +2,10 @@
 
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, Named, options, report_choice};
+use crate::config::shape::{self, Shape};
 use crate::config::source::{Span, Spanned};
 use crate::config::yaml::Node;
+use crate::expr::typed::LongForm;
 
 options! {
     /// One write: which table, which row or rows, which values.
@@ -14,24 +16,24 @@ options! {
         upsert: Option<Spanned<String>>,
         /// The rows of this table `of` a parent become exactly this list.
         replace: Option<Spanned<String>>,
-        /// The named database; `main` by default.
-        into: Option<Spanned<String>>,
+        /// The named database.
+        into: Option<Spanned<String>> = "main",
         /// Whether it happens at all.
-        when: Option<Node>,
+        when: Option<Node> as shape::condition,
         /// The columns that find the row.
-        key: Named<Node>,
+        key: Named<Node> as LongForm::value_shape,
         /// The columns that say whose rows they are.
-        of: Named<Node>,
+        of: Named<Node> as LongForm::value_shape,
         /// `{ name: list }`: once for each item, under that name.
         each: Named<Node>,
         /// `{ name: [columns] }`: columns from fields of the same name.
         copy: Named<Vec<Spanned<String>>>,
         /// The columns and their values.
-        set: Named<Node>,
-        /// What a missing value does: `null` (the default), `keep` or `fail`.
-        missing: Option<Missing>,
+        set: Named<Node> as LongForm::value_shape,
+        /// What a missing value in `set` does: the column becomes NULL, keeps what it has, or the record fails.
+        missing: Option<Missing> = "null",
         /// Whether rows carry no tenant.
-        shared: Option<bool>,
+        shared: Option<bool> = "false",
     }
 }
 
@@ -47,6 +49,8 @@ pub enum Missing {
     Fail,
 }
 
+const MISSING: &[&str] = &["keep", "fail", "null"];
+
 impl FromYaml for Missing {
     fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
         match node.text() {
@@ -54,10 +58,13 @@ impl FromYaml for Missing {
             Some("fail") => Some(Self::Fail),
             Some("null" | "NULL") => Some(Self::Null),
             _ => {
-                report_choice(&["keep", "fail", "null"], node, diagnostics);
+                report_choice(MISSING, node, diagnostics);
                 None
             }
         }
+    }
+    fn shape() -> Shape {
+        Shape::Word(MISSING)
     }
 }
 

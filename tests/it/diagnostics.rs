@@ -85,7 +85,7 @@ fn texts_of(folder: &Path) -> Texts {
 }
 
 #[allow(clippy::disallowed_methods, reason = "whoever runs the tests says so from outside")]
-fn blessing() -> bool {
+pub(crate) fn blessing() -> bool {
     std::env::var("HOOKTABLE_BLESS").is_ok_and(|value| value == "1")
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use hooktable::app::settings_file::SettingsFile;
 use hooktable::auth::secret::SecretReader;
 use hooktable::config::diagnostic::Diagnostics;
 use hooktable::config::options::FromYaml;
@@ -34,7 +35,7 @@ impl SecretReader for AllSet {
 }
 
 /// The blocks of a page, each with the line it begins at.
-fn blocks(page: &str) -> Vec<(usize, String)> {
+pub(crate) fn blocks(page: &str) -> Vec<(usize, String)> {
     let mut blocks = Vec::new();
     let mut open: Option<(usize, String)> = None;
     for (number, line) in page.lines().enumerate() {
@@ -63,17 +64,17 @@ fn problems_of_route(name: &str, text: &str) -> String {
     render::text(&loaded.diagnostics, &loaded.texts, false)
 }
 
-fn problems_of_test(name: &str, text: &str) -> String {
+fn problems_of<T: FromYaml>(name: &str, text: &str) -> String {
     let mut sources = Sources::default();
     let mut diagnostics = Diagnostics::default();
     let file = sources.add(name, text);
     if let Some(root) = parse(&sources, file, &mut diagnostics) {
-        TestFile::from_yaml(&root, &mut diagnostics);
+        T::from_yaml(&root, &mut diagnostics);
     }
     render::text(&diagnostics, &sources, false)
 }
 
-fn pages() -> Vec<std::path::PathBuf> {
+pub(crate) fn pages() -> Vec<std::path::PathBuf> {
     let mut pages = vec![repository("README.md")];
     let mut folders = vec![repository("docs")];
     while let Some(folder) = folders.pop() {
@@ -98,8 +99,11 @@ fn every_yaml_block_of_the_documentation_passes_check() {
             let name = format!("{}:{line}", page.strip_prefix(repository("")).unwrap_or(Path::new("page")).display());
             let first = block.lines().next().unwrap_or_default();
             let file = format!("{}-line-{line}.yaml", page.file_stem().and_then(|stem| stem.to_str()).unwrap_or("page"));
-            let problems =
-                if first.ends_with(".test.yaml") { problems_of_test(&file, &block) } else { problems_of_route(&file, &block) };
+            let problems = match first {
+                first if first.ends_with(".test.yaml") => problems_of::<TestFile>(&file, &block),
+                first if first.ends_with("hooktable.yaml") => problems_of::<SettingsFile>(&file, &block),
+                _ => problems_of_route(&file, &block),
+            };
             assert!(problems.is_empty(), "the block at {name} has problems:\n{problems}");
             checked += 1;
         }

@@ -1,13 +1,12 @@
-//! Diagnostics as people and machines read them: text with the line and a caret, and JSON. Whatever place a diagnostic
-//! names, it is drawn; a place outside the text is moved to the nearest one inside.
+//! Diagnostics as people read them: text with the line and a caret.
 
 use std::ops::Range;
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Patch, Renderer, Snippet, normalize_untrusted_str};
-use serde_json::{Value as Json, json};
 
-use super::diagnostic::{Diagnostic, Diagnostics, Severity};
-use super::source::{FileId, Sources, Span, Spanned};
+use super::place::{in_order, inside};
+use crate::config::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::config::source::{FileId, Sources, Span, Spanned};
 
 /// All of them as text, a blank line between two; ends with a newline unless there are none.
 pub fn text(diagnostics: &Diagnostics, sources: &Sources, colour: bool) -> String {
@@ -23,18 +22,6 @@ pub fn text(diagnostics: &Diagnostics, sources: &Sources, colour: bool) -> Strin
     };
     let drawn: Vec<String> = in_order(diagnostics, sources).into_iter().map(draw).collect();
     drawn.join("\n")
-}
-
-/// All of them as a list of objects. Lines and columns count from 1, columns in characters; the end is behind the last one.
-pub fn json(diagnostics: &Diagnostics, sources: &Sources) -> Json {
-    in_order(diagnostics, sources).into_iter().map(|one| object(one, sources)).collect()
-}
-
-/// By file, then by place; those without a place first.
-fn in_order<'d>(diagnostics: &'d Diagnostics, sources: &Sources) -> Vec<&'d Diagnostic> {
-    let mut list: Vec<&Diagnostic> = diagnostics.all().iter().collect();
-    list.sort_by_key(|one| one.span.map(|span| (&sources.file(span.file).path, span.start, span.end)));
-    list
 }
 
 fn groups<'s>(diagnostic: &'s Diagnostic, sources: &'s Sources) -> Vec<Group<'s>> {
@@ -114,59 +101,13 @@ impl<'s> Excerpt<'s> {
     }
 }
 
-/// The place as bytes that are inside the text and begin and end between characters.
-fn inside(text: &str, span: Span) -> Range<usize> {
-    let start = text.floor_char_boundary(span.start as usize);
-    let end = text.ceil_char_boundary((span.end as usize).min(text.len()));
-    start..end.max(start)
-}
-
-fn object(diagnostic: &Diagnostic, sources: &Sources) -> Json {
-    let severity = match diagnostic.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-    };
-    let place = diagnostic.span.map(|span| place_of(span, sources));
-    let at = |name: &str| place.as_ref().map_or(Json::Null, |place| place[name].clone());
-    let replacement = diagnostic.replacement.as_ref().map(|replacement| {
-        let mut object = place_of(replacement.span, sources);
-        object["text"] = json!(replacement.value);
-        object
-    });
-    let related = diagnostic.related.iter().map(|(span, text)| {
-        let mut object = place_of(*span, sources);
-        object["message"] = json!(text);
-        object
-    });
-    json!({
-        "code": diagnostic.code,
-        "severity": severity,
-        "message": diagnostic.message,
-        "path": at("path"),
-        "line": at("line"),
-        "column": at("column"),
-        "end_line": at("end_line"),
-        "end_column": at("end_column"),
-        "label": diagnostic.label,
-        "hint": diagnostic.hint,
-        "replacement": replacement,
-        "related": related.collect::<Vec<_>>(),
-    })
-}
-
-fn place_of(span: Span, sources: &Sources) -> Json {
-    let file = sources.file(span.file);
-    let range = inside(&file.text, span);
-    let (line, column) = sources.line_and_column(Span::new(span.file, range.clone()));
-    let (end_line, end_column) = sources.line_and_column(Span::new(span.file, range.end..range.end));
-    json!({ "path": file.path, "line": line, "column": column, "end_line": end_line, "end_column": end_column })
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::json as objects;
     use super::*;
     use insta::assert_snapshot;
     use proptest::prelude::*;
+    use serde_json::{Value as Json, json};
 
     /// One file, one problem at `found`, changed by `change`, drawn plain.
     fn drawn(source: &str, found: &str, change: impl FnOnce(Diagnostic, Span) -> Diagnostic) -> String {
@@ -257,7 +198,7 @@ mod tests {
         let shown = text(&diagnostics, &sources, false);
         assert!(shown.starts_with("error[unreadable]: `a.yaml` cannot be read\n"), "{shown}");
         assert!(shown.contains("\n\nerror[late]: second\n"), "{shown}");
-        assert_eq!(json(&diagnostics, &sources)[0]["line"], Json::Null);
+        assert_eq!(objects(&diagnostics, &sources)[0]["line"], Json::Null);
     }
 
     #[test]
@@ -283,7 +224,7 @@ mod tests {
             "replacement": { "path": "a.yaml", "line": 2, "column": 4, "end_line": 2, "end_column": 6, "text": "d" },
             "related": [],
         }]);
-        assert_eq!(json(&diagnostics, &sources), expected);
+        assert_eq!(objects(&diagnostics, &sources), expected);
     }
 
     fn any_text() -> impl Strategy<Value = String> {
@@ -309,7 +250,7 @@ mod tests {
                     .replacement(span(2), words[3].clone()),
             );
             let _ = text(&diagnostics, &sources, true);
-            let _ = json(&diagnostics, &sources);
+            let _ = objects(&diagnostics, &sources);
         }
 
         #[test]
@@ -318,7 +259,7 @@ mod tests {
             let file = sources.add("a.yaml", source);
             let mut diagnostics = Diagnostics::default();
             diagnostics.report(Diagnostic::error("code", Span { file, start, end }, "message"));
-            let object = &json(&diagnostics, &sources)[0];
+            let object = &objects(&diagnostics, &sources)[0];
             let place = format!("--> a.yaml:{}:{}\n", object["line"], object["column"]);
             let shown = text(&diagnostics, &sources, false);
             prop_assert!(shown.contains(&place), "{place}{shown}");

@@ -5,9 +5,11 @@ pub mod deliveries;
 mod delivery_text;
 pub mod demo;
 mod demo_text;
+pub mod explain;
 mod explained;
 pub mod flags;
 pub mod keys;
+pub mod new;
 pub mod output;
 pub mod run;
 pub mod schema;
@@ -18,6 +20,7 @@ pub mod tables;
 pub mod tenants;
 pub mod test;
 mod test_report;
+pub mod trial;
 
 /// The commands.
 #[derive(Debug, clap::Subcommand)]
@@ -28,8 +31,14 @@ pub enum Command {
     Check(check::Check),
     /// Print the JSON Schema of a route file, for editors
     Schema(schema::Schema),
+    /// Write a route file and its tests to start from, guessed from captured requests
+    New(new::New),
     /// Run the tests beside route files, with recorded APIs and a throwaway database
     Test(test::Test),
+    /// Print a route file with every default filled in, and what follows from it
+    Explain(explain::Explain),
+    /// Take one request through a route file without writing: every step, the calls, the rows
+    Try(trial::Try),
     /// Everything at once, offline: one webhook becomes rows
     Demo(demo::Demo),
     /// Add and list tenants, the customers on whose behalf something arrives

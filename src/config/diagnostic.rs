@@ -1,6 +1,8 @@
 //! Problems of the files people write, as data: a stable code, a place, what was found and expected, one hint. They are
 //! collected, never thrown, so that one run reports all of them.
 
+use std::collections::HashMap;
+
 use super::source::{Span, Spanned};
 
 /// How bad it is.
@@ -106,12 +108,16 @@ pub fn closest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
+    /// Where in the list those of a code and place are, so that thousands are told apart quickly.
+    known: HashMap<(&'static str, Option<Span>), Vec<usize>>,
 }
 
 impl Diagnostics {
     /// Adds a problem; the same one twice counts once.
     pub fn report(&mut self, diagnostic: Diagnostic) {
-        if !self.list.contains(&diagnostic) {
+        let same_place = self.known.entry((diagnostic.code, diagnostic.span)).or_default();
+        if !same_place.iter().any(|index| self.list[*index] == diagnostic) {
+            same_place.push(self.list.len());
             self.list.push(diagnostic);
         }
     }

@@ -3,6 +3,7 @@
 
 pub mod diagnostic;
 pub mod explain;
+pub mod filled;
 pub mod options;
 pub mod render;
 pub mod schema;

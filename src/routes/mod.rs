@@ -2,6 +2,7 @@
 
 pub mod compile;
 pub mod expected;
+pub mod explained;
 pub mod file;
 pub mod folder;
 pub mod integration;

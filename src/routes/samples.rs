@@ -14,6 +14,7 @@ use crate::config::options::{FromYaml, Named};
 use crate::config::source::Sources;
 use crate::config::yaml::{Node, parse};
 use crate::expr::jsonpath::{Path, Segment};
+use crate::expr::template::{Engine, Purpose, Template};
 use crate::model::event::EventDocument;
 use crate::steps::admission::Route;
 use crate::steps::call::Call;
@@ -44,11 +45,27 @@ pub fn check(source: &Source, options: &FileOptions, world: World<'_>, texts: &m
     let tests = tests.as_ref().map_or(&[] as &[TestOptions], |tests| &tests.tests);
     for (index, route) in source.admission.routes.iter().enumerate().filter(|(_, route)| route.ignore.is_none()) {
         let samples = of_route(source, route, tests, world);
+        if samples.values().all(Vec::is_empty) {
+            continue;
+        }
         let own = options.routes.get(index);
         let writes = own.map(|route| &route.write).filter(|writes| !writes.is_empty()).unwrap_or(&options.write);
-        check_nodes(&options.extract, &samples, problems);
-        own.iter().for_each(|route| check_nodes(&route.extract, &samples, problems));
-        writes.iter().for_each(|write| check_write(write, &samples, problems));
+        let mut checker = Checker { samples: &samples, engine: world.engine, problems };
+        checker.named(&options.extract);
+        let file = [&options.event, &options.id, &options.lane].into_iter().flatten();
+        file.for_each(|node| checker.value(node));
+        let calls = options.enrich.entries.iter().chain(own.iter().flat_map(|route| &route.enrich.entries)).map(|(_, call)| call);
+        for call in calls {
+            call.values().for_each(|node| checker.value(node));
+            call.when().iter().for_each(|node| checker.condition(node));
+        }
+        options.gone.iter().for_each(|node| checker.condition(node));
+        if let Some(route) = own {
+            checker.named(&route.extract);
+            [&route.id, &route.lane].into_iter().flatten().for_each(|node| checker.value(node));
+            [&route.gone, &route.when].into_iter().flatten().for_each(|node| checker.condition(node));
+        }
+        writes.iter().for_each(|write| check_write(write, &samples, world.engine, problems));
     }
 }
 
@@ -96,17 +113,18 @@ fn answers(call: &Call, tests: &[TestOptions], path: &str, world: World<'_>) -> 
     bodies.filter_map(|body| call.take_of(200, &body)).collect()
 }
 
-fn check_write(write: &WriteOptions, samples: &Samples, problems: &mut Diagnostics) {
+fn check_write(write: &WriteOptions, samples: &Samples, engine: &Engine, problems: &mut Diagnostics) {
     let mut samples = samples.clone();
+    let mut checker = Checker { samples: &samples, engine, problems };
+    write.when.iter().for_each(|node| checker.condition(node));
+    checker.named(&write.each);
     if let Some((name, list)) = write.each.entries.first() {
         let items =
             list.text().and_then(|text| Path::compile(text).ok()).map(|path| items_of(&path, &samples)).unwrap_or_default();
-        check_nodes(&write.each, &samples, problems);
         samples.insert(name.value.clone(), items);
     }
-    for columns in [&write.key, &write.of, &write.set] {
-        check_nodes(columns, &samples, problems);
-    }
+    let mut checker = Checker { samples: &samples, engine, problems };
+    [&write.key, &write.of, &write.set].into_iter().for_each(|columns| checker.named(columns));
 }
 
 fn items_of(path: &Path, samples: &Samples) -> Vec<Json> {
@@ -121,39 +139,110 @@ pub(super) fn find_in(path: &Path, first: &str, sample: &Json) -> Option<Json> {
     path.find(&document)
 }
 
-fn check_nodes(nodes: &Named<Node>, samples: &Samples, problems: &mut Diagnostics) {
-    for (_, node) in &nodes.entries {
-        let node = node.get("from").unwrap_or(node);
-        if let Some(path) = node.text().filter(|text| text.starts_with('$')).and_then(|text| Path::compile(text).ok()) {
-            check_path(&path, node, samples, problems);
+/// Looks for what is written in the samples.
+struct Checker<'a> {
+    samples: &'a Samples,
+    engine: &'a Engine,
+    problems: &'a mut Diagnostics,
+}
+
+impl Checker<'_> {
+    fn named(&mut self, nodes: &Named<Node>) {
+        nodes.entries.iter().for_each(|(_, node)| self.value(node.get("from").unwrap_or(node)));
+    }
+
+    fn value(&mut self, node: &Node) {
+        match node.text() {
+            Some(text) if text.starts_with('$') => {
+                if let Ok(path) = Path::compile(text) {
+                    check_path(&path, node, self.samples, self.problems);
+                }
+            }
+            Some(text) if text.contains("{{") || text.contains("{%") => {
+                self.template(node, Template::compile(text, self.engine, Purpose::Text).ok());
+            }
+            _ => {}
         }
     }
+
+    fn condition(&mut self, node: &Node) {
+        self.template(node, node.text().and_then(|text| Template::compile_expression(text, self.engine).ok()));
+    }
+
+    /// An expression may ask for what only sometimes is there (`x or ''`), so only a name that is close to one in the samples is told.
+    fn template(&mut self, node: &Node, template: Option<Template>) {
+        let text = node.text().unwrap_or_default();
+        for variable in template.iter().flat_map(Template::variables) {
+            let Some(at) = text.find(&variable) else { continue };
+            let (first, rest) = variable.split_once('.').unwrap_or((&variable, ""));
+            let names = rest.split('.').filter(|name| !name.is_empty());
+            let places = names.scan(at + first.len(), |end, name| {
+                let start = *end + 1;
+                *end = start + name.len();
+                Some((name, start..*end))
+            });
+            let slip = missing_in(first, places, self.samples);
+            if let Some(Slip { name, parent, objects, range }) = slip.filter(|slip| closest(&slip.name, slip.names()).is_some()) {
+                self.problems.report(describe(&name, &parent, &objects, node.part(range)));
+            }
+        }
+    }
+}
+
+/// A name that no sample has where it is asked for.
+struct Slip<'s> {
+    name: String,
+    parent: String,
+    /// The objects that could have it.
+    objects: Vec<&'s Json>,
+    /// Where it stands.
+    range: std::ops::Range<usize>,
+}
+
+impl Slip<'_> {
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.objects.iter().filter_map(|object| object.as_object()).flat_map(|object| object.keys().map(String::as_str))
+    }
+}
+
+/// The first of some names, one below the other, that no sample has.
+fn missing_in<'s, 'n>(
+    first: &str,
+    names: impl Iterator<Item = (&'n str, std::ops::Range<usize>)>,
+    samples: &'s Samples,
+) -> Option<Slip<'s>> {
+    let mut reached: Vec<&Json> = samples.get(first).into_iter().flatten().collect();
+    let mut parent = first;
+    for (name, range) in names {
+        // an object that the samples leave out altogether says nothing about its fields
+        let objects: Vec<&Json> = reached.into_iter().filter(|value| value.is_object()).collect();
+        if objects.is_empty() {
+            return None;
+        }
+        let next: Vec<&Json> = objects.iter().filter_map(|value| value.get(name)).collect();
+        if next.is_empty() {
+            return Some(Slip { name: name.to_owned(), parent: parent.to_owned(), objects, range });
+        }
+        parent = name;
+        reached = next;
+    }
+    None
 }
 
 /// Warns at the first segment that no sample has.
 fn check_path(path: &Path, node: &Node, samples: &Samples, problems: &mut Diagnostics) {
     let (first, range) = path.first_name();
-    let Some(segments) = path.segments() else { return };
-    let all = samples.get(first).map(Vec::as_slice).unwrap_or_default();
-    let mut reached: Vec<&Json> = all.iter().collect();
-    let mut at = range.end;
-    let mut parent = first.to_owned();
-    for segment in segments {
-        let Segment::Name(name) = segment else { return };
-        // an object that the samples leave out altogether says nothing about its fields
-        let objects: Vec<&Json> = reached.into_iter().filter(|value| value.is_object()).collect();
-        if objects.is_empty() {
-            return;
-        }
-        let start = path.text()[at..].find(name.as_str()).map_or(at, |found| at + found);
-        at = start + name.len();
-        let next: Vec<&Json> = objects.iter().filter_map(|value| value.get(name)).collect();
-        if next.is_empty() {
-            problems.report(describe(name, &parent, &objects, node.part(start..at)));
-            return;
-        }
-        parent.clone_from(name);
-        reached = next;
+    let names = path.segments().into_iter().flatten().map_while(|segment| match segment {
+        Segment::Name(name) => Some(name.as_str()),
+        _ => None,
+    });
+    let places = names.scan(range.end, |at, name| {
+        let start = path.text()[*at..].find(name).map_or(*at, |found| *at + found);
+        *at = start + name.len();
+        Some((name, start..*at))
+    });
+    if let Some(Slip { name, parent, objects, range }) = missing_in(first, places, samples) {
+        problems.report(describe(&name, &parent, &objects, node.part(range)));
     }
 }
 

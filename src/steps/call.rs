@@ -52,6 +52,17 @@ options! {
 pub struct CallForm(CallOptions);
 
 impl CallForm {
+    /// The values that are looked for in the event document before the call is made.
+    pub fn values(&self) -> impl Iterator<Item = &Node> {
+        let named = self.0.query.entries.iter().chain(&self.0.headers.entries).map(|(_, node)| node);
+        self.0.get.iter().chain(named)
+    }
+
+    /// The condition under which it is made.
+    pub fn when(&self) -> Option<&Node> {
+        self.0.when.as_ref()
+    }
+
     /// What may be written in a call.
     pub const OPTIONS: &'static [OptionDoc] = CallOptions::OPTIONS;
 }

@@ -12,6 +12,7 @@ pub mod inspect;
 mod moment;
 mod number;
 pub mod options;
+pub mod preview;
 mod read;
 mod replace;
 mod row;

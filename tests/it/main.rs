@@ -1,6 +1,7 @@
 //! The one binary of integration tests: a module per subject.
 
 mod cli;
+mod commands;
 mod crash;
 mod demo;
 mod diagnostics;
@@ -9,6 +10,7 @@ mod exactness;
 mod explanations;
 mod functions;
 mod jsonpath;
+mod many_files;
 mod orders;
 mod payloads;
 mod reads;

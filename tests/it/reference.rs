@@ -161,3 +161,22 @@ fn every_example_belongs_to_a_block() {
         assert!(names.contains(&name), "{} is no block's example", path.display());
     }
 }
+
+#[test]
+fn the_reference_of_the_diagnostics_is_that_of_the_code() {
+    let introduction = "Every code that `hooktable check`, `hooktable test` and the server report, with a file that has the problem and one that has not. \
+        `hooktable check --explain CODE` prints the same. A line `# file: PATH` begins another file of the example.";
+    let made = MADE.replace("options of the code", "explanations in `src/config/explain/`");
+    let mut page = format!("# Reference: diagnostics\n\n{made}\n\n{introduction}\n");
+    for group in hooktable::config::explain::all() {
+        let _ = write!(page, "\n## {}\n", group.title);
+        for one in &group.explanations {
+            let _ =
+                write!(page, "\n### {}\n\n{}\n\n*Why it matters:* {}\n\n*The fix:* {}\n", one.code, one.means, one.why, one.fix);
+            if let Some((wrong, right)) = one.example {
+                let _ = write!(page, "\n```yaml wrong\n{wrong}```\n\n```yaml right\n{right}```\n");
+            }
+        }
+    }
+    assert_page("diagnostics", &page);
+}

@@ -1,0 +1,337 @@
+//! One request through the real steps of a source, as far as they go without writing: the event document as each step leaves it, the
+//! calls, the row operations and their statements. Answers come from the tests beside the file, unless calls are really made.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
+
+use super::cases::{self, Surrounding};
+use super::project::START;
+use crate::auth::scheme::Auth;
+use crate::auth::secret::SecretReader;
+use crate::clock::Clock;
+use crate::config::diagnostic::Diagnostics;
+use crate::config::source::Sources;
+use crate::http_client::budget::MemoryBudget;
+use crate::http_client::client::{ClientOptions, HttpClient};
+use crate::http_client::recorded::{Recorded, RecordedAnswer};
+use crate::model::attempt::{CallTrace, StepTrace};
+use crate::model::caller::StoredCaller;
+use crate::model::change::{Cell, Change};
+use crate::model::delivery::{DeliveryId, Request};
+use crate::model::event::EventDocument;
+use crate::model::failure::{Failure, Step};
+use crate::model::record::RecordState;
+use crate::model::tenant::Tenant;
+use crate::payload::request::NAMES;
+use crate::routes::compile::World;
+use crate::routes::names::{BODY, INBOX};
+use crate::routes::samples::read_tests;
+use crate::routes::source::{Source, TenantRule};
+use crate::routes::test_file::tests_of;
+use crate::secret::Mask;
+use crate::steps::admission::{Arrival, Chosen, Item, NotChosen};
+use crate::steps::pipeline::{Planned, RunContext};
+use crate::target::dialect::Dialect;
+use crate::target::preview::statements;
+
+/// The tenant that sends when nobody says which.
+const SOMEONE: &str = "example";
+
+/// What a request came to. Nothing in it is secret.
+#[derive(Clone, Debug, Serialize)]
+pub struct Trial {
+    /// The source.
+    pub source: String,
+    /// The tenant that was taken to send, when the source has tenants.
+    pub tenant: Option<String>,
+    /// How the sender would be verified; it is not.
+    pub auth: &'static str,
+    /// Its records.
+    pub records: Vec<TriedRecord>,
+}
+
+/// What one record came to.
+#[derive(Clone, Debug, Serialize)]
+pub struct TriedRecord {
+    /// Its place in the delivery, from 0.
+    pub number: u32,
+    /// Where its route stands: `routes[0].`, nothing when the file is itself the route.
+    pub route: Option<String>,
+    /// The lane it would wait in.
+    pub lane: Option<String>,
+    /// What each step added to the event document.
+    pub steps: Vec<StepTrace>,
+    /// The calls that were made; one without a status found no recorded answer.
+    pub calls: Vec<CallTrace>,
+    /// How it ended.
+    pub end: End,
+}
+
+/// How a record ended.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum End {
+    /// These rows would change.
+    Changes {
+        /// In file order.
+        changes: Vec<TriedChange>,
+    },
+    /// Nothing would be done.
+    Ignored {
+        /// Why not.
+        reason: String,
+    },
+    /// A call has no recorded answer, so nothing is known of what follows.
+    WouldCall,
+    /// It would fail.
+    Failed {
+        /// Where and why.
+        failure: Failure,
+    },
+}
+
+/// One row operation that would be done.
+#[derive(Clone, Debug, Serialize)]
+pub struct TriedChange {
+    /// The named database.
+    pub database: String,
+    /// The table.
+    pub table: String,
+    /// `insert`, `upsert`, `replace`, `delete`.
+    pub verb: &'static str,
+    /// Its statements.
+    pub statements: Vec<TriedStatement>,
+}
+
+/// One statement with its values.
+#[derive(Clone, Debug, Serialize)]
+pub struct TriedStatement {
+    /// When it would run, where that is not always.
+    pub when: Option<&'static str>,
+    /// Its text.
+    pub sql: String,
+    /// The values of its parameters with the columns they are for, for each row it would run for.
+    pub runs: Vec<Vec<(String, Json)>>,
+}
+
+/// Where answers come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answers {
+    /// The tests beside the route file.
+    Recorded,
+    /// The provider's APIs.
+    Live,
+}
+
+/// Secrets where none may be real: every declared one is `secret-NAME`.
+pub struct StandIns;
+
+impl SecretReader for StandIns {
+    fn environment(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn file(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn today(&self) -> jiff::civil::Date {
+        jiff::civil::Date::constant(2026, 1, 1)
+    }
+
+    fn stand_in(&self, name: &str) -> Option<String> {
+        Some(format!("secret-{name}"))
+    }
+}
+
+/// Tries a request. An error is one that keeps it from being tried at all.
+pub async fn run(
+    source: &Arc<Source>,
+    request: &Request,
+    tenant: Option<String>,
+    answers: Answers,
+    world: World<'_>,
+) -> Result<Trial, String> {
+    let params = params_of(source, request)?;
+    let (recorded, tests_tenant) = recorded_of(source, world);
+    let tenant = match &source.tenant {
+        TenantRule::None => None,
+        TenantRule::Named(name) => Some(name.clone()),
+        TenantRule::Caller => Some(tenant.or(tests_tenant).unwrap_or_else(|| SOMEONE.to_owned())),
+    };
+    let (clock, recorded) = match answers {
+        Answers::Recorded => (Clock::manual(START), Some(Arc::new(Recorded::new(recorded)))),
+        Answers::Live => (Clock::system(), None),
+    };
+    let http = HttpClient::new(ClientOptions {
+        clock: clock.clone(),
+        budget: Arc::new(MemoryBudget::new(clock.clone())),
+        simulated: Vec::new(),
+        recorded,
+        user_agent: "hooktable-try".to_owned(),
+    });
+    let http = http.map_err(|error| error.to_string())?;
+    let caller = StoredCaller {
+        tenant: tenant.clone().map(|name| Tenant { id: 0, name }),
+        scheme: scheme_of(&source.auth).to_owned(),
+        api_key: None,
+    };
+    let received_at = clock.now();
+    let arrival = Arrival { delivery: DeliveryId::at(received_at), received_at, caller: &caller, attempt: 1, work_key: &[0; 32] };
+    let received = source.admission.read(request, &params);
+    let mut records = Vec::new();
+    for item in source.admission.items(request, received, arrival, None) {
+        records.push(try_item(source, item, &http, arrival).await);
+    }
+    Ok(Trial { source: source.name.clone(), tenant, auth: scheme_of(&source.auth), records })
+}
+
+fn params_of(source: &Source, request: &Request) -> Result<Vec<(String, String)>, String> {
+    let receive = &source.receive;
+    let wanted = format!("`{}` receives {} {}", source.name, receive.methods.join(" or "), receive.path_text());
+    let Some(params) = receive.path_parameters(&request.path) else {
+        return Err(format!("the path `{}` is not this source's: {wanted}", request.path));
+    };
+    if !receive.methods.contains(&request.method) {
+        return Err(format!("the method `{}` is not this source's: {wanted}", request.method));
+    }
+    if !receive.values_match(request) {
+        let names = receive.query.iter().map(|(name, _)| format!("`{name}` of the query"));
+        let names: Vec<String> = names.chain(receive.headers.iter().map(|(name, _)| format!("the header `{name}`"))).collect();
+        return Err(format!("the request is not this source's: it asks for other values of {}", names.join(" and ")));
+    }
+    Ok(params)
+}
+
+fn scheme_of(auth: &Auth) -> &'static str {
+    match auth {
+        Auth::ApiKey(_) => "api_key",
+        Auth::Token(_) => "token",
+        Auth::None => "none",
+    }
+}
+
+/// All answers that the tests record, those of tests that end well first, and the first tenant that sends.
+fn recorded_of(source: &Arc<Source>, world: World<'_>) -> (Vec<RecordedAnswer>, Option<String>) {
+    let mut unheard = Diagnostics::default();
+    let tests = read_tests(&source.path, world, &mut Sources::default(), &mut unheard);
+    let path = tests_of(&source.path);
+    let surrounding = Surrounding { source, path: &path, world };
+    let cases = tests.iter().flat_map(|tests| &tests.tests);
+    let mut cases: Vec<_> = cases.filter_map(|test| cases::compile(test, 0, surrounding, &mut unheard)).collect();
+    cases.sort_by_key(|case| case.expected.state != Some(RecordState::Done));
+    let tenant = cases.iter().find_map(|case| case.tenant.clone());
+    // what a test requires of a call is told with the test's own stand-ins for secrets
+    let answers = cases.into_iter().flat_map(|case| case.answers);
+    (answers.map(|answer| RecordedAnswer { required_headers: Vec::new(), ..answer }).collect(), tenant)
+}
+
+async fn try_item(source: &Source, item: Item<'_>, http: &HttpClient, arrival: Arrival<'_>) -> TriedRecord {
+    let mask = Arc::new(source.mask_for(&item.document));
+    let mut record = TriedRecord {
+        number: item.number,
+        route: None,
+        lane: None,
+        steps: admission_steps(source, &item.document, &mask),
+        calls: Vec::new(),
+        end: End::WouldCall,
+    };
+    record.end = match item.chosen {
+        Err(NotChosen::Ignored(reason)) => End::Ignored { reason },
+        Err(NotChosen::Failed(failure)) => End::Failed { failure },
+        Ok(chosen) => {
+            record.route = Some(chosen.route.place.trim_end_matches('.').to_owned());
+            let lane = chosen.route.queueing.lane(&item.document, arrival.delivery, item.number);
+            record.lane = lane.ok().map(|lane| mask.text(&lane.label));
+            run_route(source, chosen, item.document, http, arrival, &mask, &mut record).await
+        }
+    };
+    if let End::Failed { failure } = &mut record.end {
+        failure.reason = mask.text(&failure.reason);
+    }
+    record
+}
+
+async fn run_route(
+    source: &Source,
+    chosen: Chosen<'_>,
+    mut document: EventDocument,
+    http: &HttpClient,
+    arrival: Arrival<'_>,
+    mask: &Arc<Mask>,
+    record: &mut TriedRecord,
+) -> End {
+    let secrets = match source.secret_values(&document) {
+        Ok(secrets) => secrets,
+        Err(failure) => return End::Failed { failure },
+    };
+    let tenant = arrival.caller.tenant.as_ref().map(|tenant| tenant.name.as_str());
+    let context = RunContext {
+        http,
+        secrets: &secrets,
+        scope: &source.name,
+        fresh_after: arrival.received_at,
+        mask,
+        tenant,
+        failed_before: 0,
+    };
+    let pipeline = &chosen.route.pipeline;
+    let planned = pipeline.run(&mut document, chosen.gone, &context, &mut record.calls).await;
+    let answers: Vec<&str> = pipeline.enrich.calls().map(|call| call.name.as_str()).collect();
+    record.steps.extend(step("enrich", &document, |name| answers.contains(&name), mask));
+    match planned {
+        Ok(Planned::Changes(changes)) => End::Changes { changes: changes.iter().map(|one| shown(one, mask)).collect() },
+        Ok(Planned::Nothing(reason)) => End::Ignored { reason },
+        Err(failure) if failure.step == Step::Enrich && record.calls.iter().any(has_no_recording) => End::WouldCall,
+        Err(failure) => End::Failed { failure },
+    }
+}
+
+/// Whether a call was not answered because no answer is recorded for it.
+fn has_no_recording(call: &CallTrace) -> bool {
+    call.status.is_none() && call.error.as_ref().is_some_and(|error| error.contains("no recorded answer"))
+}
+
+/// The document as each step before the fetch left it.
+fn admission_steps(source: &Source, document: &EventDocument, mask: &Mask) -> Vec<StepTrace> {
+    let split = source.admission.payload.split.as_ref().map(|(name, _)| name.as_str());
+    let of_request = |name: &str| NAMES.contains(&name);
+    let of_decode = |name: &str| BODY.contains(&name) || name == "index" || Some(name) == split;
+    let of_inbox = |name: &str| INBOX.contains(&name);
+    let of_auth = |name: &str| matches!(name, "tenant" | "integration" | "claims");
+    let rest = |name: &str| !of_request(name) && !of_decode(name) && !of_inbox(name) && !of_auth(name);
+    let steps: [(&str, &dyn Fn(&str) -> bool); 5] =
+        [("request", &of_request), ("decode", &of_decode), ("inbox", &of_inbox), ("auth", &of_auth), ("extract", &rest)];
+    steps.into_iter().filter_map(|(name, is_its)| step(name, document, is_its, mask)).collect()
+}
+
+fn step(name: &str, document: &EventDocument, is_its: impl Fn(&str) -> bool, mask: &Mask) -> Option<StepTrace> {
+    let names = document.names().filter(|name| is_its(name));
+    let added: Map<String, Json> = names.filter_map(|name| Some((name.to_owned(), Json::clone(document.get(name)?)))).collect();
+    (!added.is_empty()).then(|| StepTrace { step: name.to_owned(), added: mask.document(&Json::Object(added)) })
+}
+
+fn shown(change: &Change, mask: &Mask) -> TriedChange {
+    let parameter = |cell: Cell| (cell.column, mask.json(&cell.value));
+    // only SQLite is written to so far
+    let statements = statements(Dialect::Sqlite, &change.table, &change.operation).into_iter().map(|one| TriedStatement {
+        when: one.when,
+        sql: one.sql,
+        runs: one.runs.into_iter().map(|cells| cells.into_iter().map(parameter).collect()).collect(),
+    });
+    TriedChange {
+        database: change.database.clone(),
+        table: change.table.clone(),
+        verb: change.operation.verb(),
+        statements: statements.collect(),
+    }
+}
+
+impl Trial {
+    /// Whether a record would fail.
+    pub fn fails(&self) -> bool {
+        self.records.iter().any(|record| matches!(record.end, End::Failed { .. }))
+    }
+}

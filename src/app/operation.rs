@@ -17,7 +17,7 @@ use crate::model::delivery::DeliveryId;
 use crate::model::record::{RecordState, RecordSummary};
 use crate::model::tenant::Tenant;
 use crate::routes::registry::Status;
-use crate::store::records::Filter;
+use crate::store::records::{Filter, Replay};
 use crate::store::{Store, api_keys, records, tenants};
 
 /// What can be asked for.
@@ -75,6 +75,9 @@ pub enum Operation {
         record: Option<u32>,
         /// Also those that took effect.
         apply_again: bool,
+        /// Also where the lane has moved on.
+        #[serde(default)]
+        force: bool,
     },
     /// Gives its open and dead records up.
     DiscardDelivery {
@@ -241,9 +244,9 @@ pub async fn execute(context: &Context, operation: Operation) -> anyhow::Result<
             Answer::Deliveries(records::list(store, &filter).await?)
         }
         Operation::ShowDelivery { id } => Answer::Delivery(Box::new(show_delivery(store, &id).await?)),
-        Operation::ReplayDelivery { id, record, apply_again } => {
+        Operation::ReplayDelivery { id, record, apply_again, force } => {
             let delivery = the_delivery(store, &id).await?;
-            let answer = records::ask_replay(store, delivery, record, apply_again).await?;
+            let answer = records::ask_replay(store, delivery, Replay { number: record, apply_again, force }).await?;
             Answer::Steered(Steered { delivery, records: answer.marked, refused: answer.refused })
         }
         Operation::DiscardDelivery { id, record } => {

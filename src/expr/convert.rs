@@ -160,7 +160,7 @@ fn timestamp(value: &Json, reading: &Reading) -> Result<String, String> {
 }
 
 /// The moment of a local time: of an ambiguous one the earlier, of a skipped one the next that exists.
-fn in_zone(local: civil::DateTime, zone: &TimeZone) -> Option<jiff::Timestamp> {
+pub(super) fn in_zone(local: civil::DateTime, zone: &TimeZone) -> Option<jiff::Timestamp> {
     let ambiguous = zone.to_ambiguous_timestamp(local);
     if matches!(ambiguous.offset(), AmbiguousOffset::Gap { .. }) {
         let before = ambiguous.earlier().ok()?;

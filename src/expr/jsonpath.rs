@@ -1,15 +1,15 @@
-//! JSONPath (RFC 9535) over the event document. A path that can only name one place is walked directly; the others run through
-//! jsonpath-rust, parsed once. What that crate accepts or answers wrongly without a word is refused here.
+//! JSONPath (RFC 9535) over the event document. A path that can only name one place is walked directly; the others are
+//! read once by jsonpath-rust and run by us. What that crate accepts without a word is refused.
 
 use std::sync::Arc;
 
 use jsonpath_rust::parser::errors::JsonPathError;
 use jsonpath_rust::parser::model::JpQuery;
 use jsonpath_rust::parser::parse_json_path;
-use jsonpath_rust::query::js_path_process;
 use serde_json::Value as Json;
 
 use super::reads::Reads;
+use super::{path_lint, path_run};
 use crate::model::event::EventDocument;
 
 /// The longest path that is read, in bytes: parsing is not linear in it.
@@ -62,6 +62,7 @@ impl Path {
             let hint = "name what is meant: `$.body` is the whole body";
             return error("`$` alone is the whole event document".to_owned(), 0..1, Some(hint));
         }
+        path_lint::check_text(text)?;
         if let Some(segments) = singular(text) {
             let mut segments = segments.into_iter();
             return match segments.next() {
@@ -69,14 +70,15 @@ impl Path {
                 _ => error("a path begins with a name of the event document".to_owned(), 0..text.len(), Some("such as `$.body`")),
             };
         }
-        refuse_traps(text)?;
-        let Some((first, length)) = first_name(text) else {
+        let Some((first, _)) = first_name(text) else {
             return error("a path begins with a name of the event document".to_owned(), 0..text.len(), Some("such as `$.body`"));
         };
-        parse_json_path(text).map_err(|error| explain(&error, text))?;
-        let rest = format!("${}", &text[length..]);
-        let query = parse_json_path(&rest).map_err(|error| explain(&error, text))?;
-        let rest = if names_one_place(&query) { Rest::One(Box::new(query)) } else { Rest::Many(Box::new(query)) };
+        let mut query = parse_json_path(text).map_err(|error| explain(&error, text))?;
+        path_lint::check_query(&mut query, text)?;
+        // the query runs over what stands under the first name
+        query.segments.remove(0);
+        let rest =
+            if path_lint::names_one_place(&query.segments) { Rest::One(Box::new(query)) } else { Rest::Many(Box::new(query)) };
         Ok(Self { text: text.to_owned(), first, rest })
     }
 
@@ -146,27 +148,14 @@ impl Path {
     }
 }
 
-fn names_one_place(query: &JpQuery) -> bool {
-    use jsonpath_rust::parser::model::{Segment, Selector};
-    query.segments.iter().all(|segment| matches!(segment, Segment::Selector(Selector::Name(_) | Selector::Index(_))))
-}
-
 fn matches_of(query: &JpQuery, root: Option<&Arc<Json>>) -> Vec<Json> {
-    let found = root.and_then(|root| js_path_process(query, root.as_ref()).ok()).unwrap_or_default();
-    found.into_iter().map(|found| found.val().clone()).collect()
+    root.map(|root| path_run::find(query, root).into_iter().cloned().collect()).unwrap_or_default()
 }
 
 fn walk<'v>(root: &'v Json, segments: &[Segment]) -> Option<&'v Json> {
     segments.iter().try_fold(root, |value, segment| match (segment, value) {
         (Segment::Name(name), Json::Object(fields)) => fields.get(name),
-        (Segment::Index(index), Json::Array(items)) => {
-            let index = if *index < 0 {
-                items.len().checked_sub(usize::try_from(index.unsigned_abs()).ok()?)?
-            } else {
-                usize::try_from(*index).ok()?
-            };
-            items.get(index)
-        }
+        (Segment::Index(index), items) => path_run::item(items, *index),
         _ => None,
     })
 }
@@ -200,7 +189,12 @@ fn singular(text: &str) -> Option<Vec<Segment>> {
                 let end = inside.find(']')?;
                 let digits = &inside[..end];
                 let leading_zero = digits.trim_start_matches('-').starts_with('0') && digits != "0";
-                segments.push(Segment::Index(digits.parse().ok().filter(|_| !leading_zero && !digits.starts_with('+'))?));
+                segments.push(Segment::Index(
+                    digits
+                        .parse()
+                        .ok()
+                        .filter(|index: &i64| !leading_zero && !digits.starts_with('+') && index.unsigned_abs() < 1 << 53)?,
+                ));
                 rest = &inside[end + 1..];
             }
         }
@@ -214,59 +208,6 @@ fn first_name(text: &str) -> Option<(String, usize)> {
     let length = rest.find(|letter| !is_name_letter(letter)).unwrap_or(rest.len());
     let name = rest.get(..length).filter(|name| name.starts_with(is_name_start))?;
     Some((name.to_owned(), length + 2))
-}
-
-/// What the crate would take without a word and answer wrongly or at great cost.
-fn refuse_traps(text: &str) -> Result<(), PathError> {
-    let mut quote = None;
-    let mut open: Vec<(usize, bool)> = Vec::new();
-    let mut previous = ' ';
-    for (at, letter) in text.char_indices() {
-        match (quote, letter) {
-            (Some(open), _) if letter == open && previous != '\\' => quote = None,
-            (Some(_), _) => {}
-            (None, '\'' | '"') => quote = Some(letter),
-            (None, '[') => open.push((at, false)),
-            (None, ']') => {
-                open.pop();
-            }
-            (None, '?') => {
-                if open.iter().any(|(_, filter)| *filter) {
-                    let message = "a filter inside a filter is not supported".to_owned();
-                    let hint = Some("find the outer items first and test the inner ones in an expression".to_owned());
-                    return Err(PathError { message, range: at..at + 1, hint });
-                }
-                if let Some(last) = open.last_mut() {
-                    last.1 = true;
-                }
-            }
-            (None, letter) if letter.is_whitespace() && open.is_empty() => {
-                let message = "a name with a space needs brackets and quotes".to_owned();
-                return Err(PathError {
-                    message,
-                    range: at..at + letter.len_utf8(),
-                    hint: Some("write `$.body['line items']`".to_owned()),
-                });
-            }
-            _ => {}
-        }
-        previous = letter;
-    }
-    if let Some((at, filter)) = open.pop() {
-        let hint = if filter { "close it: `[?@.price > 10]`" } else { "close it: `[0]` or `[*]`" };
-        return Err(PathError { message: "this `[` is never closed".to_owned(), range: at..at + 1, hint: Some(hint.to_owned()) });
-    }
-    for function in ["match(", "search("] {
-        if let Some(at) = text.find(function) {
-            let message = format!(
-                "`{}` is not supported in a path: it would compile the expression for every item",
-                &function[..function.len() - 1]
-            );
-            let range = at..at + function.len() - 1;
-            return Err(PathError { message, range, hint: Some("test the items in an expression instead".to_owned()) });
-        }
-    }
-    Ok(())
 }
 
 fn explain(error: &JsonPathError, text: &str) -> PathError {
@@ -303,7 +244,7 @@ mod tests {
 
     fn find(path: &str) -> Option<String> {
         let mut document = EventDocument::default();
-        let body = r#"{"a":{"b":[{"n":1},{"n":2.50}],"x y":3,"hub.mode":"s"},"big":18446744073709551617,"none":null}"#;
+        let body = r#"{"a":{"b":[{"n":1},{"n":2.50}],"x y":3,"hub.mode":"s"},"big":18446744073709551617,"none":null,"one":1,"back\\slash":4}"#;
         document.set("body", Arc::new(serde_json::from_str(body).expect("json")));
         Path::compile(path).expect(path).find(&document).map(|found| found.to_string())
     }
@@ -325,6 +266,9 @@ mod tests {
             ("$.body.a[ 'x y' ]", Some("3")),
             ("$.body.a.b[ -1 ].n", Some("2.50")),
             ("$.body.a[ 'nope' ]", None),
+            ("$.body.a.b[?@.n == $.body.one].n", Some("[1]")),
+            ("$.body.a.b[?@.n,?@.n > 1].n", Some("[1,2.50,2.50]")),
+            ("$.body['back\\\\slash']", Some("4")),
         ] {
             assert_eq!(find(path).as_deref(), expected, "{path}");
         }
@@ -374,9 +318,14 @@ mod tests {
             ("$.body.a.", 8..9),
             ("$.body[?@[?@>1]]", 10..11),
             ("$.body[?match(@.a, 'x')]", 8..13),
+            ("$.body[?count(@.*)]", 8..13),
+            ("$.body[?length(@.*) > 1]", 8..14),
+            ("$.body[?@.a == $.query.a]", 15..16),
+            ("$.body['a\nb']", 9..10),
         ] {
             assert_eq!(Path::compile(path).expect_err(path).range, at, "{path}");
         }
+        assert!(Path::compile("$.body[9007199254740992]").is_err());
         assert!(Path::compile(&format!("$.{}", "a".repeat(2000))).is_err());
         assert!(Path::compile(&format!("$.body{}", "[?(".repeat(300))).is_err());
     }

@@ -1,24 +1,24 @@
 //! Templates and expressions: minijinja with our own context, formatter, limits and error messages. A single `{{ expression }}`
 //! keeps its type; anything else is text, and text never swallows a hole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
 
-use minijinja::value::{Object, Value, ValueKind};
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, Expression, Template as Compiled, UndefinedBehavior};
+use minijinja::value::{Object, Value};
+use minijinja::{Environment, Error, ErrorKind, Expression, Template as Compiled};
 use serde_json::Value as Json;
 
-use super::decimal::{self, Decimal};
-use super::functions;
+use super::analysis::{self, Analysis};
+use super::decimal;
+pub use super::engine::{Engine, Purpose};
 use super::json_value::{lazily, to_json};
 use super::reads::Reads;
 use super::scope::SecretValues;
 use super::syntax;
 use crate::model::event::EventDocument;
 
-/// How many instructions one evaluation may take.
-const FUEL: u64 = 50_000;
 /// The longest text one evaluation may make, in bytes.
 const LONGEST_TEXT: usize = 1 << 20;
 
@@ -37,109 +37,21 @@ impl<'a> From<&'a EventDocument> for Context<'a> {
     }
 }
 
-/// The two environments that templates run in: plain text, and text that goes into a URL's path.
-#[derive(Clone)]
-pub struct Engine {
-    text: Arc<Environment<'static>>,
-    url: Arc<Environment<'static>>,
-}
-
-/// What the text of a template is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Purpose {
-    /// Text as it is.
-    Text,
-    /// A URL: each inserted value becomes one percent-encoded path segment.
-    Url,
-}
-
-impl Default for Engine {
-    fn default() -> Self {
-        Self { text: Arc::new(environment(Purpose::Text)), url: Arc::new(environment(Purpose::Url)) }
-    }
-}
-
-impl Engine {
-    fn environment(&self, purpose: Purpose) -> &Arc<Environment<'static>> {
-        match purpose {
-            Purpose::Text => &self.text,
-            Purpose::Url => &self.url,
-        }
-    }
-
-    /// Whether `name` is a function that expressions can call.
-    pub fn knows_function(&self, name: &str) -> bool {
-        self.text.globals().any(|(known, _)| known == name)
-    }
-
-    /// The functions that expressions can call.
-    pub fn functions(&self) -> impl Iterator<Item = &str> {
-        self.text.globals().map(|(name, _)| name)
-    }
-
-    /// Whether `name` is a filter.
-    pub fn knows_filter(&self, name: &str) -> bool {
-        self.knows(&format!("none|{name}"), ErrorKind::UnknownFilter)
-    }
-
-    /// Whether `name` is a test.
-    pub fn knows_test(&self, name: &str) -> bool {
-        self.knows(&format!("none is {name}"), ErrorKind::UnknownTest)
-    }
-
-    fn knows(&self, probe: &str, unknown: ErrorKind) -> bool {
-        let result = self.text.compile_expression_owned(probe.to_owned()).and_then(|expression| expression.eval(()));
-        !result.is_err_and(|error| error.kind() == unknown)
-    }
-}
-
-fn environment(purpose: Purpose) -> Environment<'static> {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Chainable);
-    environment.set_auto_escape_callback(|_| AutoEscape::None);
-    environment.set_fuel(Some(FUEL));
-    environment.set_recursion_limit(50);
-    environment.set_debug(true);
-    functions::register(&mut environment);
-    environment.add_filter("path", |text: &str| {
-        let segments: Vec<String> = text.split('/').map(encode_segment).collect();
-        Value::from_safe_string(segments.join("/"))
-    });
-    environment.set_formatter(move |output, _, value| {
-        let text = text_of(value)?;
-        let text = if purpose == Purpose::Url && !value.is_safe() { encode_segment(&text) } else { text };
-        output.write_str(&text).map_err(|_| Error::new(ErrorKind::WriteFailure, "the text grows too long"))
-    });
-    environment
-}
-
-fn encode_segment(text: &str) -> String {
-    const KEPT: &percent_encoding::AsciiSet =
-        &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-    // a segment of only dots would be resolved away as "this folder" or "the one above"
-    if matches!(text, "." | "..") {
-        text.replace('.', "%2E")
-    } else {
-        percent_encoding::utf8_percent_encode(text, KEPT).to_string()
-    }
-}
-
-/// The text a value has inside other text.
-fn text_of(value: &Value) -> Result<String, Error> {
-    if let Some(decimal) = value.downcast_object_ref::<Decimal>() {
-        return Ok(decimal.0.clone());
-    }
-    match value.kind() {
-        ValueKind::Undefined => Err(Error::new(ErrorKind::UndefinedError, "is missing")),
-        ValueKind::None => Err(Error::new(ErrorKind::UndefinedError, "is null")),
-        ValueKind::Bool => Ok(value.is_true().to_string()),
-        ValueKind::Map | ValueKind::Seq | ValueKind::Iterable => Ok(to_json(value).unwrap_or(Json::Null).to_string()),
-        _ => Ok(value.to_string()),
-    }
-}
-
 /// A compiled template or expression.
-pub struct Template(TemplateCell);
+pub struct Template {
+    cell: TemplateCell,
+    /// Where the cell's text begins in what was written: behind the `{{` of an expression.
+    offset: usize,
+    analysis: Analysis,
+    /// All that it may look at, included templates counted: what is called is a function.
+    looks: Vec<Look>,
+    /// The first names of those, and the secrets among them.
+    first_names: Arc<[String]>,
+    secret_names: Vec<String>,
+}
+
+/// A place that a template looks at, and whether it is called like a function.
+type Look = (Vec<String>, bool);
 
 struct Owner {
     environment: Arc<Environment<'static>>,
@@ -176,7 +88,7 @@ impl Template {
         if let Some(start) = expression_start(text) {
             let inner = text.trim().trim_start_matches("{{").trim_end_matches("}}").trim_matches('-');
             if let Ok(template) = Self::compile_expression(inner, engine) {
-                return Ok(template);
+                return Ok(Self { offset: start, ..template });
             }
             if !inner.contains("}}") && !inner.contains("{{") {
                 return Self::compile_expression(inner, engine).map_err(|mut error| {
@@ -186,49 +98,73 @@ impl Template {
             }
         }
         let owner = Owner { environment: Arc::clone(engine.environment(purpose)), text: text.to_owned() };
-        TemplateCell::try_new(owner, |owner| owner.environment.template_from_named_str("", &owner.text).map(Program::Text))
-            .map(Self)
-            .map_err(|error| explain(&error, text))
+        let cell =
+            TemplateCell::try_new(owner, |owner| owner.environment.template_from_named_str("", &owner.text).map(Program::Text))
+                .map_err(|error| explain(&error, text))?;
+        let analysis = analysis::of_template(text).map_err(|error| explain(&error, text))?;
+        Ok(Self::of(cell, analysis, engine))
     }
 
     /// Compiles a bare expression, as conditions are.
     pub fn compile_expression(text: &str, engine: &Engine) -> Result<Self, TemplateError> {
-        let owner = Owner { environment: Arc::clone(&engine.text), text: text.to_owned() };
-        let template = TemplateCell::try_new(owner, |owner| {
+        let owner = Owner { environment: Arc::clone(engine.environment(Purpose::Text)), text: text.to_owned() };
+        let cell = TemplateCell::try_new(owner, |owner| {
             owner.environment.compile_expression_owned(owner.text.clone()).map(Program::Expression)
         })
         .map_err(|error| explain(&error, text))?;
         // the engine stops in silence at a letter that it cannot read behind a comparison; brackets make it say so
-        if let Err(error) = engine.text.compile_expression_owned(format!("({text}\n)")) {
+        if let Err(error) = engine.environment(Purpose::Text).compile_expression_owned(format!("({text}\n)")) {
             let mut shifted = error.range().map(|range| range.start.saturating_sub(1)..range.end.saturating_sub(1));
             shifted = shifted.filter(|range| range.start < range.end && range.end <= text.len());
             return Err(syntax::explain(error.detail().unwrap_or_default(), text, shifted));
         }
-        Ok(Self(template))
+        let analysis = analysis::of_expression(text).map_err(|error| explain(&error, text))?;
+        Ok(Self::of(cell, analysis, engine))
+    }
+
+    fn of(cell: TemplateCell, analysis: Analysis, engine: &Engine) -> Self {
+        let mut looks: BTreeSet<Look> = analysis.names.iter().map(|name| (name.place.clone(), name.called)).collect();
+        for (_, file) in engine.all_included(&analysis) {
+            let names = file.analysis.iter().flat_map(|analysis| &analysis.names);
+            looks.extend(names.map(|name| (name.place.clone(), name.called)));
+        }
+        let first: BTreeSet<&String> = looks.iter().map(|(place, _)| &place[0]).collect();
+        let first_names = first.into_iter().cloned().collect();
+        let secrets = looks.iter().filter(|(place, _)| place[0] == "secret").filter_map(|(place, _)| place.get(1).cloned());
+        let secret_names = secrets.collect::<BTreeSet<_>>().into_iter().collect();
+        Self { cell, offset: 0, analysis, looks: looks.into_iter().collect(), first_names, secret_names }
     }
 
     /// The text it was compiled from: of an expression, what stood inside the braces.
     pub fn text(&self) -> &str {
-        &self.0.borrow_owner().text
+        &self.cell.borrow_owner().text
     }
 
-    /// Every variable that it looks at, as far as its name can be told: `order.customer.number`, `secret.token`.
-    pub fn variables(&self) -> Vec<String> {
-        let found = self.0.with_dependent(|_, program| match program {
-            Program::Expression(expression) => expression.undeclared_variables(true),
-            Program::Text(template) => template.undeclared_variables(true),
-        });
-        let mut variables: Vec<String> = found.into_iter().collect();
-        variables.sort();
-        variables
+    /// What it uses and what it may not do.
+    pub(crate) fn analysis(&self) -> &Analysis {
+        &self.analysis
+    }
+
+    /// What it may not do, told without running it.
+    pub fn problems(&self) -> &[TemplateError] {
+        &self.analysis.problems
+    }
+
+    /// Where ranges of bytes begin to count in what was written.
+    pub(crate) fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// The secrets that it uses, by name.
+    pub fn secrets(&self) -> &[String] {
+        &self.secret_names
     }
 
     /// Adds the places it looks at; secrets and functions are none.
     pub fn add_reads(&self, engine: &Engine, reads: &mut Reads) {
-        for variable in self.variables() {
-            let place: Vec<String> = variable.split('.').map(str::to_owned).collect();
-            if place[0] != "secret" && !engine.knows_function(&place[0]) {
-                reads.add(place);
+        for (place, called) in &self.looks {
+            if place[0] != "secret" && !(*called && engine.knows_function(&place[0])) {
+                reads.add(place.clone());
             }
         }
     }
@@ -237,11 +173,11 @@ impl Template {
     pub fn evaluate(&self, context: Context<'_>) -> Result<Option<Json>, TemplateError> {
         let text = self.text();
         let (result, touched) = decimal::watch(|| {
-            self.0.with_dependent(|_, program| match program {
-                Program::Expression(expression) => expression.eval(root(context)).map(|value| to_json(&value)),
+            self.cell.with_dependent(|_, program| match program {
+                Program::Expression(expression) => expression.eval(self.root(context)).map(|value| to_json(&value)),
                 Program::Text(template) => {
                     let mut output = Bounded(Vec::new());
-                    template.render_captured_to(root(context), &mut output)?;
+                    template.render_captured_to(self.root(context), &mut output)?;
                     Ok(Some(Json::String(String::from_utf8_lossy(&output.0).into_owned())))
                 }
             })
@@ -249,23 +185,23 @@ impl Template {
         match result {
             _ if touched => Err(TemplateError {
                 message: format!(
-                    "an operator cannot calculate with or compare a decimal without losing digits in `{}`; use `add`, `sub`, `mul`, `round` or `compare`",
+                    "an operator cannot calculate with or compare a decimal without losing digits in `{}`; use `add`, `sub`, `mul`, `div`, `round` or `compare`",
                     text.trim()
                 ),
                 range: None,
                 hint: None,
             }),
             Ok(value) => Ok(value),
-            Err(error) => Err(explain(&error, text)),
+            Err(error) => Err(explain_run(&error, text, &self.cell.borrow_owner().environment)),
         }
     }
 
     /// Evaluates it as a condition: what is not set is false.
     pub fn is_true(&self, context: Context<'_>) -> Result<bool, TemplateError> {
         let (result, touched) = decimal::watch(|| {
-            self.0.with_dependent(|_, program| match program {
-                Program::Expression(expression) => expression.eval(root(context)).map(|value| value.is_true()),
-                Program::Text(template) => template.render(root(context)).map(|text| !text.is_empty()),
+            self.cell.with_dependent(|_, program| match program {
+                Program::Expression(expression) => expression.eval(self.root(context)).map(|value| value.is_true()),
+                Program::Text(template) => template.render(self.root(context)).map(|text| !text.is_empty()),
             })
         });
         match result {
@@ -274,7 +210,7 @@ impl Template {
                 range: None,
                 hint: None,
             }),
-            result => result.map_err(|error| explain(&error, self.text())),
+            result => result.map_err(|error| explain_run(&error, self.text(), &self.cell.borrow_owner().environment)),
         }
     }
 }
@@ -294,7 +230,7 @@ fn expression_start(text: &str) -> Option<usize> {
 }
 
 /// Only what the engine says of itself: never its debug output, which holds values.
-fn explain(error: &Error, text: &str) -> TemplateError {
+pub(super) fn explain(error: &Error, text: &str) -> TemplateError {
     let range = error.range().filter(|range| range.start < range.end && range.end <= text.len());
     let detail = error.detail().unwrap_or_default();
     let message = match error.kind() {
@@ -305,11 +241,30 @@ fn explain(error: &Error, text: &str) -> TemplateError {
             format!("`{name}` {detail}")
         }
         ErrorKind::OutOfFuel => "it takes too many steps".to_owned(),
-        kind if detail.is_empty() => kind.to_string(),
         ErrorKind::WriteFailure => format!("the text grows beyond {LONGEST_TEXT} bytes"),
+        // ours say all there is to say
+        ErrorKind::InvalidOperation if detail.starts_with('`') => detail.to_owned(),
+        kind if detail.is_empty() => kind.to_string(),
         kind => format!("{kind}: {detail}"),
     };
     TemplateError { message, range, hint: None }
+}
+
+/// The same for a problem that may have come up inside an included template, which is then named.
+fn explain_run(error: &Error, text: &str, environment: &Environment<'_>) -> TemplateError {
+    let mut inner = error;
+    while matches!(inner.kind(), ErrorKind::BadInclude) {
+        match inner.source().and_then(|source| source.downcast_ref::<Error>()) {
+            Some(source) => inner = source,
+            None => break,
+        }
+    }
+    let included = inner.name().filter(|name| !name.is_empty()).and_then(|name| environment.get_template(name).ok());
+    let Some(included) = included else { return explain(inner, text) };
+    let explained = explain(inner, included.source());
+    let line = inner.line().map(|line| format!(", line {line}")).unwrap_or_default();
+    let message = format!("{} (in the template `{}`{line})", explained.message, included.name());
+    TemplateError { message, range: None, hint: explained.hint }
 }
 
 struct Bounded(Vec<u8>);
@@ -331,22 +286,21 @@ impl io::Write for Bounded {
 /// The variables of an expression, looked up when they are asked for.
 #[derive(Debug)]
 struct Root {
-    fields: Vec<(String, Arc<Json>)>,
+    names: Arc<[String]>,
+    values: Vec<Option<Arc<Json>>>,
     secrets: Option<Value>,
 }
 
-fn root(context: Context<'_>) -> Value {
-    let document = context.document;
-    let fields = document.names().filter_map(|name| Some((name.to_owned(), Arc::clone(document.get(name)?)))).collect();
-    let secrets = context.secrets.map(|secrets| {
-        Value::from(
-            secrets
-                .iter()
-                .map(|(name, secret)| (name.clone(), Value::from(secret.expose().as_str())))
-                .collect::<BTreeMap<_, _>>(),
-        )
-    });
-    Value::from_object(Root { fields, secrets })
+impl Template {
+    /// Only what it may look at.
+    fn root(&self, context: Context<'_>) -> Value {
+        let values = self.first_names.iter().map(|name| context.document.get(name).map(Arc::clone)).collect();
+        let secrets = context.secrets.filter(|_| !self.secret_names.is_empty()).map(|secrets| {
+            let named = self.secret_names.iter().filter_map(|name| Some((name.clone(), secrets.get(name)?)));
+            Value::from(named.map(|(name, secret)| (name, Value::from(secret.expose().as_str()))).collect::<BTreeMap<_, _>>())
+        });
+        Value::from_object(Root { names: Arc::clone(&self.first_names), values, secrets })
+    }
 }
 
 impl Object for Root {
@@ -355,7 +309,8 @@ impl Object for Root {
         if name == "secret" {
             return self.secrets.clone();
         }
-        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| lazily(value, &[], value))
+        let index = self.names.binary_search_by(|known| known.as_str().cmp(name)).ok()?;
+        self.values[index].as_ref().map(|value| lazily(value, &[], value))
     }
 }
 

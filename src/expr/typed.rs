@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use super::convert::{Reading, TimeUnit, convert};
 use super::reads::Reads;
 use super::template::{Context, Engine};
+use super::translation::Translation;
 use super::value::{Compiler, Value, ValueError};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, options, report_choice};
@@ -27,6 +28,10 @@ options! {
         default: Option<Node>,
         /// Whether its absence is a failure; `true` in `extract`.
         required: Option<bool>,
+        /// What each value is translated to, compared as text, before `as`: `{ 0: requested, 1: approved }`.
+        map: Option<Node>,
+        /// What a value becomes that `map` does not have.
+        r#else: Option<Node>,
     }
 }
 
@@ -69,6 +74,7 @@ pub struct Typed {
     unit: Option<TimeUnit>,
     zone: Option<Value>,
     default: Option<Value>,
+    translation: Option<Translation>,
     /// Where it stands.
     pub span: Span,
 }
@@ -76,7 +82,7 @@ pub struct Typed {
 impl Typed {
     /// A value in its short form.
     pub fn of(value: Value, span: Span) -> Self {
-        Self { value, declared: None, required: None, unit: None, zone: None, default: None, span }
+        Self { value, declared: None, required: None, unit: None, zone: None, default: None, translation: None, span }
     }
 
     /// Compiles a value in its short or long form.
@@ -97,6 +103,7 @@ impl Typed {
         let value = Value::compile(&options.from, compiler, diagnostics);
         let zone = options.zone.as_ref().map(|zone| Value::compile(zone, compiler, diagnostics));
         let default = options.default.as_ref().map(|default| Value::compile(default, compiler, diagnostics));
+        let translation = Translation::compile(options.map.as_ref(), options.r#else.as_ref(), compiler, diagnostics);
         Some(Self {
             value: value?,
             declared: options.r#as.map(|to| to.value),
@@ -104,15 +111,20 @@ impl Typed {
             unit: options.unit.map(|unit| unit.value),
             zone: zone.map_or(Some(None), |zone| zone.map(Some))?,
             default: default.map_or(Some(None), |default| default.map(Some))?,
+            translation: translation?,
             span: node.span,
         })
     }
 
-    /// The value, converted; `None` when it is missing and has no default.
+    /// The value, translated and converted; `None` when it is missing and has no default, which is not translated.
     pub fn evaluate(&self, context: Context<'_>) -> Result<Option<Json>, ValueError> {
         let value = match (self.value.evaluate(context)?, &self.default) {
             (None, Some(default)) => default.evaluate(context)?,
-            (value, _) => value,
+            (Some(value), _) => match &self.translation {
+                Some(translation) => translation.translate(&value, &self.value.origin(), context)?,
+                None => Some(value),
+            },
+            (None, None) => None,
         };
         let (Some(value), Some(to)) = (&value, self.declared) else { return Ok(value) };
         let zone = self.zone.as_ref().map(|zone| zone.text(context)).transpose()?;
@@ -125,5 +137,6 @@ impl Typed {
         for value in [Some(&self.value), self.zone.as_ref(), self.default.as_ref()].into_iter().flatten() {
             value.add_reads(engine, reads);
         }
+        self.translation.iter().for_each(|translation| translation.add_reads(engine, reads));
     }
 }

@@ -175,12 +175,7 @@ impl Value {
     /// The names of the secrets that it uses.
     pub fn secrets(&self) -> Vec<String> {
         match self {
-            Self::Template(template) => template
-                .variables()
-                .iter()
-                .filter_map(|variable| variable.strip_prefix("secret."))
-                .map(|name| name.split('.').next().unwrap_or(name).to_owned())
-                .collect(),
+            Self::Template(template) => template.secrets().to_vec(),
             Self::List(items) => items.iter().flat_map(Self::secrets).collect(),
             Self::Map(fields) => fields.iter().flat_map(|(_, field)| field.secrets()).collect(),
             Self::Path(_) | Self::Literal(_) => Vec::new(),
@@ -236,7 +231,8 @@ impl Condition {
     }
 }
 
-fn is_template(text: &str) -> bool {
+/// Whether a text has expressions in it.
+pub(super) fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%")
 }
 
@@ -327,16 +323,46 @@ mod tests {
     #[test]
     fn a_default_stands_in_for_what_is_missing_only() {
         let mut document = EventDocument::default();
-        document.set("body", serde_json::json!({ "null": null, "n": "7" }));
+        let body = r#"{ "null": null, "n": "7", "yes": true, "price": 1.50 }"#;
+        document.set("body", serde_json::from_str::<Json>(body).expect("json"));
         for (text, expected) in [
             ("{ from: $.body.nope, default: 3, as: integer }", Some("3")),
             ("{ from: $.body.null, default: 3 }", Some("null")),
             ("{ from: $.body.n, as: integer }", Some("7")),
             ("[a, $.body.n, $.body.nope]", Some(r#"["a","7",null]"#)),
             ("$.body.nope", None),
+            ("{ from: $.body.n, map: { 7: seven } }", Some("\"seven\"")),
+            ("{ from: $.body.n, map: { 7: 70 }, as: decimal }", Some("70")),
+            ("{ from: $.body.n, map: { 8: 80 }, else: $.body.n }", Some("\"7\"")),
+            ("{ from: $.body.null, map: { 8: 80 } }", Some("null")),
+            ("{ from: $.body.null, map: { null: none } }", Some("\"none\"")),
+            ("{ from: $.body.nope, map: { 8: 80 }, default: 9 }", Some("9")),
+            ("{ from: $.body.yes, map: { true: 1, false: 0 } }", Some("1")),
+            ("{ from: $.body.price, map: { 1.50: cheap } }", Some("\"cheap\"")),
         ] {
             let value = compiled(text).0.expect(text).evaluate(Context::from(&document)).expect(text);
             assert_eq!(value.map(|value| value.to_string()).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_without_a_translation_names_both_sides() {
+        let mut document = EventDocument::default();
+        document.set("body", serde_json::json!({ "n": 7 }));
+        let value = compiled("{ from: $.body.n, map: { 0: requested, 1: approved } }").0.expect("compiles");
+        let error = value.evaluate(Context::from(&document)).expect_err("no entry");
+        assert_eq!(error.0, "`$.body.n`: expected one of `0`, `1`; got 7");
+    }
+
+    #[test]
+    fn a_translation_is_written_out() {
+        for (text, expected) in [
+            ("{ from: $.body.n, map: { 0: $.body.x } }", "wrong-type `$.body.x`"),
+            ("{ from: $.body.n, map: { 0: [1] } }", "wrong-type `[`"),
+            ("{ from: $.body.n, map: none }", "wrong-type `none`"),
+            ("{ from: $.body.n, else: none }", "else-without-map `none`"),
+        ] {
+            assert_eq!(compiled(text).1, [expected], "{text}");
         }
     }
 }

@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 
 use super::rejection::Rejection;
 use crate::model::delivery::Request;
+use crate::payload::inflate::{self, Uninflated};
 
 /// The longest a body may take to arrive.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -26,12 +27,22 @@ pub(super) fn head(parts: &Parts, peer: Option<IpAddr>) -> Request {
     }
 }
 
-/// The whole body, at most `most` bytes of it.
+/// Refuses encodings that nobody here can undo, before the body is read.
+pub(super) fn refuse_unknown_encodings(request: &Request) -> Result<(), Rejection> {
+    inflate::encodings(request).map(drop).map_err(Rejection::Broken)
+}
+
+/// Refuses a compressed body that is broken or inflates to more than `most` bytes. What is inflated is let go again: the inbox
+/// keeps the bytes of the wire, which signatures are over.
+pub(super) fn refuse_uninflatable(request: &Request, most: u64) -> Result<(), Rejection> {
+    inflate::inflate(request, most).map(drop).map_err(|error| match error {
+        Uninflated::TooLarge => Rejection::TooLarge(most),
+        Uninflated::Broken(reason) => Rejection::Broken(reason),
+    })
+}
+
+/// The whole body as it stands on the wire, at most `most` bytes of it.
 pub(super) async fn read(parts: &Parts, body: Body, most: u64) -> Result<Bytes, Rejection> {
-    let encoding = parts.headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("identity");
-    if !encoding.eq_ignore_ascii_case("identity") {
-        return Err(Rejection::Broken("the body is compressed; expected one without `Content-Encoding`".to_owned()));
-    }
     let declared = parts
         .headers
         .get(header::CONTENT_LENGTH)

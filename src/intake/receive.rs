@@ -79,9 +79,11 @@ async fn receive_delivery(intake: &Intake, request: axum::extract::Request) -> R
     let (parts, stream) = request.into_parts();
     let mut request = body::head(&parts, peer_of(&parts));
     let (source, params) = find(&table, &request)?;
+    body::refuse_unknown_encodings(&request)?;
     request.body = body::read(&parts, stream, source.receive.max_body).await?;
     let caller = authenticate(intake, &source, &request, &params).await?;
     limit(intake, &source, &caller)?;
+    body::refuse_uninflatable(&request, source.receive.max_body)?;
     let delivery = admit(intake, &source, request, &params, &caller);
     store(intake, &caller, delivery).await
 }
@@ -110,6 +112,7 @@ async fn authenticate(
     params: &[(String, String)],
 ) -> Result<Caller, Rejection> {
     let document = if source.auth_reads_body {
+        body::refuse_uninflatable(request, source.receive.max_body)?;
         source.admission.read(request, params).document
     } else {
         payload::request::document(request, params)

@@ -22,4 +22,7 @@ pub struct Bundle {
     pub files: BTreeMap<String, String>,
     /// The path of the route file.
     pub main: String,
+    /// The paths of the templates that it includes, by the names that it includes them by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub templates: BTreeMap<String, String>,
 }

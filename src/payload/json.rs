@@ -1,29 +1,42 @@
 //! JSON bodies. Numbers keep their digits; what is not JSON is refused by place, never by content.
 
 use serde_json::Value as Json;
+use serde_json::error::Category;
 
-/// Reads a body. The reason names a line and a column, not what stands there: it may be a secret.
-pub fn decode(body: &[u8]) -> Result<Json, String> {
-    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-    serde_json::from_slice(body).map_err(|error| {
-        let what = match error.classify() {
-            serde_json::error::Category::Eof => "it ends too early",
-            serde_json::error::Category::Data => "it has a value that cannot be held",
-            _ => "syntax error",
-        };
-        format!("the body is not JSON: {what} at line {}, column {}", error.line(), error.column())
-    })
+/// Reads a body.
+pub fn decode(text: &str) -> Result<Json, String> {
+    serde_json::from_str(text)
+        .map_err(|error| format!("the body is not JSON: {} at line {}, column {}", fault(&error), error.line(), error.column()))
+}
+
+/// What is wrong, without what stands there: it may be a secret.
+pub(super) fn fault(error: &serde_json::Error) -> &'static str {
+    match error.classify() {
+        Category::Eof => "it ends too early",
+        Category::Data => "it has a value that cannot be held",
+        Category::Syntax | Category::Io => "syntax error",
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn digits_survive_and_content_is_not_repeated() {
-        assert_eq!(decode(b"\xEF\xBB\xBF{\"a\":1.50}").expect("json").to_string(), r#"{"a":1.50}"#);
-        let reason = decode(br#"{"key":"hunter2" oops"#).expect_err("broken");
+        assert_eq!(decode(r#"{"a":1.50,"b":9007199254740993}"#).expect("json").to_string(), r#"{"a":1.50,"b":9007199254740993}"#);
+        let reason = decode(r#"{"key":"hunter2" oops"#).expect_err("broken");
         assert!(reason.contains("line 1") && !reason.contains("hunter2"), "{reason}");
-        assert!(decode(&b"[".repeat(100_000)).is_err());
+        assert!(decode(&"[".repeat(100_000)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_value_or_a_reason(text in any::<String>(), signs in "[\\[\\]{}:,\"\\\\u0-9eE.+-]{0,60}") {
+            let _ = decode(&text);
+            let _ = decode(&signs);
+        }
     }
 }

@@ -67,7 +67,8 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
     names::check(options, world.engine, diagnostics);
     let scopes = Scopes::new(options);
     let receive = receive::compile(options.receive.as_ref(), name, root.head(), diagnostics);
-    let payload = payload::options::compile(options.payload.as_ref(), diagnostics);
+    let max_body = receive.as_ref().map_or(receive::MAX_BODY, |receive| receive.max_body);
+    let payload = payload::options::compile(options.payload.as_ref(), max_body, diagnostics);
     for (secret, values) in &options.secrets.entries {
         secret::check(values, secret.span, diagnostics);
     }

@@ -1,13 +1,16 @@
-//! The folder of route files on disk: reading it, and telling cheaply whether it may have changed.
+//! The folder of route files on disk, and that of the templates they include: reading them, and telling cheaply whether they may
+//! have changed.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::load::Texts;
+use super::load::{TemplateText, Texts};
 use crate::config::yaml::LARGEST_FILE;
 
+/// How deep folders of templates are looked into.
+const DEEPEST_FOLDER: usize = 8;
 /// The largest sample or test that is read, in bytes.
 const LARGEST_COMPANION: u64 = 10 << 20;
 
@@ -15,6 +18,7 @@ const LARGEST_COMPANION: u64 = 10 << 20;
 #[derive(Clone, Debug)]
 pub struct Folder {
     root: PathBuf,
+    templates: Option<PathBuf>,
 }
 
 /// What the names, sizes and times of a folder's files say. Two equal ones most likely mean equal content.
@@ -24,7 +28,13 @@ pub struct Fingerprint(Vec<(PathBuf, u64, Option<SystemTime>)>);
 impl Folder {
     /// The folder at a path.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), templates: None }
+    }
+
+    /// The same with a folder of templates; one that does not exist has none.
+    #[must_use]
+    pub fn with_templates(self, templates: impl Into<PathBuf>) -> Self {
+        Self { templates: Some(templates.into()), ..self }
     }
 
     /// Its path.
@@ -46,12 +56,20 @@ impl Folder {
                 },
             }
         }
+        for (name, path) in self.list_templates() {
+            let shown = shown(&path);
+            match read_text(&path, LARGEST_FILE as u64) {
+                Ok(text) => drop(texts.templates.insert(name, TemplateText { path: shown, text })),
+                Err(reason) => texts.unreadable.push((shown, reason)),
+            }
+        }
         Ok(texts)
     }
 
     /// What its files look like from outside.
     pub fn fingerprint(&self) -> io::Result<Fingerprint> {
-        let entries = self.list()?.into_iter().map(|path| {
+        let templates = self.list_templates().into_iter().map(|(_, path)| path);
+        let entries = self.list()?.into_iter().chain(templates).map(|path| {
             // follows links: a ConfigMap's files are links into a folder that is swapped
             let metadata = fs::metadata(&path).ok();
             let size = metadata.as_ref().map_or(0, fs::Metadata::len);
@@ -73,6 +91,29 @@ impl Folder {
         }
         paths.sort();
         Ok(paths)
+    }
+
+    /// The templates by name, sorted; hidden files and folders are none.
+    fn list_templates(&self) -> Vec<(String, PathBuf)> {
+        let mut found = Vec::new();
+        let mut waiting: Vec<(String, PathBuf, usize)> =
+            self.templates.iter().map(|root| (String::new(), root.clone(), 0)).collect();
+        while let Some((before, folder, depth)) = waiting.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
+                let path = entry.path();
+                let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| !name.starts_with('.')) else {
+                    continue;
+                };
+                let name = format!("{before}{name}");
+                if !path.is_dir() {
+                    found.push((name, path));
+                } else if depth < DEEPEST_FOLDER {
+                    waiting.push((format!("{name}/"), path, depth + 1));
+                }
+            }
+        }
+        found.sort();
+        found
     }
 }
 

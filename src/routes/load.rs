@@ -1,6 +1,6 @@
 //! From the texts of a folder to compiled sources: what one file lends to others, what belongs to a version, what overlaps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::compile::{Input, World, compile};
@@ -10,7 +10,8 @@ use super::source::Source;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::FromYaml;
 use crate::config::source::{FileId, Sources, Span};
-use crate::config::yaml::{Node, parse};
+use crate::config::yaml::{Content, Node, parse};
+use crate::expr::template::Engine;
 use crate::model::bundle::Bundle;
 
 /// The texts of a folder, by the paths that people know them by.
@@ -22,6 +23,38 @@ pub struct Texts {
     pub unreadable: Vec<(String, String)>,
     /// Paths of `*.yml`, which are not read.
     pub misnamed: Vec<String>,
+    /// The files of the folder of templates, by their path inside it, with `/`.
+    pub templates: BTreeMap<String, TemplateText>,
+}
+
+/// A template that others can include.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateText {
+    /// The path that people know it by.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+}
+
+impl Texts {
+    /// The texts that one version of a source was compiled from.
+    pub fn of_bundle(bundle: &Bundle) -> Self {
+        let mut routes = bundle.files.clone();
+        let template = |(name, path): (&String, &String)| {
+            let text = routes.remove(path)?;
+            Some((name.clone(), TemplateText { path: path.clone(), text }))
+        };
+        let templates = bundle.templates.iter().filter_map(template).collect();
+        Self { routes, templates, ..Self::default() }
+    }
+
+    /// An engine whose templates can include those of the folder; `known` learns their texts.
+    fn engine(&self, known: &mut Sources) -> Engine {
+        let add = |(name, template): (&String, &TemplateText)| {
+            (name.clone(), (known.add(&template.path, &template.text), template.text.clone()))
+        };
+        Engine::with_templates(self.templates.iter().map(add).collect::<Vec<_>>())
+    }
 }
 
 /// What became of a folder.
@@ -64,6 +97,8 @@ struct Parsed {
 /// Loads a folder. `first` are the names that win where two sources overlap: those that run already.
 pub fn load(texts: &Texts, world: World<'_>, first: &[String]) -> Loaded {
     let mut loaded = Loaded::default();
+    let engine = (!texts.templates.is_empty()).then(|| texts.engine(&mut loaded.texts));
+    let world = World { engine: engine.as_ref().unwrap_or(world.engine), ..world };
     for (path, reason) in &texts.unreadable {
         loaded.diagnostics.report(Diagnostic::without_place("unreadable-file", format!("`{path}` {reason}")));
     }
@@ -142,12 +177,19 @@ fn load_source(parsed: Parsed, lenders: &[Parsed], texts: &Texts, world: World<'
     let Some(mut options) = options else { return broken(&path, problems) };
     let name = options.source.as_ref().map_or_else(|| stem(&path), |source| source.value.clone());
     let mut files = BTreeMap::from([(path.clone(), texts.routes.get(&path).cloned().unwrap_or_default())]);
+    let mut included = templates_of(&root, world.engine);
     for lender in lenders {
         if borrow(&mut options, lender) {
             files.insert(lender.path.clone(), texts.routes.get(&lender.path).cloned().unwrap_or_default());
+            included.extend(templates_of(&lender.root, world.engine));
         }
     }
-    let bundle = Bundle { source: name.clone(), files, main: path.clone() };
+    let mut templates = BTreeMap::new();
+    for (name, template) in included.into_iter().filter_map(|name| texts.templates.get_key_value(&name)) {
+        templates.insert(name.clone(), template.path.clone());
+        files.insert(template.path.clone(), template.text.clone());
+    }
+    let bundle = Bundle { source: name.clone(), files, main: path.clone(), templates };
     let mut unset = Diagnostics::default();
     let source = compile(Input { options: &options, root: &root, name: &name, bundle }, world, &mut problems, &mut unset);
     let source = source.filter(|_| !problems.has_errors()).map(Arc::new);
@@ -157,6 +199,15 @@ fn load_source(parsed: Parsed, lenders: &[Parsed], texts: &Texts, world: World<'
     loaded.unset.append(unset.clone());
     let name_span = Some(options.source.as_ref().map_or(root.head(), |source| source.span));
     LoadedFile { path, name, source, unset: !unset.is_empty(), diagnostics: problems, name_span }
+}
+
+/// The names of all templates that the texts of a file include.
+fn templates_of(node: &Node, engine: &Engine) -> BTreeSet<String> {
+    match &node.content {
+        Content::Scalar(scalar) => engine.templates_of(&scalar.text),
+        Content::List(items) => items.iter().flat_map(|item| templates_of(item, engine)).collect(),
+        Content::Map(entries) => entries.iter().flat_map(|entry| templates_of(&entry.value, engine)).collect(),
+    }
 }
 
 /// Adds what a file lends; the file's own names win. Says whether it may matter.

@@ -9,7 +9,7 @@ use super::source::Source;
 use crate::auth::scheme::Auth;
 use crate::auth::secret::Values;
 use crate::config::diagnostic::Diagnostics;
-use crate::expr::reads::{Reads, value_at};
+use crate::expr::reads::Reads;
 use crate::expr::scope::Scope;
 use crate::expr::template::Engine;
 use crate::expr::value::{Compiler, Value};
@@ -21,24 +21,26 @@ use crate::steps::admission::Received;
 /// Headers that are secret whoever sends them.
 const SECRET_HEADERS: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "x_api_key", "set_cookie"];
 
+/// The most secret values of one request that are looked for everywhere. A list of thousands (a CSV with a column of passwords)
+/// would make that search take minutes; its whole body is covered instead.
+const MOST_SEARCHED: usize = 100;
+
 impl Source {
     /// Covers what the operator holds and what this request brought along, wherever it turns up.
     pub fn mask_for(&self, document: &EventDocument) -> Mask {
         let mut mask = self.mask.clone();
-        for place in &self.secret_places {
-            mask.cover_place(place.clone());
-            if let Some(value) = value_at(document, place) {
-                cover_texts(value, &mut mask);
-            }
-        }
+        let mut left = MOST_SEARCHED;
         for name in SECRET_HEADERS {
             for block in ["headers", "headers_all"] {
-                let place = vec![block.to_owned(), name.to_owned()];
-                if let Some(value) = value_at(document, &place).filter(|value| !value.is_object()) {
-                    cover_texts(value, &mut mask);
-                }
-                mask.cover_place(place);
+                cover_place(document, vec![block.to_owned(), name.to_owned()], &mut mask, &mut left);
             }
+        }
+        let mut left = MOST_SEARCHED;
+        for place in &self.secret_places {
+            cover_place(document, place.clone(), &mut mask, &mut left);
+        }
+        if left == 0 {
+            mask.cover_place(vec!["body".to_owned()]);
         }
         mask
     }
@@ -107,12 +109,42 @@ fn api_header_reads(options: &FileOptions, engine: &Engine, reads: &mut Reads) {
     }
 }
 
-fn cover_texts(value: &Json, mask: &mut Mask) {
+fn cover_place(document: &EventDocument, place: Vec<String>, mask: &mut Mask, left: &mut usize) {
+    if let Some((first, rest)) = place.split_first()
+        && let Some(value) = document.get(first)
+    {
+        cover_texts_at(value, rest, mask, left);
+    }
+    mask.cover_place(place);
+}
+
+/// Covers the texts at a place, in every item of a list on the way; what is no object on the way is covered itself, because an
+/// expression may do more with a text than name its fields.
+fn cover_texts_at(value: &Json, place: &[String], mask: &mut Mask, left: &mut usize) {
+    match (value, place) {
+        (Json::Object(fields), [first, rest @ ..]) => {
+            fields.get(first).into_iter().for_each(|field| cover_texts_at(field, rest, mask, left));
+        }
+        (Json::Array(items), [first, rest @ ..]) => match first.parse::<usize>() {
+            Ok(index) => items.get(index).into_iter().for_each(|item| cover_texts_at(item, rest, mask, left)),
+            Err(_) => items.iter().for_each(|item| cover_texts_at(item, place, mask, left)),
+        },
+        (value, _) => cover_texts(value, mask, left),
+    }
+}
+
+fn cover_texts(value: &Json, mask: &mut Mask, left: &mut usize) {
+    let mut cover = |text: &str| {
+        if *left > 0 {
+            *left -= 1;
+            mask.cover_value(text);
+        }
+    };
     match value {
-        Json::String(text) => mask.cover_value(text),
-        Json::Number(number) => mask.cover_value(&number.to_string()),
-        Json::Array(items) => items.iter().for_each(|item| cover_texts(item, mask)),
-        Json::Object(fields) => fields.values().for_each(|field| cover_texts(field, mask)),
+        Json::String(text) => cover(text),
+        Json::Number(number) => cover(&number.to_string()),
+        Json::Array(items) => items.iter().for_each(|item| cover_texts(item, mask, left)),
+        Json::Object(fields) => fields.values().for_each(|field| cover_texts(field, mask, left)),
         Json::Null | Json::Bool(_) => {}
     }
 }

@@ -197,8 +197,7 @@ impl Registry {
 
     /// A version that ran before, when it still compiles and its secrets are set.
     fn compile_stored(&self, bundle: &Bundle) -> Option<Arc<Source>> {
-        let texts = Texts { routes: bundle.files.clone(), ..Texts::default() };
-        let loaded = load(&texts, self.surroundings.world(), &[]);
+        let loaded = load(&Texts::of_bundle(bundle), self.surroundings.world(), &[]);
         let file = loaded.files.into_iter().find(|file| file.path == bundle.main && !file.unset)?;
         file.source
     }

@@ -132,12 +132,13 @@ impl Admission {
     /// The request as the event document begins. Parses the body: verify the sender first, unless that needs the body.
     pub fn read(&self, request: &Request, params: &[(String, String)]) -> Received {
         let mut document = payload::request::document(request, params);
-        if self.reads_raw
-            && let Ok(raw) = std::str::from_utf8(&request.body)
-        {
-            document.set("raw", json!(raw));
-        }
-        let undecoded = match self.payload.decode(request) {
+        let decoded = self.payload.open(request).and_then(|content| {
+            if let Some(raw) = self.reads_raw.then(|| content.raw()).flatten() {
+                document.set("raw", json!(raw));
+            }
+            content.decode()
+        });
+        let undecoded = match decoded {
             Ok(Some(body)) => {
                 document.set("body", body);
                 None

@@ -16,7 +16,7 @@ use hooktable::steps::map::Destination;
 
 use crate::support::test_app::repository;
 
-struct AllSet;
+pub(crate) struct AllSet;
 
 impl SecretReader for AllSet {
     fn environment(&self, _: &str) -> Option<String> {

@@ -111,8 +111,12 @@ async fn an_unset_secret_keeps_a_source_shut() {
 #[tokio::test]
 async fn the_last_good_version_stands_in_after_a_restart() {
     let fresh = sensors().await;
-    let bundle =
-        Bundle { source: "later".into(), main: "routes.d/later.yaml".into(), files: texts(&[("routes.d/later.yaml", SENSORS)]) };
+    let bundle = Bundle {
+        source: "later".into(),
+        main: "routes.d/later.yaml".into(),
+        files: texts(&[("routes.d/later.yaml", SENSORS)]),
+        templates: BTreeMap::new(),
+    };
     let files =
         Texts { routes: texts(&[("routes.d/sensors.yaml", SENSORS), ("routes.d/later.yaml", "auth: {")]), ..Texts::default() };
     fresh.tools.registry.reload(&files, &BTreeMap::from([("later".to_owned(), bundle)]));

@@ -52,6 +52,7 @@ async fn tenants_are_named_once_and_sensibly() {
 async fn the_newest_bundle_of_a_source_is_kept_until_it_is_retired() {
     let test = TestStore::new().await;
     let bundle = |text: &str| Bundle {
+        templates: Default::default(),
         source: "shop".into(),
         files: BTreeMap::from([("routes.d/shop.yaml".to_owned(), text.to_owned())]),
         main: "routes.d/shop.yaml".into(),

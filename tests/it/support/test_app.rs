@@ -170,6 +170,11 @@ impl TestApp {
 
     /// Sends a webhook.
     pub(crate) async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        self.send_bytes(method, target, headers, body.as_bytes()).await
+    }
+
+    /// Sends a webhook whose body need not be text.
+    pub(crate) async fn send_bytes(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let mut request = Request::builder().method(method).uri(target);
         for (name, value) in headers {
             request = request.header(*name, *value);

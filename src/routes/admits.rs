@@ -42,9 +42,9 @@ pub(super) fn admit_hash(root: &Node, bundle: &Bundle, receive: &Receive, routes
             let _ = writeln!(text, "{:?}", route.reads);
         }
     }
-    // what a file includes may stand in any of its values; other route files only lend calls and secrets
-    for (path, included) in bundle.files.iter().filter(|(path, _)| !path.ends_with(".yaml")) {
-        let _ = writeln!(text, "{path} {included:?}");
+    // what a file includes may stand in any of its values; the route files in the bundle only lend calls and secrets
+    for (name, path) in &bundle.templates {
+        let _ = writeln!(text, "{name} {:?}", bundle.files.get(path));
     }
     hash_of(text.as_bytes())
 }

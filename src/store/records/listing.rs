@@ -116,6 +116,13 @@ pub async fn counts(store: &Store) -> Result<Vec<Count>, StoreError> {
     rows.into_iter().map(count).collect()
 }
 
+/// How many records of a source are not done.
+pub async fn count_open(store: &Store, source: &str) -> Result<u64, StoreError> {
+    let sql = "select count(*) from pool p join record r on r.pool_id = p.pool_id and r.state = 0 where p.source = ?";
+    let count: i64 = store.read(sqlx::query_scalar(sql).bind(source).fetch_one(store.readers())).await?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
 fn summary(store: &Store, row: &SqliteRow, now: Timestamp) -> Result<RecordSummary, StoreError> {
     let state: RecordState = row.try_get::<&str, _>("state")?.parse().map_err(StoreError::Damaged)?;
     let next_at = moment(row.try_get("next_at")?);

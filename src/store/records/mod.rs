@@ -10,6 +10,6 @@ mod replay;
 pub use changed_pools::{ChangedPool, changed_pools, next_open, pause_changed, readmit_open};
 pub use details::{DeliveryDetails, StoredDelivery, find, request, requests, show};
 pub use discard::{Discarded, discard};
-pub use listing::{Count, Filter, counts, list};
+pub use listing::{Count, Filter, count_open, counts, list};
 pub use readmission::{Readmission, Readmitted, readmit, to_readmit};
 pub use replay::{Replay, ReplayAnswer, ask_replay};

@@ -109,7 +109,7 @@ impl Server {
         background.spawn(serve(admin_listener, admin, stopped.subscribe()));
         let notices = broadcast::Sender::new(NOTICES);
         let watching = Watching { sources: Arc::clone(&sources), tools: tools.clone(), notices: notices.clone() };
-        background.spawn(watching.run(Folder::new(&settings.routes)));
+        background.spawn(watching.run(settings.folder()));
         let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{intake_address}"));
         let control_path = control.path().to_owned();
         background.spawn(control.serve(Context {

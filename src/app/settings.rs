@@ -11,6 +11,7 @@ use super::settings_file;
 use crate::auth::secret::SecretReader;
 use crate::clock::Clock;
 use crate::config::units::parse_size;
+use crate::routes::folder::Folder;
 use crate::secret::{MASK, Secret};
 use crate::target::DatabaseOptions;
 
@@ -22,6 +23,8 @@ const FILE: &str = "hooktable.yaml";
 pub struct Settings {
     /// The folder of route files.
     pub routes: PathBuf,
+    /// The folder of what route files include.
+    pub templates: PathBuf,
     /// The folder of what is ours: key file, control socket, and by default the state and the tables.
     pub data: PathBuf,
     /// The state file.
@@ -45,11 +48,17 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The folder of route files, with what they include.
+    pub fn folder(&self) -> Folder {
+        Folder::new(&self.routes).with_templates(&self.templates)
+    }
+
     /// The defaults, with everything of ours in one folder.
     pub fn in_folder(data: impl Into<PathBuf>) -> Self {
         let data = data.into();
         Self {
             routes: PathBuf::from("routes.d"),
+            templates: PathBuf::from("templates"),
             state: data.join("state.db"),
             state_max_bytes: None,
             listen: "127.0.0.1:8080".to_owned(),
@@ -89,6 +98,8 @@ pub struct Given {
     pub config: Option<PathBuf>,
     /// `--routes`.
     pub routes: Option<PathBuf>,
+    /// `--templates`.
+    pub templates: Option<PathBuf>,
     /// `--data`.
     pub data: Option<PathBuf>,
     /// `--state`: `sqlite://PATH`.
@@ -194,6 +205,7 @@ fn from_environment(variable: &dyn Fn(&str) -> Option<String>) -> anyhow::Result
     Ok(Given {
         config: variable("HOOKTABLE_CONFIG").map(PathBuf::from),
         routes: variable("HOOKTABLE_ROUTES").map(PathBuf::from),
+        templates: variable("HOOKTABLE_TEMPLATES").map(PathBuf::from),
         data: variable("HOOKTABLE_DATA").map(PathBuf::from),
         state: secret("HOOKTABLE_STATE"),
         state_max_bytes: variable("HOOKTABLE_STATE_MAX_BYTES").map(size).transpose()?,
@@ -226,6 +238,7 @@ impl Layers {
         let path = |path: &PathBuf| path.display().to_string();
         let text = |text: &String| text.clone();
         let routes = self.pick("routes", |given| given.routes.clone(), path, default.routes);
+        let templates = self.pick("templates", |given| given.templates.clone(), path, default.templates);
         let listen = self.pick("listen", |given| given.listen.clone(), text, default.listen);
         let admin_listen = self.pick("admin_listen", |given| given.admin_listen.clone(), text, default.admin_listen);
         let public_url = self.pick(
@@ -261,6 +274,7 @@ impl Layers {
         }
         let settings = Settings {
             routes,
+            templates,
             state: state_path(&state)?,
             state_max_bytes,
             listen,

@@ -13,7 +13,7 @@ use crate::config::render;
 use crate::config::source::{Sources as Texts, Span};
 use crate::expr::template::Engine;
 use crate::model::bundle::Bundle;
-use crate::routes::folder::{Folder, read_companion};
+use crate::routes::folder::read_companion;
 use crate::routes::load::{self, Loaded};
 use crate::routes::registry::{Registry, Reloaded, SourceStatus, Status, Surroundings};
 use crate::steps::map::Destination;
@@ -62,7 +62,7 @@ impl Sources {
         let registry = Arc::new(Registry::new(surroundings(settings, secrets), clock));
         let stored = stored_bundles(store).await?;
         let sources = Arc::new(Self { registry, stored: Mutex::new(stored), latest: Mutex::default() });
-        let folder = Folder::new(&settings.routes);
+        let folder = settings.folder();
         let texts = tokio::task::spawn_blocking(move || folder.read()).await?.with_context(|| {
             format!(
                 "cannot read the folder of route files `{}`\nhint: make it, or say where it is with `--routes`",

@@ -64,7 +64,7 @@ fn subject(path: &Path) -> anyhow::Result<Subject> {
 }
 
 fn loaded(settings: &Settings, subject: &Subject) -> anyhow::Result<Loaded> {
-    let folder = Folder::new(&subject.folder);
+    let folder = Folder::new(&subject.folder).with_templates(&settings.templates);
     let texts = folder.read().with_context(|| {
         format!("cannot read the folder of route files `{}`\nhint: `--routes` says where it is", subject.folder.display())
     })?;

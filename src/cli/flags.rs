@@ -19,6 +19,9 @@ pub struct GlobalFlags {
     /// The folder of route files [default: routes.d]
     #[arg(long, global = true, value_name = "FOLDER")]
     routes: Option<PathBuf>,
+    /// The folder of what route files include [default: templates]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    templates: Option<PathBuf>,
     /// The folder of state, tables, key file and control socket [default: data]
     #[arg(long, global = true, value_name = "FOLDER")]
     data: Option<PathBuf>,
@@ -34,6 +37,7 @@ impl GlobalFlags {
         Given {
             config: self.config,
             routes: self.routes,
+            templates: self.templates,
             data: self.data,
             state: self.state.map(Secret::new),
             ..Given::default()

@@ -14,7 +14,6 @@ use crate::app::settings::{EnvironmentSecrets, Settings};
 use crate::app::sources::surroundings;
 use crate::clock::Clock;
 use crate::routes::expected::expected_tables;
-use crate::routes::folder::Folder;
 use crate::routes::load::load;
 use crate::target::compare::compare;
 use crate::target::ddl::{ExpectedTable, missing};
@@ -87,7 +86,7 @@ impl Tables {
 
 /// What all route files that compile expect, by database.
 fn expected_of(settings: &Settings) -> anyhow::Result<BTreeMap<String, Vec<ExpectedTable>>> {
-    let texts = Folder::new(&settings.routes).read().with_context(|| {
+    let texts = settings.folder().read().with_context(|| {
         format!("cannot read the folder of route files `{}`\nhint: `--routes` says where it is", settings.routes.display())
     })?;
     let surroundings = surroundings(settings, Box::new(EnvironmentSecrets::new(Clock::system())));

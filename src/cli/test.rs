@@ -14,6 +14,7 @@ use super::flags::GlobalFlags;
 use super::output;
 use super::run::Exit;
 use super::test_report::{self, Paint};
+use crate::app::settings::Settings;
 use crate::config::diagnostic::Severity;
 use crate::config::render;
 use crate::rehearsal::cases::Case;
@@ -61,14 +62,14 @@ impl Test {
             tenant_column: database.tenant_column.clone(),
         };
         let destinations: Vec<Destination> = settings.databases.iter().map(destination).collect();
-        let found = self.find(&settings.routes, &destinations)?;
+        let found = self.find(&settings, &destinations)?;
         run_found(&self, &found).await
     }
 
-    fn find(&self, routes: &Path, destinations: &[Destination]) -> anyhow::Result<Vec<Suites>> {
+    fn find(&self, settings: &Settings, destinations: &[Destination]) -> anyhow::Result<Vec<Suites>> {
         let mut found = Vec::new();
-        for (folder, only) in &folders_of(&self.files, routes)? {
-            let read = suite::read(folder, only.as_ref(), destinations);
+        for (folder, only) in &folders_of(&self.files, &settings.routes)? {
+            let read = suite::read(folder, &settings.templates, only.as_ref(), destinations);
             found.push(read.with_context(|| format!("cannot read the folder `{}`", folder.display()))?);
         }
         Ok(found)

@@ -48,10 +48,15 @@ pub struct Suites {
     pub suites: Vec<Suite>,
 }
 
-/// Reads the tests of a folder's route files: of all, or of those at the paths in `only`.
-pub fn read(folder: &Path, only: Option<&BTreeSet<String>>, destinations: &[Destination]) -> io::Result<Suites> {
+/// Reads the tests of a folder's route files, which may include what is in `templates`: of all, or of those at the paths in `only`.
+pub fn read(
+    folder: &Path,
+    templates: &Path,
+    only: Option<&BTreeSet<String>>,
+    destinations: &[Destination],
+) -> io::Result<Suites> {
     let surroundings = surroundings(destinations.to_vec());
-    let mut texts = Folder::new(folder).read()?;
+    let mut texts = Folder::new(folder).with_templates(templates).read()?;
     texts.routes = texts.routes.into_iter().map(|(path, text)| (shown(&path), text)).collect();
     let world = surroundings.world();
     let Loaded { texts, files, .. } = load::load(&texts, world, &[]);

@@ -19,3 +19,4 @@ mod support;
 mod templates;
 mod test_command;
 mod tidy;
+mod yaml_suite;

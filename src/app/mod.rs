@@ -6,6 +6,7 @@ pub mod metrics;
 pub mod onboarding;
 pub mod operation;
 mod patience;
+pub mod retire;
 pub mod server;
 pub mod settings;
 pub mod settings_file;

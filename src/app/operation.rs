@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::onboarding::{Address, addresses, takes_api_keys};
+use super::retire::{Retired, retire};
 use super::sources::Sources;
 use crate::config::diagnostic::closest;
 use crate::model::api_key::ApiKeySummary;
@@ -17,7 +18,7 @@ use crate::model::delivery::DeliveryId;
 use crate::model::record::{RecordState, RecordSummary};
 use crate::model::tenant::Tenant;
 use crate::routes::registry::Status;
-use crate::store::records::Filter;
+use crate::store::records::{Filter, Replay};
 use crate::store::{Store, api_keys, records, tenants};
 
 /// What can be asked for.
@@ -75,6 +76,9 @@ pub enum Operation {
         record: Option<u32>,
         /// Also those that took effect.
         apply_again: bool,
+        /// Also where the lane has moved on.
+        #[serde(default)]
+        force: bool,
     },
     /// Gives its open and dead records up.
     DiscardDelivery {
@@ -85,12 +89,19 @@ pub enum Operation {
     },
     /// How every source is doing.
     ListSources,
+    /// Forgets a source that has no file.
+    RetireSource {
+        /// Its name.
+        source: String,
+        /// Also while records of it are open.
+        force: bool,
+    },
 }
 
 impl Operation {
     /// Whether it needs the route files.
     pub fn needs_sources(&self) -> bool {
-        matches!(self, Self::CreateKey { .. } | Self::ListSources)
+        matches!(self, Self::CreateKey { .. } | Self::ListSources | Self::RetireSource { .. })
     }
 
     /// Whether it makes sense where there is no state yet.
@@ -123,6 +134,8 @@ pub enum Answer {
     Steered(Steered),
     /// The sources.
     Sources(Vec<SourceView>),
+    /// The source that is retired.
+    Retired(Retired),
 }
 
 /// A server that runs.
@@ -241,9 +254,9 @@ pub async fn execute(context: &Context, operation: Operation) -> anyhow::Result<
             Answer::Deliveries(records::list(store, &filter).await?)
         }
         Operation::ShowDelivery { id } => Answer::Delivery(Box::new(show_delivery(store, &id).await?)),
-        Operation::ReplayDelivery { id, record, apply_again } => {
+        Operation::ReplayDelivery { id, record, apply_again, force } => {
             let delivery = the_delivery(store, &id).await?;
-            let answer = records::ask_replay(store, delivery, record, apply_again).await?;
+            let answer = records::ask_replay(store, delivery, Replay { number: record, apply_again, force }).await?;
             Answer::Steered(Steered { delivery, records: answer.marked, refused: answer.refused })
         }
         Operation::DiscardDelivery { id, record } => {
@@ -252,6 +265,7 @@ pub async fn execute(context: &Context, operation: Operation) -> anyhow::Result<
             Answer::Steered(Steered { delivery, records: answer.count, refused: answer.refused })
         }
         Operation::ListSources => Answer::Sources(source_views(sources_of(context)?)),
+        Operation::RetireSource { source, force } => Answer::Retired(retire(store, sources_of(context)?, &source, force).await?),
     })
 }
 
@@ -297,7 +311,8 @@ async fn create_key(context: &Context, tenant: &str, source: &str, description: 
     })
 }
 
-fn no_source(sources: &Sources, name: &str) -> String {
+/// That there is no source of this name, or none that runs, with what may be meant.
+pub(super) fn no_source(sources: &Sources, name: &str) -> String {
     let known = source_views(sources);
     if let Some(broken) = known.iter().find(|view| view.source == name) {
         let reason = broken.reason.as_deref().unwrap_or("it is not loaded");

@@ -308,6 +308,7 @@ impl Watching {
         sources::save(&self.tools.store, &reloaded).await;
         if !reloaded.activated.is_empty() || !reloaded.vanished.is_empty() || !news.is_empty() {
             // work may have waited for a source to come back
+            self.tools.store.work_arrived().notify_waiters();
             self.tools.store.work_arrived().notify_one();
             let _ = self.notices.send(Arc::new(Notice::Reloaded { reloaded, news }));
         }

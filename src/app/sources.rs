@@ -112,6 +112,12 @@ impl Sources {
         news
     }
 
+    /// Forgets a source that has no file: it stands in no more, now or after a restart.
+    pub(super) fn forget(&self, source: &str) {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner).remove(source);
+        self.registry.retire(source);
+    }
+
     /// How every source is doing, files that never had a good version included, by name.
     pub fn statuses(&self) -> Vec<SourceStatus> {
         let mut statuses = self.registry.statuses();

@@ -31,6 +31,9 @@ pub enum Deliveries {
         /// Also records that took effect already: they take effect once more
         #[arg(long)]
         apply_again: bool,
+        /// Also where newer records of the same lane are done: they may be undone
+        #[arg(long)]
+        force: bool,
     },
     /// Give a delivery's open and dead records up; they can still be replayed
     Discard {
@@ -89,8 +92,8 @@ impl Deliveries {
                 }
                 Ok(Exit::Fine)
             }
-            Self::Replay { id, record, apply_again } => {
-                let answer = ask(&settings, Operation::ReplayDelivery { id, record, apply_again }).await?;
+            Self::Replay { id, record, apply_again, force } => {
+                let answer = ask(&settings, Operation::ReplayDelivery { id, record, apply_again, force }).await?;
                 steered(answer, "replaying")
             }
             Self::Discard { id, record } => {

@@ -4,6 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// What the version of a source that runs computes at admission. Lanes of another one are not to be worked on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveVersion {
+    /// The source's name.
+    pub source: String,
+    /// SHA-256 of what decides event, lane and id.
+    pub admit_hash: [u8; 32],
+}
+
 /// The texts one version of a source was compiled from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bundle {

@@ -180,6 +180,8 @@ pub struct RecordSummary {
 pub struct ClaimedRecord {
     /// Its id.
     pub id: RecordId,
+    /// The id of its first run: records came in the order of these.
+    pub first_run: RecordId,
     /// Its position in the lane.
     pub position: i64,
     /// The delivery it is an item of.

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sha2::Digest as _;
-
+use super::admits::{admit_hash, bundle_hash};
 use super::file::{FileOptions, RouteOptions, retry_policy};
 use super::integration;
 use super::masking::secrecy;
@@ -31,6 +30,7 @@ use crate::steps::choose::{Matcher, Pattern};
 use crate::steps::enrich;
 use crate::steps::extract::{self, Extract};
 use crate::steps::lane::{Coalesce, Queueing, REMEMBER};
+use crate::steps::late;
 use crate::steps::map::{self, Destination, Write};
 use crate::steps::pipeline::Pipeline;
 use crate::steps::write_options::{Verb, WriteOptions};
@@ -95,8 +95,8 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
         title: options.title.clone().unwrap_or_else(|| name.to_owned()),
         name: name.to_owned(),
         path: bundle.main.clone(),
-        bundle_hash: hash_of(&serde_json::to_vec(&bundle).unwrap_or_default()),
-        admit_hash: hash_of(admission_text(root).as_bytes()),
+        bundle_hash: bundle_hash(&bundle),
+        admit_hash: admit_hash(root, &bundle, &receive, &routes),
         bundle,
         receive,
         auth_reads_body: reads_body(&auth, world.engine),
@@ -238,6 +238,7 @@ impl<'a> Builder<'a> {
             reads: Reads::default(),
             retry: RetryPolicy::default(),
             pipeline: Pipeline::default(),
+            writes_what_it_fetches: false,
             place,
         })
     }
@@ -277,7 +278,8 @@ impl<'a> Builder<'a> {
             (None, None) => RetryPolicy::default(),
             (own, files) => retry_policy(own.as_ref().or(files.as_ref()), diagnostics),
         };
-        Some(Route { matcher, ignore: None, extract, queueing, reads, retry, pipeline, place })
+        let writes_what_it_fetches = late::writes_what_it_fetches(&pipeline, self.world.engine);
+        Some(Route { matcher, ignore: None, extract, queueing, reads, retry, pipeline, writes_what_it_fetches, place })
     }
 
     fn queueing(&self, route: &RouteOptions, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Queueing> {
@@ -368,30 +370,4 @@ fn raw_in_names(extract: &Extract, event: Option<&Value>, engine: &Engine) -> bo
     extract.add_reads(engine, &mut reads);
     event.iter().for_each(|event| event.add_reads(engine, &mut reads));
     reads.reads_name("raw")
-}
-
-fn hash_of(bytes: &[u8]) -> [u8; 32] {
-    sha2::Sha256::digest(bytes).into()
-}
-
-/// The parts of a file that decide event, route, lane and id, in one canonical text.
-fn admission_text(root: &Node) -> String {
-    let parts = ["payload", "event", "extract", "gone", "id", "lane", "coalesce", "tenant"];
-    let own = |node: &Node| {
-        parts
-            .iter()
-            .map(|name| node.get(name).map(|node| node.to_json().to_string()).unwrap_or_default())
-            .collect::<Vec<_>>()
-            .join("\n")
-    };
-    let routes = root.get("routes").map(|routes| match &routes.content {
-        crate::config::yaml::Content::List(routes) => routes.iter().collect(),
-        _ => vec![routes],
-    });
-    let routes = routes.unwrap_or_default().into_iter().map(|route| {
-        let matcher =
-            ["event", "when", "ignore"].map(|name| route.get(name).map(|node| node.to_json().to_string()).unwrap_or_default());
-        format!("{}\n{}", matcher.join("\n"), own(route))
-    });
-    std::iter::once(own(root)).chain(routes).collect::<Vec<_>>().join("\n---\n")
 }

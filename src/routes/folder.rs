@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -21,9 +22,18 @@ pub struct Folder {
     templates: Option<PathBuf>,
 }
 
-/// What the names, sizes and times of a folder's files say. Two equal ones most likely mean equal content.
+/// What the names, sizes, times and places of a folder's files say. Two equal ones most likely mean equal content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fingerprint(Vec<(PathBuf, u64, Option<SystemTime>)>);
+pub struct Fingerprint(Vec<(PathBuf, Option<Looks>)>);
+
+/// How a file looks from outside. Which one it is on the disk tells one from another that was moved into its place with its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Looks {
+    size: u64,
+    changed_at: Option<SystemTime>,
+    device: u64,
+    inode: u64,
+}
 
 impl Folder {
     /// The folder at a path.
@@ -40,6 +50,11 @@ impl Folder {
     /// Its path.
     pub fn path(&self) -> &Path {
         &self.root
+    }
+
+    /// That of its templates, whether it is there or not.
+    pub fn templates(&self) -> Option<&Path> {
+        self.templates.as_deref()
     }
 
     /// Reads all route files. A file that cannot be read is told of and does not hide the others; that the folder itself cannot be
@@ -60,7 +75,7 @@ impl Folder {
             let shown = shown(&path);
             match read_text(&path, LARGEST_FILE as u64) {
                 Ok(text) => drop(texts.templates.insert(name, TemplateText { path: shown, text })),
-                Err(reason) => texts.unreadable.push((shown, reason)),
+                Err(reason) => texts.unreadable_templates.push((shown, reason)),
             }
         }
         Ok(texts)
@@ -71,9 +86,13 @@ impl Folder {
         let templates = self.list_templates().into_iter().map(|(_, path)| path);
         let entries = self.list()?.into_iter().chain(templates).map(|path| {
             // follows links: a ConfigMap's files are links into a folder that is swapped
-            let metadata = fs::metadata(&path).ok();
-            let size = metadata.as_ref().map_or(0, fs::Metadata::len);
-            (path, size, metadata.and_then(|metadata| metadata.modified().ok()))
+            let looks = fs::metadata(&path).ok().map(|metadata| Looks {
+                size: metadata.len(),
+                changed_at: metadata.modified().ok(),
+                device: metadata.dev(),
+                inode: metadata.ino(),
+            });
+            (path, looks)
         });
         Ok(Fingerprint(entries.collect()))
     }
@@ -85,7 +104,7 @@ impl Folder {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let is_route = (name.ends_with(".yaml") && !name.ends_with(".test.yaml")) || name.ends_with(".yml");
-            if is_route && !name.starts_with('.') && !path.is_dir() {
+            if is_route && !name.starts_with('.') {
                 paths.push(path);
             }
         }
@@ -123,7 +142,11 @@ pub fn read_companion(path: &str) -> Result<String, String> {
 }
 
 fn read_text(path: &Path, most: u64) -> Result<String, String> {
-    let size = fs::metadata(path).map_err(describe)?.len();
+    let metadata = fs::metadata(path).map_err(describe)?;
+    if !metadata.is_file() {
+        return Err(if metadata.is_dir() { "is a folder, not a file" } else { "is no ordinary file" }.to_owned());
+    }
+    let size = metadata.len();
     if size > most {
         return Err(format!("has {size} bytes; at most {most} are read"));
     }

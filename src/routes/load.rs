@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::claims;
 use super::compile::{Input, World, compile};
 use super::file::FileOptions;
 use super::samples;
@@ -19,12 +20,14 @@ use crate::model::bundle::Bundle;
 pub struct Texts {
     /// `*.yaml`: route files and those that lend.
     pub routes: BTreeMap<String, String>,
-    /// What could not be read, and why.
+    /// Those that could not be read, and why.
     pub unreadable: Vec<(String, String)>,
     /// Paths of `*.yml`, which are not read.
     pub misnamed: Vec<String>,
     /// The files of the folder of templates, by their path inside it, with `/`.
     pub templates: BTreeMap<String, TemplateText>,
+    /// Those that could not be read, and why.
+    pub unreadable_templates: Vec<(String, String)>,
 }
 
 /// A template that others can include.
@@ -82,8 +85,17 @@ pub struct LoadedFile {
     pub unset: bool,
     /// Its own problems.
     pub diagnostics: Diagnostics,
+    /// Whether the file said its name, if only by its own; a file that cannot be read says nothing.
+    pub is_named: bool,
     /// Where its name stands, or where the file begins.
-    name_span: Option<Span>,
+    pub(super) name_span: Option<Span>,
+}
+
+impl LoadedFile {
+    /// Whether this is the file of a source that was loaded from `path` before.
+    pub fn describes(&self, name: &str, path: &str) -> bool {
+        if self.is_named { self.name == name } else { self.path == path }
+    }
 }
 
 struct Parsed {
@@ -94,13 +106,19 @@ struct Parsed {
     problems: Diagnostics,
 }
 
-/// Loads a folder. `first` are the names that win where two sources overlap: those that run already.
-pub fn load(texts: &Texts, world: World<'_>, first: &[String]) -> Loaded {
+/// Loads a folder. `running` are the sources that run already: where two overlap, what runs wins.
+pub fn load(texts: &Texts, world: World<'_>, running: &[Arc<Source>]) -> Loaded {
     let mut loaded = Loaded::default();
     let engine = (!texts.templates.is_empty()).then(|| texts.engine(&mut loaded.texts));
     let world = World { engine: engine.as_ref().unwrap_or(world.engine), ..world };
+    let unreadable = |path: &str, reason: &str| Diagnostic::without_place("unreadable-file", format!("`{path}` {reason}"));
     for (path, reason) in &texts.unreadable {
-        loaded.diagnostics.report(Diagnostic::without_place("unreadable-file", format!("`{path}` {reason}")));
+        let mut problems = Diagnostics::default();
+        problems.report(unreadable(path, reason));
+        loaded.files.push(broken(path, problems));
+    }
+    for (path, reason) in &texts.unreadable_templates {
+        loaded.diagnostics.report(unreadable(path, reason));
     }
     for path in &texts.misnamed {
         let file = path.rsplit(['/', '\\']).next().unwrap_or(path);
@@ -134,8 +152,7 @@ pub fn load(texts: &Texts, world: World<'_>, first: &[String]) -> Loaded {
         let file = load_source(parsed, &lenders, texts, world, &mut loaded);
         loaded.files.push(file);
     }
-    refuse_duplicates(&mut loaded.files, first);
-    refuse_overlaps(&mut loaded.files, first);
+    claims::settle(&mut loaded.files, running);
     loaded.files.sort_by(|left, right| left.path.cmp(&right.path));
     for file in &loaded.files {
         loaded.diagnostics.append(file.diagnostics.clone());
@@ -163,7 +180,15 @@ fn read_options(root: &Node, problems: &mut Diagnostics) -> Option<FileOptions> 
 }
 
 fn broken(path: &str, diagnostics: Diagnostics) -> LoadedFile {
-    LoadedFile { path: path.to_owned(), name: stem(path), source: None, unset: false, diagnostics, name_span: None }
+    LoadedFile {
+        path: path.to_owned(),
+        name: stem(path),
+        source: None,
+        unset: false,
+        diagnostics,
+        is_named: false,
+        name_span: None,
+    }
 }
 
 /// `economic` of `routes.d/economic.yaml`.
@@ -198,7 +223,7 @@ fn load_source(parsed: Parsed, lenders: &[Parsed], texts: &Texts, world: World<'
     }
     loaded.unset.append(unset.clone());
     let name_span = Some(options.source.as_ref().map_or(root.head(), |source| source.span));
-    LoadedFile { path, name, source, unset: !unset.is_empty(), diagnostics: problems, name_span }
+    LoadedFile { path, name, source, unset: !unset.is_empty(), diagnostics: problems, is_named: true, name_span }
 }
 
 /// The names of all templates that the texts of a file include.
@@ -244,53 +269,6 @@ fn refuse_lent_twice(lenders: &[Parsed], diagnostics: &mut Diagnostics) {
         }
     }
     debug_assert!(lenders.iter().all(|lender| lender.root.span.file == lender.file || lender.problems.has_errors()));
-}
-
-/// The order in which sources claim names and requests: those that run already first, then by path.
-fn claim_order(files: &[LoadedFile], first: &[String]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..files.len()).collect();
-    order.sort_by_key(|index| (!first.contains(&files[*index].name), files[*index].path.clone()));
-    order
-}
-
-fn refuse_duplicates(files: &mut [LoadedFile], first: &[String]) {
-    let mut seen: BTreeMap<String, (String, Option<Span>)> = BTreeMap::new();
-    for index in claim_order(files, first) {
-        let file = &mut files[index];
-        let Some(source) = &file.source else { continue };
-        match seen.get(&file.name) {
-            Some((other, place)) => {
-                let message = format!("the source `{}` is described by `{other}` already", file.name);
-                let span = file.name_span.unwrap_or(source.receive.span);
-                let mut diagnostic = Diagnostic::error("duplicate-source", span, message);
-                if let Some(place) = place {
-                    diagnostic = diagnostic.related(*place, "described here");
-                }
-                file.diagnostics.report(diagnostic.hint("give one of them another `source:`"));
-                file.source = None;
-            }
-            None => drop(seen.insert(file.name.clone(), (file.path.clone(), file.name_span))),
-        }
-    }
-}
-
-fn refuse_overlaps(files: &mut [LoadedFile], first: &[String]) {
-    let order = claim_order(files, first);
-    for (position, later) in order.iter().enumerate() {
-        let Some(source) = files[*later].source.clone() else { continue };
-        let other = order[..position]
-            .iter()
-            .filter_map(|earlier| files[*earlier].source.as_ref())
-            .find(|other| other.receive.overlaps(&source.receive));
-        if let Some(other) = other {
-            let message = format!("`{}` and `{}` can both receive the same request", source.name, other.name);
-            let diagnostic = Diagnostic::error("overlapping-receive", source.receive.span, message)
-                .related(other.receive.span, format!("`{}` receives it too", other.name))
-                .hint("give them different paths, or different values of a query parameter or header");
-            files[*later].diagnostics.report(diagnostic);
-            files[*later].source = None;
-        }
-    }
 }
 
 #[cfg(test)]

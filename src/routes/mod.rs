@@ -1,5 +1,7 @@
 //! What a route is: the file as written, the compiled source, the table from request to source, loading and reloading.
 
+mod admits;
+mod claims;
 pub mod compile;
 pub mod expected;
 pub mod explained;

@@ -58,8 +58,21 @@ pub struct Registry {
 
 struct Running {
     source: Arc<Source>,
-    vanished_at: Option<Timestamp>,
+    vanished: Option<Vanished>,
     status: Status,
+}
+
+/// That a source has no file any more.
+struct Vanished {
+    at: Timestamp,
+    /// What became of the file, as a clause.
+    how: String,
+}
+
+impl Running {
+    fn new(source: &Arc<Source>, status: Status) -> Self {
+        Self { source: Arc::clone(source), vanished: None, status }
+    }
 }
 
 /// How a source is doing.
@@ -122,18 +135,15 @@ impl Registry {
     /// file has no good version yet, and tell of files that vanished while nobody looked.
     pub fn reload(&self, texts: &Texts, stored: &BTreeMap<String, Bundle>) -> Reloaded {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let active: Vec<String> = running.keys().cloned().collect();
-        let loaded = load(texts, self.surroundings.world(), &active);
+        let with_file = running.values().filter(|known| known.vanished.is_none());
+        let standing: Vec<Arc<Source>> = with_file.map(|known| Arc::clone(&known.source)).collect();
+        let loaded = load(texts, self.surroundings.world(), &standing);
         let mut activated = Vec::new();
         for file in &loaded.files {
             match &file.source {
                 Some(source) if !file.unset => {
-                    let changed = running.get(&file.name).is_none_or(|known| known.source.bundle_hash != source.bundle_hash);
-                    running.insert(
-                        file.name.clone(),
-                        Running { source: Arc::clone(source), vanished_at: None, status: Status::Active },
-                    );
-                    if changed {
+                    let known = running.insert(file.name.clone(), Running::new(source, Status::Active));
+                    if known.is_none_or(|known| known.source.bundle_hash != source.bundle_hash) {
                         activated.push(Arc::clone(source));
                     }
                 }
@@ -164,10 +174,16 @@ impl Registry {
         running.iter().map(status).collect()
     }
 
-    /// Forgets a source for good: its requests are nobody's again.
+    /// Whether a source runs, or did until it was too long ago, without a file.
+    pub fn has_vanished(&self, name: &str) -> bool {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.get(name).is_some_and(|known| known.vanished.is_some())
+    }
+
+    /// Forgets a source whose file has vanished: its requests are nobody's again.
     pub fn retire(&self, name: &str) -> bool {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = running.get(name).is_some_and(|known| known.vanished_at.is_some()) && running.remove(name).is_some();
+        let known = running.get(name).is_some_and(|known| known.vanished.is_some()) && running.remove(name).is_some();
         self.publish(&running);
         known
     }
@@ -180,37 +196,38 @@ impl Registry {
         running: &mut BTreeMap<String, Running>,
     ) {
         let reason = reason_of(file);
-        if let Some(known) = running.get_mut(&file.name).filter(|known| !matches!(known.status, Status::NotReady { .. })) {
+        let name = name_of(file, stored, running);
+        if let Some(known) = running.get_mut(&name).filter(|known| !matches!(known.status, Status::NotReady { .. })) {
             known.status = Status::LastGood { reason };
-            known.vanished_at = None;
+            known.vanished = None;
             return;
         }
-        if let Some(source) = stored.get(&file.name).and_then(|bundle| self.compile_stored(bundle)) {
-            running.insert(file.name.clone(), Running { source, vanished_at: None, status: Status::LastGood { reason } });
+        let last_good = stored.get(&name).and_then(|bundle| self.compile_stored(bundle)).filter(|(_, unset)| !unset);
+        if let Some((source, _)) = last_good {
+            running.insert(name, Running::new(&source, Status::LastGood { reason }));
         } else if let Some(source) = source {
-            running.insert(
-                file.name.clone(),
-                Running { source: Arc::clone(source), vanished_at: None, status: Status::NotReady { reason } },
-            );
+            running.insert(name, Running::new(source, Status::NotReady { reason }));
         }
     }
 
-    /// A version that ran before, when it still compiles and its secrets are set.
-    fn compile_stored(&self, bundle: &Bundle) -> Option<Arc<Source>> {
+    /// A version that ran before, when it still compiles, and whether one of its secrets has no value.
+    fn compile_stored(&self, bundle: &Bundle) -> Option<(Arc<Source>, bool)> {
         let loaded = load(&Texts::of_bundle(bundle), self.surroundings.world(), &[]);
-        let file = loaded.files.into_iter().find(|file| file.path == bundle.main && !file.unset)?;
-        file.source
+        let file = loaded.files.into_iter().find(|file| file.path == bundle.main)?;
+        file.source.map(|source| (source, file.unset))
     }
 
     /// Sources that ran before the program started and have no file any more: their senders must not be told that there is nothing.
     fn adopt_vanished(&self, loaded: &Loaded, stored: &BTreeMap<String, Bundle>, running: &mut BTreeMap<String, Running>) {
         for (name, bundle) in stored {
-            let has_file = loaded.files.iter().any(|file| file.name == *name || file.path == bundle.main);
-            if !has_file
-                && !running.contains_key(name)
-                && let Some(source) = self.compile_stored(bundle)
-            {
-                running.insert(name.clone(), Running { source, vanished_at: None, status: Status::Active });
+            let has_file = loaded.files.iter().any(|file| file.describes(name, &bundle.main));
+            if has_file || running.contains_key(name) {
+                continue;
+            }
+            if let Some((source, unset)) = self.compile_stored(bundle) {
+                let reason = || "a secret is not set".to_owned();
+                let status = if unset { Status::NotReady { reason: reason() } } else { Status::Active };
+                running.insert(name.clone(), Running::new(&source, status));
             }
         }
     }
@@ -219,17 +236,16 @@ impl Registry {
         let now = self.clock.now();
         let mut vanished = Vec::new();
         for (name, known) in running.iter_mut() {
-            let there = loaded.files.iter().any(|file| file.name == *name || file.path == known.source.path);
-            match (there, known.vanished_at) {
-                (true, _) => known.vanished_at = None,
-                (false, None) => {
-                    known.vanished_at = Some(now);
-                    known.status = Status::LastGood {
-                        reason: format!("its file `{}` has vanished; it goes on for five minutes", known.source.path),
-                    };
-                    vanished.push(name.clone());
+            let path = &known.source.path;
+            if loaded.files.iter().any(|file| file.describes(name, path)) {
+                known.vanished = None;
+            } else if known.vanished.is_none() {
+                let how = how_it_vanished(loaded, path);
+                if known.status == Status::Active || matches!(known.status, Status::LastGood { .. }) {
+                    known.status = Status::LastGood { reason: format!("{how}; it goes on for five minutes") };
                 }
-                (false, Some(_)) => {}
+                known.vanished = Some(Vanished { at: now, how });
+                vanished.push(name.clone());
             }
         }
         self.expire_vanished(running);
@@ -239,8 +255,10 @@ impl Registry {
     fn expire_vanished(&self, running: &mut BTreeMap<String, Running>) {
         let now = self.clock.now();
         for known in running.values_mut() {
-            if known.vanished_at.is_some_and(|at| now.since(at) >= VANISHED_FOR) {
-                known.status = Status::NotReady { reason: format!("its file `{}` has vanished", known.source.path) };
+            if let Some(Vanished { at, how }) = &known.vanished
+                && now.since(*at) >= VANISHED_FOR
+            {
+                known.status = Status::NotReady { reason: how.clone() };
             }
         }
     }
@@ -253,7 +271,26 @@ impl Registry {
                 Status::Active | Status::LastGood { .. } => None,
             },
         };
-        self.table.store(Arc::new(RouteTable::new(running.values().map(entry).collect())));
+        // one whose file is gone gives way to a file that receives the same requests
+        let (gone, there): (Vec<&Running>, Vec<&Running>) = running.values().partition(|known| known.vanished.is_some());
+        self.table.store(Arc::new(RouteTable::new(there.into_iter().chain(gone).map(entry).collect())));
+    }
+}
+
+/// The name of a file that has no version of its own: what it says, or else what it was known by.
+fn name_of(file: &LoadedFile, stored: &BTreeMap<String, Bundle>, running: &BTreeMap<String, Running>) -> String {
+    if file.is_named {
+        return file.name.clone();
+    }
+    let runs = running.iter().find(|(_, known)| known.source.path == file.path).map(|(name, _)| name);
+    let ran = || stored.iter().find(|(_, bundle)| bundle.main == file.path).map(|(name, _)| name);
+    runs.or_else(ran).unwrap_or(&file.name).clone()
+}
+
+fn how_it_vanished(loaded: &Loaded, path: &str) -> String {
+    match loaded.texts.files().any(|file| file.path == path) {
+        true => format!("its file `{path}` no longer describes it"),
+        false => format!("its file `{path}` has vanished"),
     }
 }
 

@@ -1,6 +1,5 @@
 //! Watching the folder: a change is seen whatever the editor does, taken over once the folder is quiet, and told of.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ const READ_EVERY: Duration = Duration::from_secs(30);
 /// Calls `changed` with the folder's texts whenever they have changed, and now and then when they have not. Never ends.
 pub async fn watch<F: Future<Output = ()>>(folder: Folder, mut changed: impl FnMut(Result<Texts, String>) -> F) {
     let event = Arc::new(Notify::new());
-    let mut watcher = subscribe(folder.path(), &event);
+    let mut watcher = subscribe(&folder, &event);
     let mut seen = fingerprint(&folder).await;
     let mut read_at = Instant::now();
     loop {
@@ -35,9 +34,9 @@ pub async fn watch<F: Future<Output = ()>>(folder: Folder, mut changed: impl FnM
         }
         seen = settled(&folder, looks).await;
         read_at = Instant::now();
-        // a folder that was removed and made again is another one to the watcher
-        if watcher.is_none() || seen.is_none() {
-            watcher = subscribe(folder.path(), &event);
+        // a folder that was removed and made again is another one to the watcher: it tells nothing of the new one
+        if watcher.is_none() || seen.is_none() || !told {
+            watcher = subscribe(&folder, &event);
         }
         let reading = folder.clone();
         let texts = tokio::task::spawn_blocking(move || reading.read()).await;
@@ -65,7 +64,7 @@ async fn fingerprint(folder: &Folder) -> Option<Fingerprint> {
 }
 
 /// Events only make it quicker: where none can be had, looking is enough.
-fn subscribe(path: &Path, event: &Arc<Notify>) -> Option<RecommendedWatcher> {
+fn subscribe(folder: &Folder, event: &Arc<Notify>) -> Option<RecommendedWatcher> {
     let event = Arc::clone(event);
     let mut watcher = notify::recommended_watcher(move |found: notify::Result<notify::Event>| {
         if found.is_ok_and(|found| !found.kind.is_access()) {
@@ -73,6 +72,10 @@ fn subscribe(path: &Path, event: &Arc<Notify>) -> Option<RecommendedWatcher> {
         }
     })
     .ok()?;
-    watcher.watch(path, RecursiveMode::NonRecursive).ok()?;
+    watcher.watch(folder.path(), RecursiveMode::NonRecursive).ok()?;
+    if let Some(templates) = folder.templates() {
+        // there may be none yet; looking finds them
+        let _ = watcher.watch(templates, RecursiveMode::Recursive);
+    }
     Some(watcher)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::receive::Receive;
 use super::source::Source;
+use crate::model::bundle::ActiveVersion;
 use crate::model::delivery::Request;
 
 /// All sources, those that cannot take requests included: their senders are told to come again.
@@ -65,13 +66,14 @@ impl RouteTable {
         if methods.is_empty() { Matched::Nothing } else { Matched::WrongMethod(methods) }
     }
 
-    /// The source of this name that work can be done for, ready for requests or not.
+    /// The source of this name, ready or not.
     pub fn source(&self, name: &str) -> Option<&Arc<Source>> {
         self.entries.iter().map(|entry| &entry.source).find(|source| source.name == name)
     }
 
-    /// The names of all sources that work can be done for.
-    pub fn names(&self) -> Vec<String> {
-        self.entries.iter().map(|entry| entry.source.name.clone()).collect()
+    /// The sources whose work is done: those that take requests. What waits for another stays until it is ready.
+    pub fn active_versions(&self) -> Vec<ActiveVersion> {
+        let ready = self.entries.iter().filter(|entry| entry.not_ready.is_none());
+        ready.map(|entry| ActiveVersion { source: entry.source.name.clone(), admit_hash: entry.source.admit_hash }).collect()
     }
 }

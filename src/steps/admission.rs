@@ -1,6 +1,8 @@
 //! Admission: from a request to records with event, route, lane and id. Pure; `intake` calls it before the commit and `worker`
 //! again at each attempt, so that a record always runs by the route as it is now.
 
+use std::ops::RangeInclusive;
+
 use serde_json::{Value as Json, json};
 
 use super::choose::Matcher;
@@ -58,6 +60,8 @@ pub struct Route {
     pub retry: RetryPolicy,
     /// What is fetched and written.
     pub pipeline: Pipeline,
+    /// Whether its rows are right also when newer records of the lane ran before: they come from a fetch made then.
+    pub writes_what_it_fetches: bool,
     /// Where it stands: `routes[0]`.
     pub place: String,
 }
@@ -145,18 +149,28 @@ impl Admission {
         Received { document, undecoded }
     }
 
-    /// All items of a request, in order; never empty. `only` one of them where just that one is to run.
-    pub fn items(&self, request: &Request, received: Received, arrival: Arrival<'_>, only: Option<u32>) -> Vec<Item<'_>> {
+    /// All items of a request, in order; never empty unless it has none of those that are asked for. Why a request cannot be
+    /// understood is said of its first item, or of the first that is asked for.
+    pub fn items(
+        &self,
+        request: &Request,
+        received: Received,
+        arrival: Arrival<'_>,
+        only: Option<RangeInclusive<u32>>,
+    ) -> Vec<Item<'_>> {
+        let first = only.as_ref().map_or(0, |only| *only.start());
         let mut base = received.document;
         self.add_arrival(&mut base, &arrival);
         if let Some(reason) = received.undecoded {
-            return vec![undecoded(request, base, reason)];
+            return vec![undecoded(request, base, first, reason)];
         }
         match self.split(&base) {
+            Ok(None) if first > 0 => Vec::new(),
             Ok(None) => vec![self.item(0, work::item_sha256(&request.body), base, &arrival)],
-            Ok(Some((_, items))) if items.is_empty() => vec![emptied(request, base)],
+            Ok(Some((_, items))) if items.is_empty() => vec![emptied(request, base, first)],
             Ok(Some((name, items))) => {
-                let wanted = items.into_iter().zip(0u32..).filter(|(_, number)| only.is_none_or(|only| only == *number));
+                let wanted =
+                    items.into_iter().zip(0u32..).filter(|(_, number)| only.as_ref().is_none_or(|only| only.contains(number)));
                 let item = |(element, number): (Json, u32)| {
                     let mut document = base.clone();
                     let item_sha256 = work::item_sha256(element.to_string().as_bytes());
@@ -166,7 +180,7 @@ impl Admission {
                 };
                 wanted.map(item).collect()
             }
-            Err(reason) => vec![undecoded(request, base, reason)],
+            Err(reason) => vec![undecoded(request, base, first, reason)],
         }
     }
 
@@ -255,6 +269,14 @@ impl Admission {
     }
 }
 
+impl Chosen<'_> {
+    /// Whether it may run after newer records of its lane without undoing what they wrote. What is gone by the delivery's own word is
+    /// not asked for again, so it may not.
+    pub fn runs_late(&self) -> bool {
+        self.route.writes_what_it_fetches && !self.gone || self.route.pipeline.only_inserts()
+    }
+}
+
 impl Item<'_> {
     /// What is put into the inbox.
     pub fn into_record(self) -> AdmittedRecord {
@@ -273,12 +295,12 @@ impl From<Failure> for NotChosen {
     }
 }
 
-fn undecoded(request: &Request, document: EventDocument, reason: String) -> Item<'static> {
+fn undecoded(request: &Request, document: EventDocument, number: u32, reason: String) -> Item<'static> {
     let chosen = Err(NotChosen::Failed(Failure::permanent(Step::Decode, reason)));
-    Item { number: 0, item_sha256: work::item_sha256(&request.body), event: None, document, chosen }
+    Item { number, item_sha256: work::item_sha256(&request.body), event: None, document, chosen }
 }
 
-fn emptied(request: &Request, document: EventDocument) -> Item<'static> {
+fn emptied(request: &Request, document: EventDocument, number: u32) -> Item<'static> {
     let chosen = Err(NotChosen::Ignored("the list to split is empty".to_owned()));
-    Item { number: 0, item_sha256: work::item_sha256(&request.body), event: None, document, chosen }
+    Item { number, item_sha256: work::item_sha256(&request.body), event: None, document, chosen }
 }

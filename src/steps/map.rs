@@ -44,7 +44,8 @@ pub struct Write {
     pub set: Vec<Column>,
     /// The name of an item, and the list.
     pub each: Option<(String, Value)>,
-    when: Option<Condition>,
+    /// What must hold for it to be done.
+    pub when: Option<Condition>,
     /// Whether `when` looks at an answer: there is none when the thing is gone.
     when_reads_answers: bool,
     missing: Missing,

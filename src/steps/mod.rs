@@ -8,6 +8,7 @@ pub mod choose;
 pub mod enrich;
 pub mod extract;
 pub mod lane;
+pub mod late;
 pub mod map;
 pub mod pipeline;
 pub mod work;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::enrich::{Enrich, Enriched};
 use super::map::Write;
+use super::write_options::Verb;
 use crate::clock::Timestamp;
 use crate::expr::scope::SecretValues;
 use crate::http_client::client::HttpClient;
@@ -71,6 +72,11 @@ impl Pipeline {
             Enriched::Gone(_) => true,
         };
         self.map(document, gone, context.tenant).map(Planned::Changes)
+    }
+
+    /// Whether it makes rows and changes none, so that its records may come in any order.
+    pub fn only_inserts(&self) -> bool {
+        self.writes.iter().all(|write| write.verb == Verb::Insert)
     }
 
     /// The row operations for a document that has its answers.

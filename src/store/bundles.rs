@@ -42,7 +42,8 @@ pub async fn sources(store: &Store) -> Result<Vec<String>, StoreError> {
     store.read(sqlx::query_scalar(sql).fetch_all(store.readers())).await
 }
 
-/// Retires a source: its bundles stay, but it has no newest one until one is saved again. False when there was none.
+/// Retires a source: its bundles stay, but it has no newest one until one is saved again. Its open records wait until then and are
+/// admitted again. False when there was none.
 pub async fn retire(store: &Store, source: &str) -> Result<bool, StoreError> {
     let source = source.to_owned();
     store.writer().run(move |connection, now| Box::pin(async move { mark_retired(connection, &source, now).await })).await
@@ -66,6 +67,13 @@ async fn insert(
 
 async fn mark_retired(connection: &mut SqliteConnection, source: &str, now: Timestamp) -> Result<bool, StoreError> {
     let sql = "update bundle set retired_at = ?1 where source = ?2 and retired_at is null";
-    let done = sqlx::query(sql).bind(now.as_micros()).bind(source).execute(connection).await?;
+    let done = sqlx::query(sql).bind(now.as_micros()).bind(source).execute(&mut *connection).await?;
+    hold_pools(connection, source).await?;
     Ok(done.rows_affected() > 0)
+}
+
+async fn hold_pools(connection: &mut SqliteConnection, source: &str) -> Result<(), StoreError> {
+    let sql = "update pool set admit_hash = null, readmit_after = 0 where source = ?";
+    sqlx::query(sql).bind(source).execute(connection).await?;
+    Ok(())
 }

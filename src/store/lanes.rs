@@ -12,6 +12,7 @@ use super::sqlite::rows::moment;
 use super::state::Store;
 use crate::clock::Timestamp;
 use crate::model::attempt::Attempt;
+use crate::model::bundle::ActiveVersion;
 use crate::model::lane::Claim;
 use crate::model::record::RecordId;
 use crate::model::tenant::Tenant;
@@ -21,8 +22,8 @@ use crate::model::tenant::Tenant;
 pub struct ClaimRequest<'a> {
     /// Who asks; only told apart in the lane's row.
     pub owner: i64,
-    /// Only lanes of these sources.
-    pub sources: &'a [String],
+    /// Only lanes of these sources, as these versions computed them.
+    pub versions: &'a [ActiveVersion],
     /// The most lanes.
     pub limit: usize,
     /// How long the lanes are leased.
@@ -58,11 +59,11 @@ pub enum End {
 /// Leases due lanes, each pool in turn. A claim's records are the head of its lane and, where that coalesces, those right
 /// behind it with the same work, at most 200.
 pub async fn claim(store: &Store, request: ClaimRequest<'_>) -> Result<Vec<Claim>, StoreError> {
-    if request.limit == 0 || request.sources.is_empty() {
+    if request.limit == 0 || request.versions.is_empty() {
         return Ok(Vec::new());
     }
-    let sources = serde_json::to_string(request.sources).map_err(|error| StoreError::Damaged(error.to_string()))?;
-    store.writer().claim(Wanted { owner: request.owner, sources, limit: request.limit, lease: request.lease }).await
+    let versions = json_of(request.versions);
+    store.writer().claim(Wanted { owner: request.owner, versions, limit: request.limit, lease: request.lease }).await
 }
 
 /// Extends a lease: it ends `lease` from now.
@@ -76,6 +77,8 @@ pub async fn prolong(store: &Store, claim: &Claim, lease: Duration) -> Result<()
 pub async fn finish(store: &Store, claim: &Claim, ending: Ending) -> Result<(), FinishError> {
     let Ending { record, superseded, end, attempt } = ending;
     let tried = i64::from(attempt.is_some());
+    let first_run = claim.records.iter().find(|one| one.id == record).map_or(record, |one| one.first_run);
+    let done_record = (end == End::Done).then_some(first_run);
     let (state, reason) = match end {
         End::Done => (1, None),
         End::Ignored(reason) => (2, Some(reason)),
@@ -93,7 +96,10 @@ pub async fn finish(store: &Store, claim: &Claim, ending: Ending) -> Result<(), 
     records.push(RecordChange { id: record, state, reason, superseded_by: None, attempts: tried });
     let ended = claim.records.iter().filter(|record| records.iter().any(|change| change.id == record.id));
     let done_position = ended.map(|record| record.position).max();
-    store.writer().close(Closing { done_position, records, ..closing(store, claim, record, attempt.as_ref())? }).await
+    store
+        .writer()
+        .close(Closing { done_position, done_record, records, ..closing(store, claim, record, attempt.as_ref())? })
+        .await
 }
 
 /// Counts a failed attempt and leaves the record at the head of its lane, which backs off until `at`.
@@ -128,11 +134,14 @@ pub async fn give_back(store: &Store, claim: &Claim) -> Result<(), FinishError> 
     store.writer().close(untouched(claim)).await
 }
 
-/// The earliest moment at which a lane may become claimable: when it is due, its lease or back-off ends, or its pool resumes.
-pub async fn next_due(store: &Store) -> Result<Option<Timestamp>, StoreError> {
+/// The earliest moment at which a lane of these versions may become claimable: when it is due, its lease or back-off ends, or its
+/// pool resumes.
+pub async fn next_due(store: &Store, versions: &[ActiveVersion]) -> Result<Option<Timestamp>, StoreError> {
     let sql = "select min(max(coalesce(p.paused_until, 0),
-        (select min(due_at) from lane where lane.pool_id = p.pool_id and lane.due_at is not null))) from pool p";
-    let due: Option<i64> = store.read(sqlx::query_scalar(sql).fetch_one(store.readers())).await?;
+            (select min(due_at) from lane where lane.pool_id = p.pool_id and lane.due_at is not null)))
+        from json_each(?) active join pool p on p.source = active.key and p.admit_hash = unhex(active.value)
+        where p.readmit_after is null";
+    let due: Option<i64> = store.read(sqlx::query_scalar(sql).bind(json_of(versions)).fetch_one(store.readers())).await?;
     Ok(due.map(moment))
 }
 
@@ -142,11 +151,18 @@ pub async fn resume_pool(store: &Store, source: &str, tenant: Option<&Tenant>) -
     store.writer().run_and_wake(move |connection, _| Box::pin(async move { unpause(connection, &source, tenant_id).await })).await
 }
 
+/// `{"shop": "AB12…"}`.
+pub(crate) fn json_of(versions: &[ActiveVersion]) -> String {
+    let entry = |version: &ActiveVersion| (version.source.clone(), hex::encode(version.admit_hash).into());
+    serde_json::Value::Object(versions.iter().map(entry).collect()).to_string()
+}
+
 fn untouched(claim: &Claim) -> Closing {
     Closing {
         lane_id: claim.lane_id,
         fence: claim.fence,
         done_position: None,
+        done_record: None,
         retry_at: None,
         records: Vec::new(),
         attempt: None,

@@ -98,7 +98,7 @@ fn admitted_again<'s>(tools: &Tools, source: &'s Source, stored: &StoredDelivery
     };
     source
         .admission
-        .items(&stored.request, source.admission.read(&stored.request, &params), arrival, Some(record.number))
+        .items(&stored.request, source.admission.read(&stored.request, &params), arrival, Some(record.number..=record.number))
         .into_iter()
         .next_back()
 }

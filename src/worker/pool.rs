@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, sleep};
 
 use super::deliver::{Tools, deliver};
-use super::readmit::readmit_all;
+use super::readmit;
 use crate::model::lane::Claim;
 use crate::store::lanes::ClaimRequest;
 use crate::store::{FinishError, StoreError, lanes};
@@ -36,6 +36,7 @@ pub struct Options {
 pub async fn run(tools: Tools, options: Options, mut stop: watch::Receiver<bool>, grace: Duration) {
     let hands = Arc::new(Semaphore::new(options.workers.max(1)));
     let mut running = JoinSet::new();
+    let readmitting = tokio::spawn(readmit::run(tools.clone(), stop.clone()));
     while !*stop.borrow() {
         while running.try_join_next().is_some() {}
         let claimed = claim(&tools, options, hands.available_permits()).await;
@@ -64,12 +65,15 @@ pub async fn run(tools: Tools, options: Options, mut stop: watch::Receiver<bool>
         // whatever is cut off here is claimed again at the next start; marks keep it from taking effect twice
         running.abort_all();
     }
+    // a batch under way is one transaction: it is written whole or not at all
+    readmitting.abort();
 }
 
 /// Does what is due now, one claim after the other, until nothing is: for tests and the demo. Says how many claims were worked on.
 pub async fn run_pending(tools: &Tools, owner: i64) -> Result<usize, StoreError> {
     let mut worked = 0;
     loop {
+        readmit::readmit_all(tools).await?;
         let claims = claim(tools, Options { workers: 1, owner }, 8).await?;
         if claims.is_empty() {
             return Ok(worked);
@@ -82,9 +86,8 @@ pub async fn run_pending(tools: &Tools, owner: i64) -> Result<usize, StoreError>
 }
 
 async fn claim(tools: &Tools, options: Options, free: usize) -> Result<Vec<Claim>, StoreError> {
-    readmit_all(tools).await?;
-    let sources = tools.registry.table().names();
-    lanes::claim(&tools.store, ClaimRequest { owner: options.owner, sources: &sources, limit: free, lease: LEASE }).await
+    let versions = tools.registry.table().active_versions();
+    lanes::claim(&tools.store, ClaimRequest { owner: options.owner, versions: &versions, limit: free, lease: LEASE }).await
 }
 
 /// Until something was stored, something becomes due, a hand becomes free, or a while has passed.
@@ -94,7 +97,7 @@ async fn wait_for_work(tools: &Tools, hands: &Semaphore) {
         return;
     }
     let arrived = tools.store.work_arrived().notified();
-    let pause = match lanes::next_due(&tools.store).await {
+    let pause = match lanes::next_due(&tools.store, &tools.registry.table().active_versions()).await {
         Ok(Some(due)) => due.since(tools.store.clock().now()).clamp(Duration::from_millis(5), LOOK_EVERY),
         Ok(None) => LOOK_EVERY,
         Err(_) => AFTER_FAILURE,

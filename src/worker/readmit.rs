@@ -1,44 +1,177 @@
-//! Records that a person asked to run again: admitted anew by the route as it is now, to the end of the lane that it says.
+//! Records that are admitted again by the route as it is now: those that a person asked to run again, and all that wait when a
+//! changed route file computes other lanes than the one that admitted them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
 
 use super::deliver::Tools;
-use crate::model::record::AdmittedRecord;
+use crate::model::bundle::ActiveVersion;
+use crate::model::delivery::DeliveryId;
+use crate::model::record::{AdmittedRecord, Fate};
+use crate::routes::source::Source;
+use crate::routes::table::RouteTable;
 use crate::steps::admission::Arrival;
-use crate::store::records::Readmission;
-use crate::store::{StoreError, records};
+use crate::store::records::{self, ChangedPool, Readmission, Readmitted, StoredDelivery};
+use crate::store::{Store, StoreError};
 
-/// How many are taken at a time.
-const AT_A_TIME: usize = 100;
+/// How many are taken at a time, and how many bytes of bodies.
+const AT_A_TIME: usize = 256;
+const BYTES_AT_A_TIME: u64 = 8 << 20;
+/// The longest without looking, and how long after each look that was asked for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const AFTER_LOOK: Duration = Duration::from_millis(20);
+/// How often it is looked whether workers have given the lanes of a changed pool back.
+const WHILE_HELD: Duration = Duration::from_millis(50);
+/// How long after the state failed.
+const AFTER_FAILURE: Duration = Duration::from_millis(500);
 
-/// Admits what waits for it; says whether there was any. One whose source is not there goes on waiting.
-pub async fn readmit_all(tools: &Tools) -> Result<bool, StoreError> {
-    let mut any = false;
-    for readmission in records::to_readmit(&tools.store, AT_A_TIME).await? {
-        if let Some(admitted) = admit(tools, &readmission).await? {
-            any |= records::readmit(&tools.store, readmission, admitted).await?;
+/// What a look came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Something was admitted again; there may be more.
+    Moved,
+    /// A changed pool waits for workers that still hold lanes of it.
+    Held,
+    /// Nothing was to be done.
+    Nothing,
+}
+
+/// Admits again whatever waits for it, until told to stop.
+pub async fn run(tools: Tools, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        let arrived = tools.store.work_arrived().notified();
+        let pause = match look(&tools).await {
+            Ok(Look::Moved) => continue,
+            Ok(Look::Held) => WHILE_HELD,
+            Ok(Look::Nothing) => LOOK_EVERY,
+            Err(error) => {
+                tracing::error!(%error, "records cannot be admitted again");
+                AFTER_FAILURE
+            }
+        };
+        tokio::select! {
+            () = arrived => sleep(AFTER_LOOK).await,
+            () = sleep(pause) => {}
+            _ = stop.changed() => {}
         }
+    }
+}
+
+/// Admits again whatever can be now.
+pub async fn readmit_all(tools: &Tools) -> Result<(), StoreError> {
+    while look(tools).await? == Look::Moved {}
+    Ok(())
+}
+
+async fn look(tools: &Tools) -> Result<Look, StoreError> {
+    let table = tools.registry.table();
+    let versions = table.active_versions();
+    let mut found = Look::Nothing;
+    for pool in records::changed_pools(&tools.store, &versions).await? {
+        let Some(source) = table.source(&pool.source) else { continue };
+        match readmit_some_of(tools, &pool, source).await? {
+            Look::Held if found == Look::Nothing => found = Look::Held,
+            Look::Moved => found = Look::Moved,
+            _ => {}
+        }
+    }
+    if replay_some(tools, &table, &versions).await? {
+        found = Look::Moved;
+    }
+    Ok(found)
+}
+
+/// A batch of a changed pool. Its workers are waited for first: what they hold must not be overtaken.
+async fn readmit_some_of(tools: &Tools, pool: &ChangedPool, source: &Arc<Source>) -> Result<Look, StoreError> {
+    if !pool.is_paused {
+        tracing::info!(source = pool.source, "what waits is admitted again, since the route file computes other lanes");
+        records::pause_changed(&tools.store, pool, source.admit_hash).await?;
+        return Ok(Look::Moved);
+    }
+    if pool.is_held {
+        return Ok(Look::Held);
+    }
+    let open = records::next_open(&tools.store, pool, AT_A_TIME, BYTES_AT_A_TIME).await?;
+    let readmitted = admit_all(tools, source, open).await?;
+    records::readmit_open(&tools.store, pool, source.admit_hash, readmitted).await?;
+    Ok(Look::Moved)
+}
+
+/// A batch of what was asked to run again. Those of a source that does not run go on waiting.
+async fn replay_some(tools: &Tools, table: &RouteTable, versions: &[ActiveVersion]) -> Result<bool, StoreError> {
+    let asked = records::to_readmit(&tools.store, versions, AT_A_TIME).await?;
+    let mut by_source: HashMap<String, Vec<Readmission>> = HashMap::new();
+    for one in asked {
+        by_source.entry(one.source.clone()).or_default().push(one);
+    }
+    let mut any = false;
+    for (name, asked) in by_source {
+        let Some(source) = table.source(&name) else { continue };
+        let readmitted = admit_all(tools, source, asked).await?;
+        any |= records::readmit(&tools.store, readmitted, source.admit_hash).await? > 0;
     }
     Ok(any)
 }
 
-async fn admit(tools: &Tools, readmission: &Readmission) -> Result<Option<AdmittedRecord>, StoreError> {
-    let table = tools.registry.table();
-    let Some(source) = table.source(&readmission.source) else { return Ok(None) };
-    let stored = records::request(&tools.store, readmission.delivery).await?;
+/// Admits records by a version, in the order given; what cannot be is dead, with the reason.
+async fn admit_all(tools: &Tools, source: &Arc<Source>, records: Vec<Readmission>) -> Result<Vec<Readmitted>, StoreError> {
+    let mut ids: Vec<DeliveryId> = records.iter().map(|one| one.delivery).collect();
+    ids.dedup();
+    let stored: HashMap<DeliveryId, _> = records::requests(&tools.store, &ids).await?.into_iter().collect();
+    let (source, store) = (Arc::clone(source), tools.store.clone());
+    let admitting = tokio::task::spawn_blocking(move || {
+        let mut readmitted = Vec::with_capacity(records.len());
+        for of_delivery in records.chunk_by(|one, next| one.delivery == next.delivery) {
+            match stored.get(&of_delivery[0].delivery) {
+                Some(Ok(stored)) => readmitted.extend(admit(&source, &store, stored, of_delivery)),
+                Some(Err(error)) => readmitted.extend(of_delivery.iter().map(|one| buried(one, error.to_string()))),
+                None => readmitted.extend(of_delivery.iter().map(|one| buried(one, "its delivery is gone".to_owned()))),
+            }
+        }
+        readmitted
+    });
+    admitting.await.map_err(|error| StoreError::Damaged(format!("records could not be admitted again: {error}")))
+}
+
+/// The records of one delivery.
+fn admit(source: &Source, store: &Store, stored: &StoredDelivery, records: &[Readmission]) -> Vec<Readmitted> {
     let params = source.receive.path_parameters(&stored.request.path).unwrap_or_default();
+    let numbers = || records.iter().map(|one| one.number);
+    let (first, last) = (numbers().min().unwrap_or(0), numbers().max().unwrap_or(0));
     let arrival = Arrival {
-        delivery: readmission.delivery,
+        delivery: records[0].delivery,
         received_at: stored.received_at,
         caller: &stored.caller,
         attempt: 1,
-        work_key: tools.store.work_key(),
+        work_key: store.work_key(),
     };
-    let item = source
-        .admission
-        .items(&stored.request, source.admission.read(&stored.request, &params), arrival, Some(readmission.number))
-        .into_iter()
-        .next_back();
-    Ok(item.map(|item| {
+    let received = source.admission.read(&stored.request, &params);
+    let items = source.admission.items(&stored.request, received, arrival, Some(first..=last));
+    let mut admitted = HashMap::with_capacity(items.len());
+    for item in items {
+        let runs_late = item.chosen.as_ref().is_ok_and(|chosen| chosen.runs_late());
         let mask = source.mask_for(&item.document);
-        item.into_record().masked(&mask)
-    }))
+        admitted.insert(item.number, (item.into_record().masked(&mask), runs_late));
+    }
+    let of = |one: &Readmission| match admitted.get(&one.number) {
+        Some((record, runs_late)) => Readmitted { readmission: one.clone(), admitted: record.clone(), runs_late: *runs_late },
+        None => buried(one, format!("the delivery has no item {} any more", one.number)),
+    };
+    records.iter().map(of).collect()
+}
+
+fn buried(one: &Readmission, reason: String) -> Readmitted {
+    let admitted = AdmittedRecord {
+        number: one.number,
+        event: None,
+        item_sha256: [0; 32],
+        work_hash: None,
+        sender_id: None,
+        fate: Fate::Bury(reason),
+    };
+    Readmitted { readmission: one.clone(), admitted, runs_late: false }
 }

@@ -1,6 +1,7 @@
 //! One delivery: what people may see of it, and the raw request for those who run it again.
 
 use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::listing::{Filter, list};
@@ -115,11 +116,29 @@ async fn ids_ending_in(store: &Store, digits: &str) -> Result<Vec<Vec<u8>>, Stor
 
 /// A delivery with its raw request, unsealed.
 pub async fn request(store: &Store, id: DeliveryId) -> Result<StoredDelivery, StoreError> {
-    let sql = "select p.source, p.tenant_id, d.received_at, d.caller, d.bundle_hash, raw.key_id, raw.sealed
-        from delivery d join pool p on p.pool_id = d.pool_id left join delivery_raw raw on raw.delivery_row = d.delivery_row
-        where d.id = ?";
-    let query = sqlx::query(sql).bind(id.0.as_bytes().to_vec()).fetch_optional(store.readers());
-    let row = store.read(query).await?.ok_or_else(|| StoreError::NotFound(format!("there is no delivery `{id}`")))?;
+    let found = requests(store, &[id]).await?.pop();
+    found.map_or_else(|| Err(StoreError::NotFound(format!("there is no delivery `{id}`"))), |(_, stored)| stored)
+}
+
+/// The deliveries of these ids that there are, each with its raw request or why that cannot be had.
+pub async fn requests(
+    store: &Store,
+    ids: &[DeliveryId],
+) -> Result<Vec<(DeliveryId, Result<StoredDelivery, StoreError>)>, StoreError> {
+    let sql = "select d.id, p.source, p.tenant_id, d.received_at, d.caller, d.bundle_hash, raw.key_id, raw.sealed
+        from json_each(?) asked join delivery d on d.id = unhex(asked.value) join pool p on p.pool_id = d.pool_id
+        left join delivery_raw raw on raw.delivery_row = d.delivery_row";
+    let asked: Vec<String> = ids.iter().map(|id| hex::encode(id.0.as_bytes())).collect();
+    let query = sqlx::query(sql).bind(serde_json::json!(asked).to_string()).fetch_all(store.readers());
+    let mut found = Vec::with_capacity(ids.len());
+    for row in store.read(query).await? {
+        let id = DeliveryId(Uuid::from_bytes(fixed(row.try_get("id")?, "a delivery's id")?));
+        found.push((id, unsealed(store, id, &row)));
+    }
+    Ok(found)
+}
+
+fn unsealed(store: &Store, id: DeliveryId, row: &SqliteRow) -> Result<StoredDelivery, StoreError> {
     let sealed: Option<&[u8]> = row.try_get("sealed")?;
     let sealed = sealed.ok_or_else(|| StoreError::NotFound(format!("the request of delivery `{id}` is no longer kept")))?;
     let source: String = row.try_get("source")?;

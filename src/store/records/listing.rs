@@ -46,7 +46,7 @@ macro_rules! state_word {
             else case
                 when l.owner is not null and l.due_at > ?1
                     and r.pos = (select min(head.pos) from record head where head.lane_id = r.lane_id and head.state = 0) then 'running'
-                when coalesce(p.paused_until, 0) > ?1 then 'held'
+                when p.readmit_after is not null or coalesce(p.paused_until, 0) > ?1 then 'held'
                 when l.retry_at is not null and r.attempts > 0 then 'retrying'
                 else 'waiting' end end"
     };
@@ -58,7 +58,9 @@ macro_rules! select_where {
             "select * from (select r.id, d.id as delivery_id, r.record_no, r.run, p.source, t.name as tenant, r.event, l.hash as lane_hash,
             l.label, ",
             state_word!(),
-            " as state, coalesce(r.reason, case when r.state = 0 and coalesce(p.paused_until, 0) > ?1 then p.reason end) as reason,
+            " as state, case when r.state = 0 and p.readmit_after is not null
+                then case when p.admit_hash is null then 'the source is retired' else 'the route file changed: admitted again' end
+                else coalesce(r.reason, case when r.state = 0 and coalesce(p.paused_until, 0) > ?1 then p.reason end) end as reason,
             r.attempts, d.received_at, max(coalesce(p.paused_until, 0), coalesce(l.due_at, 0)) as next_at, r.finished_at,
             winner.id as superseded_by
         from record r
@@ -112,6 +114,13 @@ pub async fn counts(store: &Store) -> Result<Vec<Count>, StoreError> {
         Ok(Count { source, state, count: u64::try_from(count).unwrap_or(0) })
     };
     rows.into_iter().map(count).collect()
+}
+
+/// How many records of a source are not done.
+pub async fn count_open(store: &Store, source: &str) -> Result<u64, StoreError> {
+    let sql = "select count(*) from pool p join record r on r.pool_id = p.pool_id and r.state = 0 where p.source = ?";
+    let count: i64 = store.read(sqlx::query_scalar(sql).bind(source).fetch_one(store.readers())).await?;
+    Ok(u64::try_from(count).unwrap_or(0))
 }
 
 fn summary(store: &Store, row: &SqliteRow, now: Timestamp) -> Result<RecordSummary, StoreError> {

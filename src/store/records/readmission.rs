@@ -1,24 +1,33 @@
-//! Records that were asked to run again: which they are, and their way back to the end of a lane.
+//! Records that are to be admitted again, because a person asked or the same sender's id came again: which they are, and their way
+//! back to the end of a lane.
 
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
+use crate::model::bundle::ActiveVersion;
 use crate::model::delivery::DeliveryId;
 use crate::model::record::{AdmittedRecord, RecordId};
 use crate::model::tenant::Tenant;
 use crate::store::error::StoreError;
 use crate::store::intake_form::{PreparedRecord, prepare_record};
-use crate::store::pools;
+use crate::store::lanes::json_of;
+use crate::store::pools::{self, PoolEntry};
 use crate::store::sqlite::lane_rows::enqueue;
 use crate::store::sqlite::rows::fixed;
 use crate::store::state::Store;
+
+/// Why a replayed record does not run where its lane has newer ones.
+const MOVED_ON: &str = "the lane has moved on: newer records of it are done or wait; `--force` runs this one all the same";
 
 /// A record that waits to be admitted again.
 #[derive(Clone, Debug)]
 pub struct Readmission {
     /// Its row.
     pub record: RecordId,
+    /// The id of its first run.
+    pub first_run: RecordId,
     /// The delivery it is an item of.
     pub delivery: DeliveryId,
     /// Its place in the delivery, from 0.
@@ -27,56 +36,141 @@ pub struct Readmission {
     pub run: u32,
     /// Whether it is to be applied again, in a new run.
     pub apply_again: bool,
+    /// Whether it is to run though its lane has moved on.
+    pub force: bool,
+    /// Bytes of its delivery's body.
+    pub raw_bytes: u64,
     /// The source's name.
     pub source: String,
     /// The tenant, when the source has one.
     pub tenant: Option<Tenant>,
 }
 
-/// The records that were asked to run again, in the order they came.
-pub async fn to_readmit(store: &Store, limit: usize) -> Result<Vec<Readmission>, StoreError> {
-    let sql = "select r.id, d.id as delivery_id, r.record_no, r.run, r.asked, p.source, t.tenant_id, t.name
-        from record r join delivery d on d.delivery_row = r.delivery_row join pool p on p.pool_id = r.pool_id
-        left join tenant t on t.tenant_id = p.tenant_id where r.asked > 0 order by r.id limit ?";
-    let query = sqlx::query(sql).bind(i64::try_from(limit).unwrap_or(i64::MAX)).fetch_all(store.readers());
-    let mut readmissions = Vec::new();
-    for row in store.read(query).await? {
-        let tenant_id: Option<i64> = row.try_get("tenant_id")?;
-        let name: Option<String> = row.try_get("name")?;
-        readmissions.push(Readmission {
-            record: RecordId(row.try_get("id")?),
-            delivery: DeliveryId(Uuid::from_bytes(fixed(row.try_get("delivery_id")?, "a delivery's id")?)),
-            number: row.try_get("record_no")?,
-            run: row.try_get("run")?,
-            apply_again: row.try_get::<i64, _>("asked")? == 2,
-            source: row.try_get("source")?,
-            tenant: tenant_id.zip(name).map(|(id, name)| Tenant { id, name }),
-        });
-    }
-    Ok(readmissions)
+/// What admission made of a record that waited for it.
+#[derive(Clone, Debug)]
+pub struct Readmitted {
+    /// Which it is.
+    pub readmission: Readmission,
+    /// As it is now.
+    pub admitted: AdmittedRecord,
+    /// Whether it may run after newer records of its lane without undoing what they wrote.
+    pub runs_late: bool,
 }
 
-/// Puts a record at the end of the lane it was admitted to now, or in the state that admission gave it. Attempts start anew.
-/// False when it is no longer asked for, and then nothing is changed.
-pub async fn readmit(store: &Store, readmission: Readmission, admitted: AdmittedRecord) -> Result<bool, StoreError> {
-    let tenant_id = readmission.tenant.as_ref().map_or(0, |tenant| tenant.id);
-    let pool = pools::find_or_make(store, &readmission.source, tenant_id).await?;
-    let prepared = prepare_record(store, &pool, &readmission.source, tenant_id, &admitted)?;
-    store.writer().run_and_wake(move |connection, now| Box::pin(put_back(connection, readmission, prepared, now))).await
-}
-
-async fn put_back(
-    connection: &mut SqliteConnection,
+/// A record as it is written.
+struct Prepared {
     readmission: Readmission,
-    prepared: PreparedRecord,
-    now: Timestamp,
-) -> Result<bool, StoreError> {
-    if !take_mark(connection, &readmission).await? {
-        return Ok(false);
+    record: PreparedRecord,
+    pool_id: i64,
+    runs_late: bool,
+}
+
+/// The columns of a [`Readmission`], from `record r`, `delivery d`, `pool p` and `tenant t`.
+macro_rules! readmission_columns {
+    () => {
+        "r.id, coalesce(r.first_run, r.id) as first_run, d.id as delivery_id, r.record_no, r.run, r.asked, d.raw_bytes, p.source,
+        t.tenant_id, t.name"
+    };
+}
+pub(super) use readmission_columns;
+
+/// The records that were asked to run again and whose source runs in one of these versions, in the order they came.
+pub async fn to_readmit(store: &Store, versions: &[ActiveVersion], limit: usize) -> Result<Vec<Readmission>, StoreError> {
+    let sql = concat!(
+        "select ",
+        readmission_columns!(),
+        " from record r join delivery d on d.delivery_row = r.delivery_row join pool p on p.pool_id = r.pool_id
+        left join tenant t on t.tenant_id = p.tenant_id
+        where r.asked > 0 and p.readmit_after is null and exists (select 1 from json_each(?1) active where active.key = p.source
+            and (p.admit_hash is null or p.admit_hash = unhex(active.value)))
+        order by r.id limit ?2"
+    );
+    let query = sqlx::query(sql).bind(json_of(versions)).bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    let rows = store.read(query.fetch_all(store.readers())).await?;
+    rows.iter().map(readmission).collect()
+}
+
+pub(super) fn readmission(row: &SqliteRow) -> Result<Readmission, StoreError> {
+    let tenant_id: Option<i64> = row.try_get("tenant_id")?;
+    let name: Option<String> = row.try_get("name")?;
+    let asked: i64 = row.try_get("asked")?;
+    let raw_bytes: i64 = row.try_get("raw_bytes")?;
+    Ok(Readmission {
+        record: RecordId(row.try_get("id")?),
+        first_run: RecordId(row.try_get("first_run")?),
+        delivery: DeliveryId(Uuid::from_bytes(fixed(row.try_get("delivery_id")?, "a delivery's id")?)),
+        number: row.try_get("record_no")?,
+        run: row.try_get("run")?,
+        apply_again: matches!(asked, 2 | 4),
+        force: asked > 2,
+        raw_bytes: u64::try_from(raw_bytes).unwrap_or(0),
+        source: row.try_get("source")?,
+        tenant: tenant_id.zip(name).map(|(id, name)| Tenant { id, name }),
+    })
+}
+
+/// Puts records at the ends of the lanes they were admitted to now by this version, or in the states that admission gave them, in
+/// this order. Attempts start anew. One that would undo what newer records of its lane wrote is superseded. Those that are no
+/// longer asked for, or whose pool has another version by now, are left as they are; returns how many were not.
+pub async fn readmit(store: &Store, readmitted: Vec<Readmitted>, admit_hash: [u8; 32]) -> Result<u64, StoreError> {
+    let mut all = Vec::with_capacity(readmitted.len());
+    for one in readmitted {
+        let pool = pool_of(store, &one.readmission).await?;
+        let record = prepare(store, &pool, &one)?;
+        all.push(Prepared { readmission: one.readmission, record, pool_id: pool.pool_id, runs_late: one.runs_late });
     }
+    store.writer().run_and_wake(move |connection, now| Box::pin(put_all_back(connection, all, admit_hash, now))).await
+}
+
+pub(super) async fn pool_of(store: &Store, readmission: &Readmission) -> Result<PoolEntry, StoreError> {
+    let tenant_id = readmission.tenant.as_ref().map_or(0, |tenant| tenant.id);
+    pools::find_or_make(store, &readmission.source, tenant_id).await
+}
+
+pub(super) fn prepare(store: &Store, pool: &PoolEntry, one: &Readmitted) -> Result<PreparedRecord, StoreError> {
+    let tenant_id = one.readmission.tenant.as_ref().map_or(0, |tenant| tenant.id);
+    prepare_record(store, pool, &one.readmission.source, tenant_id, &one.admitted)
+}
+
+async fn put_all_back(
+    connection: &mut SqliteConnection,
+    all: Vec<Prepared>,
+    admit_hash: [u8; 32],
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let mut count = 0;
+    for one in &all {
+        if pool_has(connection, one.pool_id, admit_hash).await? && take_mark(connection, &one.readmission).await? {
+            put_back(connection, one, now).await?;
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+/// Whether the pool's lanes are computed by this version; one that never had a lane is from now on.
+async fn pool_has(connection: &mut SqliteConnection, pool_id: i64, admit_hash: [u8; 32]) -> Result<bool, StoreError> {
+    let sql = "update pool set admit_hash = ?2 where pool_id = ?1 and readmit_after is null
+        and coalesce(admit_hash, ?2) = ?2";
+    let done = sqlx::query(sql).bind(pool_id).bind(admit_hash.to_vec()).execute(connection).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+async fn take_mark(connection: &mut SqliteConnection, readmission: &Readmission) -> Result<bool, StoreError> {
+    let sql = "update record set asked = 0 where id = ?1 and asked = ?2 and state <> 0";
+    let asked = i64::from(readmission.apply_again) + if readmission.force { 3 } else { 1 };
+    let done = sqlx::query(sql).bind(readmission.record.0).bind(asked).execute(connection).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+async fn put_back(connection: &mut SqliteConnection, one: &Prepared, now: Timestamp) -> Result<(), StoreError> {
+    let Prepared { readmission, record: prepared, runs_late, .. } = one;
     let id = if readmission.apply_again { copy_as_new_run(connection, readmission.record).await? } else { readmission.record.0 };
     let mut place = None;
     if let Some(lane) = prepared.lane() {
+        if !readmission.force && !runs_late && has_moved_on(connection, lane.hash, readmission.first_run).await? {
+            return supersede(connection, id, now).await;
+        }
         place = enqueue(connection, &[lane], now).await?.remove(&lane.hash);
     }
     let sql = "update record set lane_id = ?1, pos = ?2, event = ?3, state = ?4, work_hash = ?5, item_sha256 = ?6, reason = ?7,
@@ -86,21 +180,27 @@ async fn put_back(
     let query = query.bind(prepared.item_sha256.to_vec()).bind(prepared.reason());
     let query = query.bind(prepared.lane().is_none().then(|| now.as_micros())).bind(id);
     query.execute(connection).await?;
-    Ok(true)
+    Ok(())
 }
 
-async fn take_mark(connection: &mut SqliteConnection, readmission: &Readmission) -> Result<bool, StoreError> {
-    let sql = "update record set asked = 0 where id = ?1 and asked = ?2 and state <> 0";
-    let asked = if readmission.apply_again { 2 } else { 1 };
-    let done = sqlx::query(sql).bind(readmission.record.0).bind(asked).execute(connection).await?;
-    Ok(done.rows_affected() == 1)
+/// Whether a record that came later than this one took effect in the lane, or waits there and will run before it.
+async fn has_moved_on(connection: &mut SqliteConnection, hash: [u8; 16], first_run: RecordId) -> Result<bool, StoreError> {
+    let sql = "select exists (select 1 from lane l where l.hash = ?1 and (l.done_record > ?2
+        or exists (select 1 from record r where r.lane_id = l.lane_id and r.state = 0 and coalesce(r.first_run, r.id) > ?2)))";
+    Ok(sqlx::query_scalar(sql).bind(hash.to_vec()).bind(first_run.0).fetch_one(connection).await?)
+}
+
+async fn supersede(connection: &mut SqliteConnection, id: i64, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "update record set state = 3, reason = ?1, superseded_by = null, finished_at = ?2 where id = ?3";
+    sqlx::query(sql).bind(MOVED_ON).bind(now.as_micros()).bind(id).execute(connection).await?;
+    Ok(())
 }
 
 /// A row for the next run; it is ignored until `put_back` has given it its state.
 async fn copy_as_new_run(connection: &mut SqliteConnection, record: RecordId) -> Result<i64, StoreError> {
-    let sql = "insert into record (delivery_row, pool_id, record_no, run, state, item_sha256)
+    let sql = "insert into record (delivery_row, pool_id, record_no, run, state, event, item_sha256, first_run)
         select delivery_row, pool_id, record_no,
             (select max(run) + 1 from record other where other.delivery_row = r.delivery_row and other.record_no = r.record_no),
-            2, item_sha256 from record r where id = ? returning id";
+            2, event, item_sha256, coalesce(first_run, id) from record r where id = ? returning id";
     Ok(sqlx::query_scalar(sql).bind(record.0).fetch_one(connection).await?)
 }

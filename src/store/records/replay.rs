@@ -6,6 +6,17 @@ use crate::model::delivery::DeliveryId;
 use crate::store::error::StoreError;
 use crate::store::state::Store;
 
+/// Which records of a delivery are to run again, and how far that goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Replay {
+    /// Only this one.
+    pub number: Option<u32>,
+    /// Also those that took effect, in a new run.
+    pub apply_again: bool,
+    /// Also where newer records of the lane took effect, which this may undo.
+    pub force: bool,
+}
+
 /// What came of asking for a replay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplayAnswer {
@@ -24,20 +35,14 @@ pub(crate) struct Latest {
 
 /// Asks for the records of a delivery (or one of them) to be admitted again: dead, ignored and discarded ones in the same run,
 /// done and superseded ones only when they are to be applied again, in a new run.
-pub async fn ask_replay(
-    store: &Store,
-    delivery: DeliveryId,
-    number: Option<u32>,
-    apply_again: bool,
-) -> Result<ReplayAnswer, StoreError> {
-    store.writer().run_and_wake(move |connection, _| Box::pin(mark_all(connection, delivery, number, apply_again))).await
+pub async fn ask_replay(store: &Store, delivery: DeliveryId, replay: Replay) -> Result<ReplayAnswer, StoreError> {
+    store.writer().run_and_wake(move |connection, _| Box::pin(mark_all(connection, delivery, replay))).await
 }
 
 async fn mark_all(
     connection: &mut SqliteConnection,
     delivery: DeliveryId,
-    number: Option<u32>,
-    apply_again: bool,
+    Replay { number, apply_again, force }: Replay,
 ) -> Result<ReplayAnswer, StoreError> {
     let mut answer = ReplayAnswer::default();
     for record in latest_runs(connection, delivery, number).await? {
@@ -49,7 +54,7 @@ async fn mark_all(
                 continue;
             }
         };
-        mark(connection, record.id, asked).await?;
+        mark(connection, record.id, asked + if force { 2 } else { 0 }).await?;
         answer.marked += 1;
     }
     Ok(answer)

@@ -1,10 +1,10 @@
 //! A batch of deliveries into the inbox: one statement for each table and size, not one for each row.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use sqlx::SqliteConnection;
 
-use super::lane_rows::{Arrival, enqueue};
+use super::lane_rows::{Arrival, enqueue, take_place};
 use super::rows::execute;
 use super::sender_ids::{Original, Remembered, look_up, remember, reopen_dead};
 use crate::clock::Timestamp;
@@ -53,6 +53,7 @@ pub(crate) async fn append(
     insert_raw(connection, &plan.kept).await?;
     let lanes: Vec<_> = plan.kept.iter().flat_map(|kept| &kept.records).filter_map(|record| record.lane()).collect();
     let arrivals = enqueue(connection, &lanes, now).await?;
+    compare_versions(connection, &plan.kept).await?;
     insert_records(connection, &plan.kept, arrivals, now).await?;
     remember(connection, &plan.remembered).await?;
     reopen_dead(connection, &plan.sent_again).await?;
@@ -97,6 +98,25 @@ fn plan<'a>(
     plan
 }
 
+/// Records that another version admitted than the pool's others, because a request was under way while the route file changed, are
+/// admitted again with all that come after them.
+async fn compare_versions(connection: &mut SqliteConnection, kept: &[Kept<'_>]) -> Result<(), StoreError> {
+    let queued = kept.iter().filter(|kept| kept.records.iter().any(|record| record.lane().is_some()));
+    let versions: BTreeSet<(i64, [u8; 32])> = queued.map(|kept| (kept.delivery.pool_id, kept.delivery.admit_hash)).collect();
+    for (pool_id, admit_hash) in versions {
+        compare_version(connection, pool_id, admit_hash).await?;
+    }
+    Ok(())
+}
+
+async fn compare_version(connection: &mut SqliteConnection, pool_id: i64, admit_hash: [u8; 32]) -> Result<(), StoreError> {
+    let sql = "update pool set admit_hash = coalesce(admit_hash, ?2),
+            readmit_after = case when admit_hash <> ?2 then (select coalesce(max(id), 0) from record) else readmit_after end
+        where pool_id = ?1 and (admit_hash is null or admit_hash <> ?2 and readmit_after is null)";
+    sqlx::query(sql).bind(pool_id).bind(admit_hash.to_vec()).execute(connection).await?;
+    Ok(())
+}
+
 async fn insert_deliveries(connection: &mut SqliteConnection, kept: &[Kept<'_>]) -> Result<(), StoreError> {
     const BEFORE: &str =
         "insert into delivery (delivery_row, id, pool_id, received_at, admit_hash, bundle_hash, caller, raw_sha256,
@@ -138,13 +158,6 @@ async fn insert_records(
         row.push_bind(record.lane().is_none().then(|| now.as_micros()));
     })
     .await
-}
-
-fn take_place(arrivals: &mut HashMap<[u8; 16], Arrival>, hash: [u8; 16]) -> Option<Arrival> {
-    let arrival = arrivals.get_mut(&hash)?;
-    let place = *arrival;
-    arrival.next_position += 1;
-    Some(place)
 }
 
 impl PreparedRecord {

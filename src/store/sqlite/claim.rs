@@ -22,8 +22,8 @@ const MOST_RECORDS: i64 = 200;
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
     pub(crate) owner: i64,
-    /// A JSON list of names.
-    pub(crate) sources: String,
+    /// A JSON object: the admission hash of each source's version that runs, in hex.
+    pub(crate) versions: String,
     pub(crate) limit: usize,
     pub(crate) lease: Duration,
 }
@@ -43,7 +43,7 @@ pub(crate) async fn claim(
     now: Timestamp,
 ) -> Result<Vec<Claim>, StoreError> {
     let limit = i64::try_from(wanted.limit).unwrap_or(i64::MAX);
-    let mut pools = due_pools(connection, &wanted.sources, *last_pool, limit, now).await?;
+    let mut pools = due_pools(connection, &wanted.versions, *last_pool, limit, now).await?;
     for pool in &mut pools {
         pool.lanes = due_lanes(connection, pool.pool_id, limit, now).await?;
     }
@@ -71,16 +71,18 @@ fn take_in_turn(pools: &[DuePool], limit: usize) -> Vec<(i64, &DuePool)> {
 
 async fn due_pools(
     connection: &mut SqliteConnection,
-    sources: &str,
+    versions: &str,
     last_pool: i64,
     limit: i64,
     now: Timestamp,
 ) -> Result<Vec<DuePool>, StoreError> {
-    let sql = "select p.pool_id, p.source, p.tenant_id, t.name from pool p left join tenant t on t.tenant_id = p.tenant_id
-        where p.source in (select value from json_each(?1)) and coalesce(p.paused_until, 0) <= ?2
+    let sql = "select p.pool_id, p.source, p.tenant_id, t.name from json_each(?1) active
+        join pool p on p.source = active.key and p.admit_hash = unhex(active.value)
+        left join tenant t on t.tenant_id = p.tenant_id
+        where p.readmit_after is null and coalesce(p.paused_until, 0) <= ?2
             and exists (select 1 from lane where lane.pool_id = p.pool_id and lane.due_at <= ?2)
         order by p.pool_id <= ?3, p.pool_id limit ?4";
-    let query = sqlx::query(sql).bind(sources).bind(now.as_micros()).bind(last_pool).bind(limit);
+    let query = sqlx::query(sql).bind(versions).bind(now.as_micros()).bind(last_pool).bind(limit);
     let mut pools = Vec::new();
     for row in query.fetch_all(connection).await? {
         let tenant_id: i64 = row.try_get("tenant_id")?;
@@ -168,7 +170,7 @@ async fn read_records(
     lane_ids: &[i64],
     limit: i64,
 ) -> Result<(), StoreError> {
-    let sql = "select r.id, r.lane_id, r.pos, d.id as delivery_id, r.record_no, r.run, r.work_hash, r.item_sha256, r.attempts,
+    let sql = "select r.id, coalesce(r.first_run, r.id) as first_run, r.lane_id, r.pos, d.id as delivery_id, r.record_no, r.run, r.work_hash, r.item_sha256, r.attempts,
             d.received_at, r.first_failed_at, d.caller
         from json_each(?1) claimed
         join record r on r.id in
@@ -192,6 +194,7 @@ fn claimed_record(row: &SqliteRow) -> Result<ClaimedRecord, StoreError> {
     let caller = serde_json::from_str(row.try_get("caller")?);
     Ok(ClaimedRecord {
         id: RecordId(row.try_get("id")?),
+        first_run: RecordId(row.try_get("first_run")?),
         position: row.try_get("pos")?,
         delivery: DeliveryId(Uuid::from_bytes(fixed(row.try_get("delivery_id")?, "a delivery's id")?)),
         number: row.try_get("record_no")?,
@@ -211,7 +214,7 @@ async fn put_to_sleep(connection: &mut SqliteConnection, lane_id: i64) -> Result
     Ok(())
 }
 
-fn json_list(ids: &[i64]) -> String {
+pub(crate) fn json_list(ids: &[i64]) -> String {
     let texts: Vec<String> = ids.iter().map(i64::to_string).collect();
     format!("[{}]", texts.join(","))
 }

@@ -17,6 +17,8 @@ pub(crate) struct Closing {
     pub(crate) fence: i64,
     /// The highest position that is finished by this.
     pub(crate) done_position: Option<i64>,
+    /// The first run of the record that took effect, if one did.
+    pub(crate) done_record: Option<RecordId>,
     /// When the lane may be claimed again, if it backs off.
     pub(crate) retry_at: Option<Timestamp>,
     pub(crate) records: Vec<RecordChange>,
@@ -86,9 +88,10 @@ async fn give_lanes_back(
     now: Timestamp,
     due: &mut HashMap<i64, Option<i64>>,
 ) -> Result<(), StoreError> {
-    const BEFORE: &str = "with ended (lane_id, fence, closed, done_pos, retry_at, now) as (";
+    const BEFORE: &str = "with ended (lane_id, fence, closed, done_pos, done_record, retry_at, now) as (";
     const AFTER: &str = ") update lane set owner = null, waiting = waiting - ended.closed, retry_at = ended.retry_at,
         done_pos = max(coalesce(lane.done_pos, ended.done_pos), coalesce(ended.done_pos, lane.done_pos)),
+        done_record = max(coalesce(lane.done_record, ended.done_record), coalesce(ended.done_record, lane.done_record)),
         due_at = case when waiting - ended.closed <= 0 then null
             when ended.retry_at is not null then ended.retry_at
             else max(coalesce(quiet_until, 0), ended.now) end
@@ -97,7 +100,8 @@ async fn give_lanes_back(
     let mut builder = statement(BEFORE, piece, AFTER, |mut row, closing| {
         let closed = closing.records.iter().filter(|record| record.state != 0).count();
         row.push_bind(closing.lane_id).push_bind(closing.fence).push_bind(i64::try_from(closed).unwrap_or(i64::MAX));
-        row.push_bind(closing.done_position).push_bind(closing.retry_at.map(Timestamp::as_micros)).push_bind(now.as_micros());
+        row.push_bind(closing.done_position).push_bind(closing.done_record.map(|id| id.0));
+        row.push_bind(closing.retry_at.map(Timestamp::as_micros)).push_bind(now.as_micros());
     });
     for row in builder.build().fetch_all(connection).await? {
         due.insert(row.try_get("lane_id")?, row.try_get("due_at")?);

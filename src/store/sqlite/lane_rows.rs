@@ -65,3 +65,11 @@ async fn upsert_lanes(
     }
     Ok(())
 }
+
+/// The next free position of a lane, which is then taken.
+pub(crate) fn take_place(arrivals: &mut HashMap<[u8; 16], Arrival>, hash: [u8; 16]) -> Option<Arrival> {
+    let arrival = arrivals.get_mut(&hash)?;
+    let place = *arrival;
+    arrival.next_position += 1;
+    Some(place)
+}

@@ -7,6 +7,7 @@ pub(crate) mod closing;
 pub(crate) mod connect;
 pub(crate) mod lane_rows;
 pub(crate) mod message;
+pub(crate) mod moving;
 pub(crate) mod round;
 pub(crate) mod rows;
 pub(crate) mod schema;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::clock::{Clock, Timestamp};
 use crate::model::attempt::{Attempt, Outcome};
+use crate::model::bundle::ActiveVersion;
 use crate::model::caller::StoredCaller;
 use crate::model::delivery::{AdmittedDelivery, Appended, DeliveryId, Request};
 use crate::model::lane::{AdmittedLane, Claim};
@@ -15,10 +16,11 @@ use crate::model::record::{AdmittedRecord, Fate, RecordState, SenderId};
 use crate::model::tenant::Tenant;
 use crate::secret::Secret;
 use crate::store::lanes::{ClaimRequest, End, Ending};
-use crate::store::records::Filter;
+use crate::store::records::{Filter, Readmission, Readmitted};
 use crate::store::{OpenOptions, Store, inbox, lanes, records};
 
 pub(super) const LEASE: Duration = Duration::from_secs(60);
+pub(super) const ADMIT_HASH: [u8; 32] = [2; 32];
 
 pub(super) struct TestStore {
     pub(super) store: Store,
@@ -77,14 +79,19 @@ impl TestStore {
             },
             masked: "{\"method\":\"POST\"}".into(),
             bundle_hash: [1; 32],
-            admit_hash: [2; 32],
+            admit_hash: ADMIT_HASH,
             records,
         }
     }
 
+    /// The version that every delivery of the harness is admitted by.
+    pub(super) fn versions(&self, sources: &[&str]) -> Vec<ActiveVersion> {
+        sources.iter().map(|source| ActiveVersion { source: (*source).to_owned(), admit_hash: ADMIT_HASH }).collect()
+    }
+
     pub(super) async fn claim_from(&self, sources: &[&str], limit: usize) -> Vec<Claim> {
-        let sources: Vec<String> = sources.iter().map(|source| (*source).to_owned()).collect();
-        let request = ClaimRequest { owner: 1, sources: &sources, limit, lease: LEASE };
+        let versions = self.versions(sources);
+        let request = ClaimRequest { owner: 1, versions: &versions, limit, lease: LEASE };
         lanes::claim(&self.store, request).await.expect("claimed")
     }
 
@@ -98,6 +105,18 @@ impl TestStore {
 
     pub(super) async fn end(&self, claim: &Claim, end: End) {
         lanes::finish(&self.store, claim, ending(claim, end)).await.expect("finished");
+    }
+
+    /// Admits what was asked to run again to a lane.
+    pub(super) async fn readmit_all(&self, lane: &str) -> u64 {
+        let asked = records::to_readmit(&self.store, &self.versions(&["shop"]), 100).await.expect("asked");
+        let readmitted = asked.into_iter().map(|readmission| self.readmitted(readmission, queue(lane))).collect();
+        records::readmit(&self.store, readmitted, ADMIT_HASH).await.expect("readmitted")
+    }
+
+    pub(super) fn readmitted(&self, readmission: Readmission, fate: Fate) -> Readmitted {
+        let admitted = record(readmission.number, fate);
+        Readmitted { readmission, admitted, runs_late: true }
     }
 
     pub(super) async fn states(&self, delivery: DeliveryId) -> Vec<(u32, u32, RecordState)> {

@@ -34,15 +34,15 @@ async fn a_lane_that_coalesces_waits_for_quiet_but_not_for_ever() {
     let test = TestStore::new().await;
     let start = test.clock.now();
     test.append(test.delivery("shop", None, vec![coalescing("a", 1)])).await;
-    assert_eq!(lanes::next_due(&test.store).await.expect("asked"), Some(start + SECOND * 2));
+    assert_eq!(lanes::next_due(&test.store, &test.versions(&["shop"])).await.expect("asked"), Some(start + SECOND * 2));
     for _ in 0..8 {
         test.pass(SECOND);
         test.append(test.delivery("shop", None, vec![coalescing("a", 1)])).await;
     }
-    assert_eq!(lanes::next_due(&test.store).await.expect("asked"), Some(start + SECOND * 10));
+    assert_eq!(lanes::next_due(&test.store, &test.versions(&["shop"])).await.expect("asked"), Some(start + SECOND * 10));
     test.pass(SECOND);
     test.append(test.delivery("shop", None, vec![coalescing("a", 1)])).await;
-    assert_eq!(lanes::next_due(&test.store).await.expect("asked"), Some(start + SECOND * 10));
+    assert_eq!(lanes::next_due(&test.store, &test.versions(&["shop"])).await.expect("asked"), Some(start + SECOND * 10));
     assert!(test.claim(1).await.is_empty());
     test.pass(SECOND);
     assert_eq!(test.claim_one().await.records.len(), 10);
@@ -120,7 +120,7 @@ async fn a_failed_record_stays_at_the_head_of_its_lane_until_its_time() {
         test.put("a").await;
         assert_eq!(test.state(first).await, RecordState::Retrying);
         assert!(test.claim(1).await.is_empty());
-        assert_eq!(lanes::next_due(&test.store).await.expect("asked"), Some(at));
+        assert_eq!(lanes::next_due(&test.store, &test.versions(&["shop"])).await.expect("asked"), Some(at));
         test.clock.move_to(at);
         let shown = records::show(&test.store, first).await.expect("shown").expect("there");
         assert_eq!(shown.records[0].attempts, attempts);
@@ -141,7 +141,7 @@ async fn a_held_pool_is_left_alone_until_its_time_or_until_it_is_resumed() {
     lanes::hold(&test.store, &claim, until, "quota".into(), None).await.expect("held");
     assert_eq!(test.state(held).await, RecordState::Held);
     assert!(test.claim(8).await.is_empty());
-    assert_eq!(lanes::next_due(&test.store).await.expect("asked"), Some(until));
+    assert_eq!(lanes::next_due(&test.store, &test.versions(&["shop"])).await.expect("asked"), Some(until));
     lanes::resume_pool(&test.store, "shop", None).await.expect("resumed");
     let claims = test.claim(8).await;
     assert_eq!(claims.len(), 2);

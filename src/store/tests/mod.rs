@@ -2,6 +2,7 @@
 
 mod access;
 mod budget;
+mod changed_lanes;
 mod harness;
 mod lane_order;
 mod opening;

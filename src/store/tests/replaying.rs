@@ -1,17 +1,13 @@
 //! Replay and discard.
 
-use super::harness::{TestStore, attempt, queue, record};
+use super::harness::{ADMIT_HASH, TestStore, attempt, queue, record};
 use crate::model::record::{Fate, RecordState};
 use crate::store::lanes::End;
-use crate::store::records::{self, Filter};
+use crate::store::records::{self, Filter, Readmitted, Replay};
 use crate::store::{StoreError, lanes};
 
-async fn readmit_all(test: &TestStore, lane: &str) {
-    for readmission in records::to_readmit(&test.store, 100).await.expect("asked") {
-        let number = readmission.number;
-        assert!(records::readmit(&test.store, readmission, record(number, queue(lane))).await.expect("readmitted"));
-    }
-}
+const ONCE: Replay = Replay { number: None, apply_again: false, force: false };
+const AGAIN: Replay = Replay { apply_again: true, ..ONCE };
 
 #[tokio::test]
 async fn a_dead_record_runs_again_in_the_same_run_at_the_end_of_its_lane() {
@@ -21,9 +17,9 @@ async fn a_dead_record_runs_again_in_the_same_run_at_the_end_of_its_lane() {
     lanes::retry(&test.store, &claim, claim.records[0].id, attempt(), "503".into(), test.clock.now()).await.expect("put off");
     test.end(&test.claim_one().await, End::Dead("gave up".into())).await;
     let other = test.put("a").await;
-    let answer = records::ask_replay(&test.store, dead, None, false).await.expect("asked");
+    let answer = records::ask_replay(&test.store, dead, ONCE).await.expect("asked");
     assert_eq!(answer.marked, 1);
-    readmit_all(&test, "a").await;
+    test.readmit_all("a").await;
     let claim = test.claim_one().await;
     assert_eq!(claim.records[0].delivery, other);
     test.end(&claim, End::Done).await;
@@ -41,20 +37,45 @@ async fn a_done_record_runs_again_only_when_asked_to_and_in_a_new_run() {
     let test = TestStore::new().await;
     let done = test.put("a").await;
     test.end(&test.claim_one().await, End::Done).await;
-    let refused = records::ask_replay(&test.store, done, None, false).await.expect("asked");
+    let refused = records::ask_replay(&test.store, done, ONCE).await.expect("asked");
     assert_eq!((refused.marked, refused.refused.len()), (0, 1));
-    assert_eq!(records::ask_replay(&test.store, done, Some(0), true).await.expect("asked").marked, 1);
-    readmit_all(&test, "b").await;
+    assert_eq!(records::ask_replay(&test.store, done, Replay { number: Some(0), ..AGAIN }).await.expect("asked").marked, 1);
+    test.readmit_all("b").await;
     assert_eq!(test.states(done).await, [(0, 1, RecordState::Done), (0, 2, RecordState::Waiting)]);
     assert_eq!(test.claim_one().await.records[0].run, 2);
+}
+
+#[tokio::test]
+async fn a_record_does_not_undo_what_newer_ones_of_its_lane_wrote_unless_it_is_forced_to() {
+    let test = TestStore::new().await;
+    let refused = test.append(test.delivery("shop", None, vec![record(0, Fate::Bury("no JSON".into()))])).await;
+    let dead = test.put("a").await;
+    test.end(&test.claim_one().await, End::Dead("no table".into())).await;
+    let readmit = async |delivery, replay| {
+        assert_eq!(records::ask_replay(&test.store, delivery, replay).await.expect("asked").marked, 1);
+        let asked = records::to_readmit(&test.store, &test.versions(&["shop"]), 9).await.expect("asked").remove(0);
+        let readmitted = vec![Readmitted { runs_late: false, ..test.readmitted(asked, queue("a")) }];
+        records::readmit(&test.store, readmitted, ADMIT_HASH).await.expect("readmitted");
+        test.state(delivery).await
+    };
+    assert_eq!(readmit(dead, ONCE).await, RecordState::Waiting, "nothing newer took effect");
+    test.end(&test.claim_one().await, End::Dead("no table".into())).await;
+    let newer = test.put("a").await;
+    assert_eq!(readmit(dead, ONCE).await, RecordState::Superseded, "the newer one will have run before it");
+    test.end(&test.claim_one().await, End::Dead("no table".into())).await;
+    assert_eq!(readmit(newer, ONCE).await, RecordState::Waiting, "one that died wrote nothing");
+    test.end(&test.claim_one().await, End::Done).await;
+    assert_eq!(readmit(refused, ONCE).await, RecordState::Superseded, "it never had a place in the lane");
+    assert_eq!(readmit(dead, Replay { force: true, ..AGAIN }).await, RecordState::Waiting);
+    assert_eq!(test.broken_lanes().await, 0);
 }
 
 #[tokio::test]
 async fn an_open_record_is_not_replayed_and_a_missing_one_is_an_error() {
     let test = TestStore::new().await;
     let open = test.put("a").await;
-    assert_eq!(records::ask_replay(&test.store, open, None, true).await.expect("asked").marked, 0);
-    let missing = records::ask_replay(&test.store, open, Some(9), true).await;
+    assert_eq!(records::ask_replay(&test.store, open, AGAIN).await.expect("asked").marked, 0);
+    let missing = records::ask_replay(&test.store, open, Replay { number: Some(9), ..AGAIN }).await;
     assert!(matches!(missing, Err(StoreError::NotFound(_))));
 }
 
@@ -63,11 +84,15 @@ async fn a_replay_may_end_ignored_or_dead_again() {
     let test = TestStore::new().await;
     let id = test.append(test.delivery("shop", None, vec![record(0, Fate::Bury("no JSON".into()))])).await;
     for (fate, state) in [(Fate::Ignore("no route".into()), RecordState::Ignored), (Fate::Bury("no".into()), RecordState::Dead)] {
-        records::ask_replay(&test.store, id, None, false).await.expect("asked");
-        let asked = records::to_readmit(&test.store, 1).await.expect("asked").remove(0);
-        records::readmit(&test.store, asked.clone(), record(0, fate)).await.expect("readmitted");
+        records::ask_replay(&test.store, id, ONCE).await.expect("asked");
+        let asked = records::to_readmit(&test.store, &test.versions(&["shop"]), 1).await.expect("asked").remove(0);
+        let readmit = async |fate| {
+            let readmitted = vec![test.readmitted(asked.clone(), fate)];
+            records::readmit(&test.store, readmitted, ADMIT_HASH).await.expect("readmitted")
+        };
+        assert_eq!(readmit(fate).await, 1);
         assert_eq!(test.state(id).await, state);
-        assert!(!records::readmit(&test.store, asked, record(0, queue("a"))).await.expect("asked"), "once is enough");
+        assert_eq!(readmit(queue("a")).await, 0, "once is enough");
     }
 }
 

@@ -199,7 +199,7 @@ impl TestApp {
         let until = self.clock.now() + ahead;
         loop {
             run_pending(&self.tools, 1).await.expect("work");
-            match lanes::next_due(&self.tools.store).await.expect("due") {
+            match lanes::next_due(&self.tools.store, &self.tools.registry.table().active_versions()).await.expect("due") {
                 Some(due) if due <= until => self.clock.move_to(due),
                 _ => break,
             }

@@ -29,12 +29,16 @@ create table api_key (
 ) strict;
 
 -- tenant 0: no tenant
+-- admit_hash: what the lanes of the open records were computed by
+-- readmit_after: while they are admitted again, the last that was; nothing is claimed then
 create table pool (
     pool_id integer primary key autoincrement,
     source text not null,
     tenant_id integer not null default 0,
     paused_until integer,
     reason text,
+    admit_hash blob,
+    readmit_after integer,
     unique (source, tenant_id)
 ) strict;
 
@@ -66,6 +70,7 @@ create table delivery_raw (
 ) strict;
 
 -- due_at: null while nothing waits; the end of the lease while it is claimed
+-- done_record: the newest record that took effect, by the id of its first run
 create table lane (
     lane_id integer primary key autoincrement,
     hash blob not null unique,
@@ -80,12 +85,14 @@ create table lane (
     label blob,
     owner integer,
     fence integer not null default 0,
-    done_pos integer
+    done_pos integer,
+    done_record integer
 ) strict;
 create index lane_due on lane (pool_id, due_at) where due_at is not null;
 
 -- state: 0 open 1 done 2 ignored 3 superseded 4 dead 5 discarded
--- asked: 1 to be admitted again in the same run, 2 in a new one
+-- asked: 1 to be admitted again in the same run, 2 in a new one; 3 and 4 the same though the lane has moved on
+-- first_run: the id of its first run, when it is not that
 create table record (
     id integer primary key,
     delivery_row integer not null,
@@ -104,10 +111,12 @@ create table record (
     superseded_by integer,
     finished_at integer,
     asked integer not null default 0,
-    check (state in (2, 4, 5) or lane_id is not null)
+    first_run integer,
+    check (state in (2, 3, 4, 5) or lane_id is not null)
 ) strict;
 create unique index record_once on record (delivery_row, record_no, run);
 create index record_open on record (lane_id, pos) where state = 0;
+create index record_open_of_pool on record (pool_id, id) where state = 0;
 create index record_dead on record (finished_at) where state = 4;
 create index record_asked on record (id) where asked > 0;
 

@@ -105,6 +105,11 @@ impl Template {
         Ok(Self::of(cell, analysis, engine))
     }
 
+    /// What its own text looks at, as far as names go: `order.customer.number`.
+    pub fn variables(&self) -> Vec<String> {
+        self.analysis.names.iter().filter(|name| !name.called).map(|name| name.place.join(".")).collect()
+    }
+
     /// Compiles a bare expression, as conditions are.
     pub fn compile_expression(text: &str, engine: &Engine) -> Result<Self, TemplateError> {
         let owner = Owner { environment: Arc::clone(engine.environment(Purpose::Text)), text: text.to_owned() };

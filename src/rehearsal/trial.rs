@@ -294,6 +294,9 @@ fn has_no_recording(call: &CallTrace) -> bool {
     call.status.is_none() && call.error.as_ref().is_some_and(|error| error.contains("no recorded answer"))
 }
 
+/// Whether a name of the document is a step's own.
+type Whose<'a> = &'a dyn Fn(&str) -> bool;
+
 /// The document as each step before the fetch left it.
 fn admission_steps(source: &Source, document: &EventDocument, mask: &Mask) -> Vec<StepTrace> {
     let split = source.admission.payload.split.as_ref().map(|(name, _)| name.as_str());
@@ -302,7 +305,7 @@ fn admission_steps(source: &Source, document: &EventDocument, mask: &Mask) -> Ve
     let of_inbox = |name: &str| INBOX.contains(&name);
     let of_auth = |name: &str| matches!(name, "tenant" | "integration" | "claims");
     let rest = |name: &str| !of_request(name) && !of_decode(name) && !of_inbox(name) && !of_auth(name);
-    let steps: [(&str, &dyn Fn(&str) -> bool); 5] =
+    let steps: [(&str, Whose<'_>); 5] =
         [("request", &of_request), ("decode", &of_decode), ("inbox", &of_inbox), ("auth", &of_auth), ("extract", &rest)];
     steps.into_iter().filter_map(|(name, is_its)| step(name, document, is_its, mask)).collect()
 }

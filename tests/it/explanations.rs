@@ -66,6 +66,7 @@ fn project_of(example: &str) -> (Project, Vec<String>) {
 fn found_in(example: &str) -> BTreeSet<String> {
     let (project, command) = project_of(example);
     let mut found = BTreeSet::new();
+    let code = Regex::new(r"(?m)^error\[([a-z-]+)\]").expect("a pattern");
     let test: Vec<&str> = command.iter().map(String::as_str).chain(["--format", "json"]).collect();
     for arguments in [&["check", "--format", "json"][..], &test] {
         let said = project.run(arguments);
@@ -73,7 +74,6 @@ fn found_in(example: &str) -> BTreeSet<String> {
         let lists = ["diagnostics", "problems"].into_iter().filter_map(|name| report[name].as_array());
         found.extend(lists.flatten().filter_map(|one| one["code"].as_str()).map(str::to_owned));
         // the settings are told as text
-        let code = Regex::new(r"(?m)^error\[([a-z-]+)\]").expect("a pattern");
         found.extend(code.captures_iter(&said.notes).map(|one| one[1].to_owned()));
     }
     found

@@ -65,7 +65,7 @@ pub enum Notice {
     /// The folder of route files was read, and something in it is new.
     Reloaded {
         /// What changed.
-        reloaded: Reloaded,
+        reloaded: Box<Reloaded>,
         /// The problems that were not told before.
         news: Diagnostics,
     },
@@ -309,7 +309,7 @@ impl Watching {
         if !reloaded.activated.is_empty() || !reloaded.vanished.is_empty() || !news.is_empty() {
             // work may have waited for a source to come back
             self.tools.store.work_arrived().notify_one();
-            let _ = self.notices.send(Arc::new(Notice::Reloaded { reloaded, news }));
+            let _ = self.notices.send(Arc::new(Notice::Reloaded { reloaded: Box::new(reloaded), news }));
         }
     }
 }

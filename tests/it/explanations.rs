@@ -67,13 +67,13 @@ fn found_in(example: &str) -> BTreeSet<String> {
     let (project, command) = project_of(example);
     let mut found = BTreeSet::new();
     let test: Vec<&str> = command.iter().map(String::as_str).chain(["--format", "json"]).collect();
+    let code = Regex::new(r"(?m)^error\[([a-z-]+)\]").expect("a pattern");
     for arguments in [&["check", "--format", "json"][..], &test] {
         let said = project.run(arguments);
         let report: serde_json::Value = serde_json::from_str(&said.data).unwrap_or_default();
         let lists = ["diagnostics", "problems"].into_iter().filter_map(|name| report[name].as_array());
         found.extend(lists.flatten().filter_map(|one| one["code"].as_str()).map(str::to_owned));
         // the settings are told as text
-        let code = Regex::new(r"(?m)^error\[([a-z-]+)\]").expect("a pattern");
         found.extend(code.captures_iter(&said.notes).map(|one| one[1].to_owned()));
     }
     found

@@ -1,7 +1,7 @@
 //! Problems of the files people write, as data: a stable code, a place, what was found and expected, one hint. They are
 //! collected, never thrown, so that one run reports all of them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::source::{Span, Spanned};
 
@@ -109,7 +109,7 @@ pub fn closest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
     /// Where in the list those of a code and place are, so that thousands are told apart quickly.
-    known: HashMap<(&'static str, Option<Span>), Vec<usize>>,
+    known: BTreeMap<(&'static str, Option<Span>), Vec<usize>>,
 }
 
 impl Diagnostics {

@@ -294,20 +294,22 @@ fn has_no_recording(call: &CallTrace) -> bool {
     call.status.is_none() && call.error.as_ref().is_some_and(|error| error.contains("no recorded answer"))
 }
 
-/// Whether a name of the document is a step's own.
-type Whose<'a> = &'a dyn Fn(&str) -> bool;
-
 /// The document as each step before the fetch left it.
 fn admission_steps(source: &Source, document: &EventDocument, mask: &Mask) -> Vec<StepTrace> {
     let split = source.admission.payload.split.as_ref().map(|(name, _)| name.as_str());
-    let of_request = |name: &str| NAMES.contains(&name);
-    let of_decode = |name: &str| BODY.contains(&name) || name == "index" || Some(name) == split;
-    let of_inbox = |name: &str| INBOX.contains(&name);
-    let of_auth = |name: &str| matches!(name, "tenant" | "integration" | "claims");
-    let rest = |name: &str| !of_request(name) && !of_decode(name) && !of_inbox(name) && !of_auth(name);
-    let steps: [(&str, Whose<'_>); 5] =
-        [("request", &of_request), ("decode", &of_decode), ("inbox", &of_inbox), ("auth", &of_auth), ("extract", &rest)];
-    steps.into_iter().filter_map(|(name, is_its)| step(name, document, is_its, mask)).collect()
+    let steps = ["request", "decode", "inbox", "auth", "extract"];
+    steps.into_iter().filter_map(|name| step(name, document, |one| step_of(one, split) == name, mask)).collect()
+}
+
+/// The step that adds a name before anything is fetched.
+fn step_of(name: &str, split: Option<&str>) -> &'static str {
+    match name {
+        name if NAMES.contains(&name) => "request",
+        name if BODY.contains(&name) || name == "index" || Some(name) == split => "decode",
+        name if INBOX.contains(&name) => "inbox",
+        "tenant" | "integration" | "claims" => "auth",
+        _ => "extract",
+    }
 }
 
 fn step(name: &str, document: &EventDocument, is_its: impl Fn(&str) -> bool, mask: &Mask) -> Option<StepTrace> {

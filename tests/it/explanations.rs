@@ -68,6 +68,7 @@ fn found_in(example: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let code = Regex::new(r"(?m)^error\[([a-z-]+)\]").expect("a pattern");
     let test: Vec<&str> = command.iter().map(String::as_str).chain(["--format", "json"]).collect();
+    let code = Regex::new(r"(?m)^error\[([a-z-]+)\]").expect("a pattern");
     for arguments in [&["check", "--format", "json"][..], &test] {
         let said = project.run(arguments);
         let report: serde_json::Value = serde_json::from_str(&said.data).unwrap_or_default();

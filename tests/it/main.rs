@@ -12,6 +12,8 @@ mod orders;
 mod payloads;
 mod reads;
 mod registry;
+mod reload;
+mod reload_load;
 mod rust_source;
 mod secrets;
 mod serve;

@@ -88,7 +88,7 @@ async fn look(tools: &Tools) -> Result<Look, StoreError> {
 /// A batch of a changed pool. Its workers are waited for first: what they hold must not be overtaken.
 async fn readmit_some_of(tools: &Tools, pool: &ChangedPool, source: &Arc<Source>) -> Result<Look, StoreError> {
     if !pool.is_paused {
-        tracing::info!(source = pool.source, "what waits is admitted again, since the route file computes other lanes");
+        tracing::info!(source = pool.source, pool.id = pool.pool_id, "the route file changed: what waits is admitted again");
         records::pause_changed(&tools.store, pool, source.admit_hash).await?;
         return Ok(Look::Moved);
     }
@@ -97,7 +97,9 @@ async fn readmit_some_of(tools: &Tools, pool: &ChangedPool, source: &Arc<Source>
     }
     let open = records::next_open(&tools.store, pool, AT_A_TIME, BYTES_AT_A_TIME).await?;
     let readmitted = admit_all(tools, source, open).await?;
-    records::readmit_open(&tools.store, pool, source.admit_hash, readmitted).await?;
+    if records::readmit_open(&tools.store, pool, source.admit_hash, readmitted).await? {
+        tracing::info!(source = pool.source, pool.id = pool.pool_id, "what waited was admitted again");
+    }
     Ok(Look::Moved)
 }
 

@@ -16,6 +16,8 @@ mod payloads;
 mod reads;
 mod reference;
 mod registry;
+mod reload;
+mod reload_load;
 mod rust_source;
 mod schema;
 mod secrets;

@@ -84,14 +84,14 @@ pub async fn next_open(store: &Store, pool: &ChangedPool, limit: usize, bytes: u
     Ok(open)
 }
 
-/// Moves the records that came next, as this version admitted them. When there are none left, the pool resumes. Does nothing when
-/// the file has changed once more in the meantime.
+/// Moves the records that came next, as this version admitted them. When there are none left, the pool resumes; says whether it
+/// does. Nothing is moved when the file has changed once more in the meantime.
 pub async fn readmit_open(
     store: &Store,
     pool: &ChangedPool,
     admit_hash: [u8; 32],
     readmitted: Vec<Readmitted>,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let last = readmitted.last().map(|one| one.readmission.record);
     let mut moves = Vec::with_capacity(readmitted.len());
     if let Some(first) = readmitted.first() {
@@ -111,9 +111,9 @@ async fn begin(connection: &mut SqliteConnection, pool_id: i64, admit_hash: [u8;
     Ok(())
 }
 
-async fn move_batch(connection: &mut SqliteConnection, batch: Batch, now: Timestamp) -> Result<(), StoreError> {
+async fn move_batch(connection: &mut SqliteConnection, batch: Batch, now: Timestamp) -> Result<bool, StoreError> {
     if !advance(connection, &batch).await? {
-        return Ok(());
+        return Ok(false);
     }
     move_open(connection, &batch.moves, now).await?;
     resume_when_none_is_left(connection, batch.pool_id).await
@@ -127,9 +127,8 @@ async fn advance(connection: &mut SqliteConnection, batch: &Batch) -> Result<boo
     Ok(query.execute(connection).await?.rows_affected() == 1)
 }
 
-async fn resume_when_none_is_left(connection: &mut SqliteConnection, pool_id: i64) -> Result<(), StoreError> {
+async fn resume_when_none_is_left(connection: &mut SqliteConnection, pool_id: i64) -> Result<bool, StoreError> {
     let sql = "update pool set readmit_after = null where pool_id = ?1 and not exists
         (select 1 from record r where r.pool_id = ?1 and r.state = 0 and r.id > pool.readmit_after)";
-    sqlx::query(sql).bind(pool_id).execute(connection).await?;
-    Ok(())
+    Ok(sqlx::query(sql).bind(pool_id).execute(connection).await?.rows_affected() == 1)
 }

@@ -46,6 +46,11 @@ impl ServerProcess {
         }
     }
 
+    /// Everything that it and those before it in the folder said.
+    pub(crate) fn said(folder: &Path) -> String {
+        std::fs::read_to_string(folder.join("server.log")).unwrap_or_default()
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("a process to kill");

@@ -41,11 +41,11 @@ pub struct World<'a> {
     /// The databases that writes can go to.
     pub destinations: &'a [Destination],
     /// Where secrets are asked for.
-    pub secrets: &'a dyn SecretReader,
+    pub secrets: &'a (dyn SecretReader + Sync),
     /// The environments that templates run in.
     pub engine: &'a Engine,
     /// Reads a file that belongs to a route file, such as a sample, by its path; or says why it cannot.
-    pub files: &'a dyn Fn(&str) -> Result<String, String>,
+    pub files: &'a (dyn Fn(&str) -> Result<String, String> + Sync),
 }
 
 /// A file to compile: its options, and what it is known as.

@@ -7,6 +7,7 @@ use super::claims;
 use super::compile::{Input, World, compile};
 use super::file::FileOptions;
 use super::samples;
+use super::side_by_side;
 use super::source::Source;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::FromYaml;
@@ -130,27 +131,24 @@ pub fn load(texts: &Texts, world: World<'_>, running: &[Arc<Source>]) -> Loaded 
     }
     let mut lenders = Vec::new();
     let mut routes = Vec::new();
-    for (path, text) in &texts.routes {
-        let file = loaded.texts.add(path, text);
-        let mut problems = Diagnostics::default();
-        let root = parse(&loaded.texts, file, &mut problems);
-        match root {
-            Some(root) if FileOptions::lends(&root) => {
-                let options = FileOptions::from_yaml(&root, &mut problems);
-                loaded.diagnostics.append(problems.clone());
-                lenders.push(Parsed { path: path.clone(), file, root, options, problems });
+    let files: Vec<(&String, FileId)> = texts.routes.iter().map(|(path, text)| (path, loaded.texts.add(path, text))).collect();
+    for read in side_by_side::map(files, |(path, file)| read(path, file, &loaded.texts)) {
+        match read {
+            Ok((Kind::Lends, parsed)) => {
+                loaded.diagnostics.append(parsed.problems.clone());
+                lenders.push(parsed);
             }
-            Some(root) => {
-                let options = read_options(&root, &mut problems);
-                routes.push(Parsed { path: path.clone(), file, root, options, problems });
-            }
-            None => loaded.files.push(broken(path, problems)),
+            Ok((Kind::Source, parsed)) => routes.push(parsed),
+            Err(broken) => loaded.files.push(*broken),
         }
     }
     refuse_lent_twice(&lenders, &mut loaded.diagnostics);
-    for parsed in routes {
-        let file = load_source(parsed, &lenders, texts, world, &mut loaded);
-        loaded.files.push(file);
+    for compiled in side_by_side::map(routes, |parsed| compile_source(parsed, &lenders, texts, world)) {
+        if let (Some(source), Some(options)) = (&compiled.file.source, &compiled.options) {
+            samples::check(source, options, world, &mut loaded.texts, &mut loaded.diagnostics);
+        }
+        loaded.unset.append(compiled.unset);
+        loaded.files.push(compiled.file);
     }
     claims::settle(&mut loaded.files, running);
     loaded.files.sort_by(|left, right| left.path.cmp(&right.path));
@@ -158,6 +156,24 @@ pub fn load(texts: &Texts, world: World<'_>, running: &[Arc<Source>]) -> Loaded 
         loaded.diagnostics.append(file.diagnostics.clone());
     }
     loaded
+}
+
+/// What a file is for.
+enum Kind {
+    /// It lends its `apis` and `secrets`.
+    Lends,
+    /// It describes a source.
+    Source,
+}
+
+fn read(path: &str, file: FileId, texts: &Sources) -> Result<(Kind, Parsed), Box<LoadedFile>> {
+    let mut problems = Diagnostics::default();
+    let Some(root) = parse(texts, file, &mut problems) else { return Err(Box::new(broken(path, problems))) };
+    let (kind, options) = match FileOptions::lends(&root) {
+        true => (Kind::Lends, FileOptions::from_yaml(&root, &mut problems)),
+        false => (Kind::Source, read_options(&root, &mut problems)),
+    };
+    Ok((kind, Parsed { path: path.to_owned(), file, root, options, problems }))
 }
 
 fn read_options(root: &Node, problems: &mut Diagnostics) -> Option<FileOptions> {
@@ -197,9 +213,18 @@ pub fn stem(path: &str) -> String {
     file.strip_suffix(".yaml").unwrap_or(file).to_owned()
 }
 
-fn load_source(parsed: Parsed, lenders: &[Parsed], texts: &Texts, world: World<'_>, loaded: &mut Loaded) -> LoadedFile {
+/// A file that was compiled, or has errors.
+struct Compiled {
+    file: LoadedFile,
+    options: Option<FileOptions>,
+    unset: Diagnostics,
+}
+
+fn compile_source(parsed: Parsed, lenders: &[Parsed], texts: &Texts, world: World<'_>) -> Compiled {
     let Parsed { path, root, options, mut problems, .. } = parsed;
-    let Some(mut options) = options else { return broken(&path, problems) };
+    let Some(mut options) = options else {
+        return Compiled { file: broken(&path, problems), options: None, unset: Diagnostics::default() };
+    };
     let name = options.source.as_ref().map_or_else(|| stem(&path), |source| source.value.clone());
     let mut files = BTreeMap::from([(path.clone(), texts.routes.get(&path).cloned().unwrap_or_default())]);
     let mut included = templates_of(&root, world.engine);
@@ -218,12 +243,9 @@ fn load_source(parsed: Parsed, lenders: &[Parsed], texts: &Texts, world: World<'
     let mut unset = Diagnostics::default();
     let source = compile(Input { options: &options, root: &root, name: &name, bundle }, world, &mut problems, &mut unset);
     let source = source.filter(|_| !problems.has_errors()).map(Arc::new);
-    if let Some(source) = &source {
-        samples::check(source, &options, world, &mut loaded.texts, &mut loaded.diagnostics);
-    }
-    loaded.unset.append(unset.clone());
     let name_span = Some(options.source.as_ref().map_or(root.head(), |source| source.span));
-    LoadedFile { path, name, source, unset: !unset.is_empty(), diagnostics: problems, is_named: true, name_span }
+    let file = LoadedFile { path, name, source, unset: !unset.is_empty(), diagnostics: problems, is_named: true, name_span };
+    Compiled { file, options: Some(options), unset }
 }
 
 /// The names of all templates that the texts of a file include.
@@ -281,7 +303,7 @@ pub(super) mod tests {
     use crate::steps::map::Destination;
 
     /// What belongs to route files, by path.
-    pub(in super::super) type SourceFiles<'f> = dyn Fn(&str) -> Result<String, String> + 'f;
+    pub(in super::super) type SourceFiles<'f> = dyn Fn(&str) -> Result<String, String> + Sync + 'f;
 
     struct EverySecret;
 

@@ -16,6 +16,7 @@ pub mod receive;
 pub mod registry;
 pub mod reload;
 pub mod samples;
+mod side_by_side;
 pub mod source;
 pub mod table;
 pub mod test_file;

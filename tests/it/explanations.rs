@@ -66,7 +66,6 @@ fn project_of(example: &str) -> (Project, Vec<String>) {
 fn found_in(example: &str) -> BTreeSet<String> {
     let (project, command) = project_of(example);
     let mut found = BTreeSet::new();
-    let code = Regex::new(r"(?m)^error\[([a-z-]+)\]").expect("a pattern");
     let test: Vec<&str> = command.iter().map(String::as_str).chain(["--format", "json"]).collect();
     let code = Regex::new(r"(?m)^error\[([a-z-]+)\]").expect("a pattern");
     for arguments in [&["check", "--format", "json"][..], &test] {

@@ -59,3 +59,82 @@ fn add_options(node: &Node, names: &[&str], text: &mut String) {
 fn hash_of(bytes: &[u8]) -> [u8; 32] {
     sha2::Sha256::digest(bytes).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use crate::routes::load::tests::with_world;
+    use crate::routes::load::{TemplateText, Texts, load};
+    use crate::routes::source::Source;
+
+    const BASE: &str = "auth: { none: a test }
+receive: { path: \"/in/:kind\" }
+extract: { id: $.body.id }
+lane: \"{% include 'lane.txt' %}\"
+coalesce: 2s
+apis: { shop: { base: \"https://shop.example\" } }
+enrich: { order: \"/orders/{{ id }}\" }
+write: { upsert: orders, key: { id: $.id }, set: { total: $.order.total } }
+";
+
+    fn source(text: &str, lane: &str) -> Arc<Source> {
+        let template = TemplateText { path: "templates/lane.txt".into(), text: lane.into() };
+        let texts = Texts {
+            routes: BTreeMap::from([("routes.d/a.yaml".to_owned(), text.to_owned())]),
+            templates: BTreeMap::from([("lane.txt".to_owned(), template)]),
+            ..Texts::default()
+        };
+        let loaded = with_world(&|_| Err("is not there".to_owned()), |world| load(&texts, world, &[]));
+        loaded.files[0].source.clone().unwrap_or_else(|| panic!("{text}: {:?}", loaded.diagnostics.all()))
+    }
+
+    #[test]
+    fn what_waits_is_admitted_again_when_that_comes_out_differently_and_only_then() {
+        let base = source(BASE, "order/{{ id }}");
+        for (changes, what, by) in [
+            (false, "lane:", "title: a shop\nlane:"),
+            (false, "coalesce:", "retry: { first: 1s }\ncoalesce:"),
+            (false, "total: $.order.total", "total: $.order.sum"),
+            (true, "total: $.order.total", "total: $.body.total"),
+            (true, "/in/:kind", "/in/:sort"),
+            (true, "$.body.id", "$.body.number"),
+            (true, "coalesce: 2s", "coalesce: 3s"),
+            (true, "coalesce: 2s", "event: $.body.event"),
+            (true, "coalesce: 2s", "payload: { format: json }\ncoalesce: 2s"),
+        ] {
+            assert!(BASE.contains(what), "{what}");
+            let changed = source(&BASE.replace(what, by), "order/{{ id }}");
+            assert_ne!(changed.bundle_hash, base.bundle_hash, "{by}");
+            assert_eq!(changed.admit_hash != base.admit_hash, changes, "{by}");
+        }
+        assert_ne!(source(BASE, "orders/{{ id }}").admit_hash, base.admit_hash);
+        let insert = |verb: &str| source(&format!("auth: {{ none: a test }}\nwrite: {{ {verb} }}\n"), "");
+        let upsert = "upsert: t, key: { a: $.body.a }";
+        assert_ne!(insert("insert: t, set: { a: $.body.a }").admit_hash, insert(upsert).admit_hash, "it has one lane for all");
+    }
+
+    #[test]
+    fn a_record_may_run_late_when_its_rows_are_fetched_then() {
+        let late = |text: &str| source(text, "order/{{ id }}").admission.routes[0].writes_what_it_fetches;
+        assert!(late(BASE));
+        for (fetches, set) in [
+            (true, "total: $.order.total, tenant_no: 7"),
+            (false, "total: $.order.total, note: $.body.note"),
+            (false, "total: $.order.total, seen: $.received_at"),
+            (false, "total: $.id"),
+        ] {
+            assert_eq!(late(&BASE.replace("total: $.order.total", set)), fetches, "{set}");
+        }
+        let lines = |list: &str| {
+            let write = format!(
+                "write: {{ replace: lines, of: {{ id: $.id }}, each: {{ line: {list} }}, key: {{ no: $.line.no }}, set: {{ x: $.line.x }} }}"
+            );
+            late(&BASE.replace("write: { upsert: orders, key: { id: $.id }, set: { total: $.order.total } }", &write))
+        };
+        assert!(lines("$.order.lines") && !lines("$.body.lines"));
+        assert!(!late(&BASE.replace("upsert: orders,", "upsert: orders, when: body.paid,")), "an older word would decide");
+        assert!(!late(&BASE.replace("/orders/{{ id }}", "/orders/newest")), "what it asks for is not what came");
+    }
+}

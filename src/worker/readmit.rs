@@ -144,6 +144,7 @@ fn admit(source: &Source, store: &Store, stored: &StoredDelivery, records: &[Rea
     let params = source.receive.path_parameters(&stored.request.path).unwrap_or_default();
     let numbers = || records.iter().map(|one| one.number);
     let (first, last) = (numbers().min().unwrap_or(0), numbers().max().unwrap_or(0));
+    let end = if records.iter().any(|one| one.is_last) { u32::MAX } else { last };
     let arrival = Arrival {
         delivery: records[0].delivery,
         received_at: stored.received_at,
@@ -152,18 +153,23 @@ fn admit(source: &Source, store: &Store, stored: &StoredDelivery, records: &[Rea
         work_key: store.work_key(),
     };
     let received = source.admission.read(&stored.request, &params);
-    let items = source.admission.items(&stored.request, received, arrival, Some(first..=last));
+    let items = source.admission.items(&stored.request, received, arrival, Some(first..=end));
     let mut admitted = HashMap::with_capacity(items.len());
     for item in items {
         let runs_late = item.chosen.as_ref().is_ok_and(|chosen| chosen.runs_late());
         let mask = source.mask_for(&item.document);
         admitted.insert(item.number, (item.into_record().masked(&mask), runs_late));
     }
-    let of = |one: &Readmission| match admitted.get(&one.number) {
-        Some((record, runs_late)) => Readmitted { readmission: one.clone(), admitted: record.clone(), runs_late: *runs_late },
+    let of = |one: &Readmission| match admitted.remove(&one.number) {
+        Some((admitted, runs_late)) => Readmitted { readmission: one.clone(), admitted, runs_late, further: Vec::new() },
         None => buried(one, format!("the delivery has no item {} any more", one.number)),
     };
-    records.iter().map(of).collect()
+    let mut readmitted: Vec<Readmitted> = records.iter().map(of).collect();
+    if let Some(one) = readmitted.iter_mut().find(|one| one.readmission.is_last) {
+        one.further = admitted.into_values().map(|(record, _)| record).filter(|record| record.number > last).collect();
+        one.further.sort_by_key(|record| record.number);
+    }
+    readmitted
 }
 
 fn buried(one: &Readmission, reason: String) -> Readmitted {
@@ -175,5 +181,5 @@ fn buried(one: &Readmission, reason: String) -> Readmitted {
         sender_id: None,
         fate: Fate::Bury(reason),
     };
-    Readmitted { readmission: one.clone(), admitted, runs_late: false }
+    Readmitted { readmission: one.clone(), admitted, runs_late: false, further: Vec::new() }
 }

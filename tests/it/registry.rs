@@ -7,6 +7,7 @@ use hooktable::config::render;
 use hooktable::model::bundle::Bundle;
 use hooktable::routes::load::Texts;
 use hooktable::routes::registry::{Reloaded, Status};
+use hooktable::store::records::{self, Replay};
 
 use crate::support::test_app::{Builder, TestApp};
 
@@ -122,4 +123,107 @@ async fn the_last_good_version_stands_in_after_a_restart() {
     fresh.tools.registry.reload(&files, &BTreeMap::from([("later".to_owned(), bundle)]));
     assert_eq!(status_of(&fresh, "/in/later").await, 200);
     assert!(matches!(fresh.tools.registry.statuses()[0].status, Status::LastGood { .. }));
+}
+
+/// A source that receives at `/in/PATH`.
+fn at(path: &str, head: &str) -> String {
+    format!("{head}\nreceive: {{ path: /in/{path} }}\n{SENSORS}")
+}
+
+fn reason_of(app: &TestApp, name: &str) -> String {
+    let statuses = app.tools.registry.statuses();
+    match &statuses.iter().find(|status| status.name == name).expect("known").status {
+        Status::Active => String::new(),
+        Status::LastGood { reason } | Status::NotReady { reason } => reason.clone(),
+    }
+}
+
+#[tokio::test]
+async fn a_renamed_source_takes_its_requests_along() {
+    let app = sensors().await;
+    let reloaded = app.reload(&texts(&[("routes.d/sensors.yaml", &at("sensors", "source: meters"))]));
+    assert_eq!((rendered(&reloaded), reloaded.vanished), (String::new(), vec!["sensors".to_owned()]));
+    assert_eq!(
+        reason_of(&app, "sensors"),
+        "its file `routes.d/sensors.yaml` no longer describes it; it goes on for five minutes"
+    );
+    assert_eq!(status_of(&app, "/in/sensors").await, 200);
+    assert_eq!(app.records().await[0].source, "meters");
+    app.reload(&texts(&[("routes.d/sensors.yaml", "source: {")]));
+    assert_ne!(reason_of(&app, "meters"), "", "the broken file is that of the new name");
+}
+
+#[tokio::test]
+async fn two_files_swap_their_names_one_after_the_other() {
+    let app = sensors().await;
+    let (one, two) = (at("one", "source: one"), at("two", "source: two"));
+    let half = at("first", "source: two");
+    app.reload(&texts(&[("routes.d/a.yaml", &one), ("routes.d/b.yaml", &two)]));
+    let reloaded = app.reload(&texts(&[("routes.d/a.yaml", &half), ("routes.d/b.yaml", &two)]));
+    assert!(
+        rendered(&reloaded).contains("the source `two` is described by `routes.d/b.yaml` already"),
+        "{}",
+        rendered(&reloaded)
+    );
+    for path in ["/in/one", "/in/two"] {
+        assert_eq!(status_of(&app, path).await, 200, "{path}");
+    }
+    let reloaded = app.reload(&texts(&[("routes.d/a.yaml", &half), ("routes.d/b.yaml", &at("second", "source: one"))]));
+    assert_eq!(rendered(&reloaded), "");
+    for (path, status) in [("/in/first", 200), ("/in/second", 200), ("/in/one", 404), ("/in/two", 404)] {
+        assert_eq!(status_of(&app, path).await, status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_edit_does_not_take_what_an_unchanged_file_receives() {
+    let app = sensors().await;
+    let (one, two) = (at("one", ""), at("two", ""));
+    app.reload(&texts(&[("routes.d/a.yaml", &one), ("routes.d/b.yaml", &two)]));
+    let reloaded = app.reload(&texts(&[("routes.d/a.yaml", &two), ("routes.d/b.yaml", &two)]));
+    assert!(rendered(&reloaded).contains("--> routes.d/a.yaml"), "{}", rendered(&reloaded));
+    assert!(reason_of(&app, "a").contains("can both receive"), "{}", reason_of(&app, "a"));
+    // the last good version of `a` still has what a new file wants
+    let reloaded = app.reload(&texts(&[("routes.d/a.yaml", &two), ("routes.d/b.yaml", &two), ("routes.d/c.yaml", &one)]));
+    assert!(rendered(&reloaded).contains("mend `routes.d/a.yaml` first"), "{}", rendered(&reloaded));
+    for (path, source) in [("/in/one", "a"), ("/in/two", "b")] {
+        assert_eq!(status_of(&app, path).await, 200);
+        assert_eq!(app.records().await[0].source, source);
+    }
+    // both at once is no conflict
+    let reloaded = app.reload(&texts(&[("routes.d/a.yaml", &two), ("routes.d/b.yaml", &one)]));
+    assert_eq!(rendered(&reloaded), "");
+    assert_eq!(status_of(&app, "/in/one").await, 200);
+    assert_eq!(app.records().await[0].source, "b");
+}
+
+#[tokio::test]
+async fn a_source_goes_on_when_its_file_becomes_a_lender_or_its_name_changes_in_case() {
+    let app = sensors().await;
+    app.reload(&texts(&[("routes.d/sensors.yaml", "apis: { shop: { base: \"https://shop.example\" } }\n")]));
+    assert!(reason_of(&app, "sensors").contains("no longer describes it"));
+    assert_eq!(status_of(&app, "/in/sensors").await, 200);
+    app.reload(&texts(&[("routes.d/Sensors.yaml", SENSORS)]));
+    for path in ["/in/sensors", "/in/Sensors"] {
+        assert_eq!(status_of(&app, path).await, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn every_item_that_a_mended_file_finds_in_a_dead_letter_runs() {
+    let file =
+        |head: &str| format!("auth: {{ none: a test }}\n{head}\nwrite: {{ insert: sensor_log, set: {{ raw: $.event }} }}\n");
+    let app = Builder::new("routes.d/a.yaml", &file("event: $.body.kind")).schema(SCHEMA).start().await;
+    let answer = app.send("POST", "/in/a", &[], r#"{"items":[{"kind":"x"},{"kind":"y"},{"kind":"z"}]}"#).await;
+    assert_eq!((answer.status, app.states().await), (200, vec!["dead"]));
+    app.reload(&texts(&[("routes.d/a.yaml", &file("payload: { split: { item: $.body.items } }\nevent: $.item.kind"))]));
+    let delivery = app.records().await[0].delivery;
+    assert_eq!(records::ask_replay(&app.tools.store, delivery, Replay::default()).await.expect("asked").marked, 1);
+    app.run_pending_deliveries(Duration::from_secs(1)).await;
+    assert_eq!(app.states().await, ["done", "done", "done"]);
+    let raws: Vec<_> = app.rows("sensor_log").await.iter().map(|row| row["raw"].clone()).collect();
+    assert_eq!(raws, ["x", "y", "z"]);
+    records::ask_replay(&app.tools.store, delivery, Replay { apply_again: true, ..Replay::default() }).await.expect("asked");
+    app.run_pending_deliveries(Duration::from_secs(1)).await;
+    assert_eq!(app.rows("sensor_log").await.len(), 6, "there are no further ones the second time");
 }

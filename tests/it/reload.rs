@@ -29,10 +29,12 @@ fn goes_on(server: &Serving) {
 }
 
 /// Waits for the first answer of a version; says how long after the last save it came.
+#[expect(clippy::print_stdout, reason = "the time is what the test is about")]
 fn live(server: &Serving, number: u32, how: &str) {
     let saved = Instant::now();
     let version = format!("v{number}");
     until(|| ask(server, "/in/sensors", &version).status == 200, || format!("{how} is not seen: {}", server.said()));
+    println!("live {:>4} ms after {how}", saved.elapsed().as_millis());
     assert!(saved.elapsed() < SLACK, "{how} took {:?}", saved.elapsed());
 }
 
@@ -115,8 +117,8 @@ fn a_swapped_link_and_another_revision_are_seen() {
     live(&server, 11, "git checkout");
 }
 
-/// Puts something in a path's place.
-type Make<'a> = &'a dyn Fn(&Path);
+/// Makes a file that cannot be used.
+type Breakage<'b> = &'b dyn Fn(&Path);
 
 #[test]
 fn a_file_that_cannot_be_used_leaves_the_last_good_version_running() {
@@ -124,7 +126,7 @@ fn a_file_that_cannot_be_used_leaves_the_last_good_version_running() {
     let other = project.path("routes.d/another.yaml");
     let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain(version(0).encode_utf16().flat_map(u16::to_le_bytes)).collect();
     let utf16_unmarked = utf16[2..].to_vec();
-    let put: [(&str, Make<'_>, &str); 8] = [
+    let put: [(&str, Breakage<'_>, &str); 8] = [
         ("a folder", &|path| std::fs::create_dir(path).expect("a folder"), "is a folder, not a file"),
         ("a dangling link", &|path| symlink("nowhere.yaml", path).expect("linked"), "does not exist"),
         ("no UTF-8", &|path| write(path, b"title: \xff\xfe\n"), "is not UTF-8 text"),

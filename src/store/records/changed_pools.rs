@@ -10,6 +10,7 @@ use crate::model::bundle::ActiveVersion;
 use crate::model::record::RecordId;
 use crate::store::error::StoreError;
 use crate::store::lanes::json_of;
+use crate::store::sqlite::further::add_further;
 use crate::store::sqlite::moving::{Move, move_open};
 use crate::store::state::Store;
 
@@ -97,7 +98,8 @@ pub async fn readmit_open(
     if let Some(first) = readmitted.first() {
         let entry = pool_of(store, &first.readmission).await?;
         for one in &readmitted {
-            moves.push(Move { record: one.readmission.record, prepared: prepare(store, &entry, one)? });
+            let (prepared, further) = prepare(store, &entry, one)?;
+            moves.push(Move { record: one.readmission.record, prepared, further });
         }
     }
     let pool_id = pool.pool_id;
@@ -116,6 +118,9 @@ async fn move_batch(connection: &mut SqliteConnection, batch: Batch, now: Timest
         return Ok(false);
     }
     move_open(connection, &batch.moves, now).await?;
+    for one in &batch.moves {
+        add_further(connection, one.record, &one.further, now).await?;
+    }
     resume_when_none_is_left(connection, batch.pool_id).await
 }
 

@@ -14,6 +14,7 @@ use crate::store::error::StoreError;
 use crate::store::intake_form::{PreparedRecord, prepare_record};
 use crate::store::lanes::json_of;
 use crate::store::pools::{self, PoolEntry};
+use crate::store::sqlite::further::add_further;
 use crate::store::sqlite::lane_rows::enqueue;
 use crate::store::sqlite::rows::fixed;
 use crate::store::state::Store;
@@ -38,6 +39,8 @@ pub struct Readmission {
     pub apply_again: bool,
     /// Whether it is to run though its lane has moved on.
     pub force: bool,
+    /// Whether its delivery has no record after it: what the route file finds behind it has none yet.
+    pub is_last: bool,
     /// Bytes of its delivery's body.
     pub raw_bytes: u64,
     /// The source's name.
@@ -55,6 +58,9 @@ pub struct Readmitted {
     pub admitted: AdmittedRecord,
     /// Whether it may run after newer records of its lane without undoing what they wrote.
     pub runs_late: bool,
+    /// Items of its delivery that have no record yet, since the file splits it otherwise now. They become records that are asked to
+    /// run.
+    pub further: Vec<AdmittedRecord>,
 }
 
 /// A record as it is written.
@@ -63,13 +69,15 @@ struct Prepared {
     record: PreparedRecord,
     pool_id: i64,
     runs_late: bool,
+    further: Vec<PreparedRecord>,
 }
 
 /// The columns of a [`Readmission`], from `record r`, `delivery d`, `pool p` and `tenant t`.
 macro_rules! readmission_columns {
     () => {
         "r.id, coalesce(r.first_run, r.id) as first_run, d.id as delivery_id, r.record_no, r.run, r.asked, d.raw_bytes, p.source,
-        t.tenant_id, t.name"
+        t.tenant_id, t.name, not exists (select 1 from record later
+            where later.delivery_row = r.delivery_row and later.record_no > r.record_no) as is_last"
     };
 }
 pub(super) use readmission_columns;
@@ -103,6 +111,7 @@ pub(super) fn readmission(row: &SqliteRow) -> Result<Readmission, StoreError> {
         run: row.try_get("run")?,
         apply_again: matches!(asked, 2 | 4),
         force: asked > 2,
+        is_last: row.try_get("is_last")?,
         raw_bytes: u64::try_from(raw_bytes).unwrap_or(0),
         source: row.try_get("source")?,
         tenant: tenant_id.zip(name).map(|(id, name)| Tenant { id, name }),
@@ -116,8 +125,9 @@ pub async fn readmit(store: &Store, readmitted: Vec<Readmitted>, admit_hash: [u8
     let mut all = Vec::with_capacity(readmitted.len());
     for one in readmitted {
         let pool = pool_of(store, &one.readmission).await?;
-        let record = prepare(store, &pool, &one)?;
-        all.push(Prepared { readmission: one.readmission, record, pool_id: pool.pool_id, runs_late: one.runs_late });
+        let (record, further) = prepare(store, &pool, &one)?;
+        let Readmitted { readmission, runs_late, .. } = one;
+        all.push(Prepared { readmission, record, pool_id: pool.pool_id, runs_late, further });
     }
     store.writer().run_and_wake(move |connection, now| Box::pin(put_all_back(connection, all, admit_hash, now))).await
 }
@@ -127,9 +137,15 @@ pub(super) async fn pool_of(store: &Store, readmission: &Readmission) -> Result<
     pools::find_or_make(store, &readmission.source, tenant_id).await
 }
 
-pub(super) fn prepare(store: &Store, pool: &PoolEntry, one: &Readmitted) -> Result<PreparedRecord, StoreError> {
+/// The record, and those that come into being with it.
+pub(super) fn prepare(
+    store: &Store,
+    pool: &PoolEntry,
+    one: &Readmitted,
+) -> Result<(PreparedRecord, Vec<PreparedRecord>), StoreError> {
     let tenant_id = one.readmission.tenant.as_ref().map_or(0, |tenant| tenant.id);
-    prepare_record(store, pool, &one.readmission.source, tenant_id, &one.admitted)
+    let prepared = |record: &AdmittedRecord| prepare_record(store, pool, &one.readmission.source, tenant_id, record);
+    Ok((prepared(&one.admitted)?, one.further.iter().map(prepared).collect::<Result<_, _>>()?))
 }
 
 async fn put_all_back(
@@ -142,6 +158,7 @@ async fn put_all_back(
     for one in &all {
         if pool_has(connection, one.pool_id, admit_hash).await? && take_mark(connection, &one.readmission).await? {
             put_back(connection, one, now).await?;
+            add_further(connection, one.readmission.record, &one.further, now).await?;
             count += 1;
         }
     }

@@ -5,6 +5,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod claim;
 pub(crate) mod closing;
 pub(crate) mod connect;
+pub(crate) mod further;
 pub(crate) mod lane_rows;
 pub(crate) mod message;
 pub(crate) mod moving;

@@ -16,6 +16,8 @@ use crate::store::intake_form::{PreparedLane, PreparedRecord};
 pub(crate) struct Move {
     pub(crate) record: RecordId,
     pub(crate) prepared: PreparedRecord,
+    /// Items of its delivery that have no record yet.
+    pub(crate) further: Vec<PreparedRecord>,
 }
 
 /// Where a record waits, and whether an attempt of it has failed.
@@ -74,7 +76,7 @@ async fn write_records(
         work_hash = given.work_hash, item_sha256 = given.item_sha256, finished_at = given.finished_at,
         reason = case when given.state = 0 then record.reason else given.reason end
         from given where record.id = given.id";
-    execute(connection, BEFORE, rows, AFTER, |mut row, (Move { record, prepared }, place)| {
+    execute(connection, BEFORE, rows, AFTER, |mut row, (Move { record, prepared, .. }, place)| {
         row.push_bind(record.0).push_bind(place.map(|place| place.lane_id)).push_bind(place.map(|place| place.next_position));
         row.push_bind(prepared.event.clone()).push_bind(prepared.state());
         row.push_bind(prepared.work_hash.map(|hash| hash.to_vec())).push_bind(prepared.item_sha256.to_vec());

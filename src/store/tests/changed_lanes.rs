@@ -76,6 +76,7 @@ impl Shop {
             admitted: admitted(self.things[&readmission.delivery], self.version),
             readmission,
             runs_late: false,
+            further: Vec::new(),
         };
         records::readmit_open(store, &pool, admit_hash, open.into_iter().map(again).collect()).await.expect("moved");
         true

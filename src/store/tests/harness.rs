@@ -116,7 +116,7 @@ impl TestStore {
 
     pub(super) fn readmitted(&self, readmission: Readmission, fate: Fate) -> Readmitted {
         let admitted = record(readmission.number, fate);
-        Readmitted { readmission, admitted, runs_late: true }
+        Readmitted { readmission, admitted, runs_late: true, further: Vec::new() }
     }
 
     pub(super) async fn states(&self, delivery: DeliveryId) -> Vec<(u32, u32, RecordState)> {

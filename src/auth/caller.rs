@@ -11,7 +11,7 @@ pub struct Caller {
 
 impl Caller {
     pub(super) fn new(scheme: &str, tenant: Option<Tenant>, api_key: Option<i64>) -> Self {
-        Self { stored: StoredCaller { tenant, scheme: scheme.to_owned(), api_key } }
+        Self { stored: StoredCaller { tenant, scheme: scheme.to_owned(), api_key, integration: None, claims: None } }
     }
 
     /// The tenant on whose behalf it came, if the credentials say.

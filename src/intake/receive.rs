@@ -157,7 +157,7 @@ fn admit(intake: &Intake, source: &Source, request: Request, params: &[(String, 
     let mask = source.mask_for(&received.document);
     let masked = source.masked_view(&request, &received, &mask);
     let items = source.admission.items(&request, received, arrival, None);
-    let records = items.into_iter().map(|item| item.into_record().masked(&mask)).collect();
+    let records = items.into_iter().map(|item| item.into_record(&stored).masked(&mask)).collect();
     AdmittedDelivery {
         id,
         source: source.name.clone(),

@@ -13,4 +13,10 @@ pub struct StoredCaller {
     pub scheme: String,
     /// The API key that was used.
     pub api_key: Option<i64>,
+    /// The integration that it came by, when the whole delivery is one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub integration: Option<i64>,
+    /// The claims of a verified token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<serde_json::Value>,
 }

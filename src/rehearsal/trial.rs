@@ -177,6 +177,8 @@ pub async fn run(
         tenant: tenant.clone().map(|name| Tenant { id: 0, name }),
         scheme: scheme_of(&source.auth).to_owned(),
         api_key: None,
+        integration: None,
+        claims: None,
     };
     let received_at = clock.now();
     let arrival = Arrival { delivery: DeliveryId::at(received_at), received_at, caller: &caller, attempt: 1, work_key: &[0; 32] };

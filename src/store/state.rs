@@ -55,6 +55,7 @@ struct Inner {
     readers: SqlitePool,
     work_arrived: Arc<Notify>,
     pools: KnownPools,
+    master_key_turn: tokio::sync::Mutex<()>,
     api_keys: Snapshot,
     end: Mutex<Option<oneshot::Receiver<()>>>,
 }
@@ -89,6 +90,7 @@ impl Store {
             readers,
             work_arrived,
             pools: KnownPools::default(),
+            master_key_turn: tokio::sync::Mutex::default(),
             api_keys,
             end: Mutex::new(Some(end)),
         };
@@ -143,6 +145,11 @@ impl Store {
 
     pub(crate) fn known_pools(&self) -> &KnownPools {
         &self.inner.pools
+    }
+
+    /// Held while something depends on which master key it is.
+    pub(crate) fn master_key_turn(&self) -> &tokio::sync::Mutex<()> {
+        &self.inner.master_key_turn
     }
 
     pub(crate) fn api_keys(&self) -> &Snapshot {

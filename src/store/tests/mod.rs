@@ -9,3 +9,4 @@ mod opening;
 mod queue_model;
 mod replaying;
 mod sender_id;
+mod whose;

@@ -191,3 +191,13 @@ pub(super) fn attempt() -> Attempt {
 pub(super) fn key_text(byte: u8) -> Option<Secret<String>> {
     Some(Secret::new(hex::encode([byte; 32])))
 }
+
+pub(super) async fn run_sql(test: &TestStore, sql: &'static str) {
+    let job = test.store.writer().run(move |connection, _| {
+        Box::pin(async move {
+            sqlx::query(sql).execute(connection).await?;
+            Ok(())
+        })
+    });
+    job.await.expect("changed");
+}

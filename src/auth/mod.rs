@@ -1,7 +1,12 @@
 //! Who is asking: one file per scheme. `Caller` is made nowhere else, and everything fails closed.
 
 pub mod api_key;
+pub mod basic;
 pub mod caller;
+pub mod check;
+pub mod combined;
+pub mod evidence;
+pub mod ip;
 pub mod scheme;
 pub mod secret;
 pub mod token;

@@ -11,11 +11,16 @@ use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 
+use super::address::Addresses;
 use super::rate::Rates;
 use super::rejection::Rejection;
 use super::{answer, body};
 use crate::auth::caller::Caller;
+use crate::auth::evidence::Evidence;
+use crate::auth::scheme::Means;
 use crate::clock::Timestamp;
+use crate::expr::scope::SecretValues;
+use crate::http_client::client::HttpClient;
 use crate::model::delivery::{AdmittedDelivery, Appended, DeliveryId, Request};
 use crate::model::tenant::Tenant;
 use crate::payload;
@@ -29,6 +34,8 @@ use crate::store::{Store, inbox, tenants};
 pub struct Intake {
     registry: Arc<Registry>,
     store: Store,
+    http: Arc<HttpClient>,
+    addresses: Addresses,
     rates: Rates,
     closed: AtomicBool,
     tenants: Mutex<HashMap<String, Tenant>>,
@@ -36,8 +43,9 @@ pub struct Intake {
 
 impl Intake {
     /// An open intake.
-    pub fn new(registry: Arc<Registry>, store: Store) -> Arc<Self> {
-        Arc::new(Self { registry, store, rates: Rates::default(), closed: AtomicBool::new(false), tenants: Mutex::default() })
+    pub fn new(registry: Arc<Registry>, store: Store, http: Arc<HttpClient>, addresses: Addresses) -> Arc<Self> {
+        let (rates, closed, tenants) = (Rates::default(), AtomicBool::new(false), Mutex::default());
+        Arc::new(Self { registry, store, http, addresses, rates, closed, tenants })
     }
 
     /// From now on senders are told to come again: the program is about to stop.
@@ -78,10 +86,12 @@ async fn receive_delivery(intake: &Intake, request: axum::extract::Request) -> R
     let table = intake.registry.table();
     let (parts, stream) = request.into_parts();
     let mut request = body::head(&parts, peer_of(&parts));
+    let url = intake.addresses.url(&request);
+    request.peer = intake.addresses.client(&request);
     let (source, params) = find(&table, &request)?;
     body::refuse_unknown_encodings(&request)?;
     request.body = body::read(&parts, stream, source.receive.max_body).await?;
-    let caller = authenticate(intake, &source, &request, &params).await?;
+    let caller = authenticate(intake, &source, &request, &url, &params).await?;
     limit(intake, &source, &caller)?;
     body::refuse_uninflatable(&request, source.receive.max_body)?;
     let delivery = admit(intake, &source, request, &params, &caller);
@@ -109,6 +119,7 @@ async fn authenticate(
     intake: &Intake,
     source: &Source,
     request: &Request,
+    url: &str,
     params: &[(String, String)],
 ) -> Result<Caller, Rejection> {
     let document = if source.auth_reads_body {
@@ -117,8 +128,10 @@ async fn authenticate(
     } else {
         payload::request::document(request, params)
     };
-    let caller =
-        source.auth.verify(&document, &source.name, &intake.store).map_err(|refusal| Rejection::Unauthorized(refusal.0))?;
+    let now = intake.store.clock().now();
+    let evidence = Evidence { request, document: &document, url, now, source: &source.name, fields: &SecretValues::new() };
+    let verified = source.auth.verify(evidence, Means { store: &intake.store, http: &intake.http }).await;
+    let caller = verified.map_err(|refusal| Rejection::Unauthorized(refusal.told))?;
     match &source.tenant {
         TenantRule::Named(name) => tenant_named(intake, name).await.map(|tenant| caller.on_behalf_of(Some(&tenant))),
         TenantRule::Caller | TenantRule::None => Ok(caller),

@@ -7,7 +7,7 @@ use reqwest::{Method, Url};
 use serde_json::Value as Json;
 
 use super::compare::Row;
-use super::send::{Credentials, WebhookBody, WebhookRequest};
+use super::send::{Credential, WebhookBody, WebhookRequest, credentials_of};
 use crate::auth::scheme::Auth;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{Named, report_expected};
@@ -32,7 +32,7 @@ pub struct Case {
     /// What is sent.
     pub request: WebhookRequest,
     /// The credentials that are added.
-    pub credentials: Credentials,
+    pub credentials: Vec<Credential>,
     /// What the provider's API answers.
     pub answers: Vec<RecordedAnswer>,
     /// The rows that are there before, by table.
@@ -87,7 +87,7 @@ impl Surrounding<'_> {
 pub fn compile(options: &TestOptions, line: usize, surrounding: Surrounding<'_>, problems: &mut Diagnostics) -> Option<Case> {
     let tenant = tenant_of(options, surrounding.source, problems);
     let request = request_of(&options.send, surrounding, problems);
-    let credentials = Credentials::of(&surrounding.source.auth, options.send.auth).map_err(|reason| {
+    let credentials = credentials_of(&surrounding.source.auth, options.send.auth).map_err(|reason| {
         let message = format!("credentials cannot be added for `{}`: {reason}", surrounding.source.name);
         let hint = "write them yourself and say `auth: none`";
         problems.report(Diagnostic::error("auth-not-a-path", options.send.span, message).hint(hint));
@@ -109,7 +109,7 @@ pub fn compile(options: &TestOptions, line: usize, surrounding: Surrounding<'_>,
 }
 
 fn tenant_of(options: &TestOptions, source: &Source, problems: &mut Diagnostics) -> Option<Option<String>> {
-    let needs_key = matches!(source.auth, Auth::ApiKey(_)) && options.send.auth.is_none();
+    let needs_key = source.auth.leaves().iter().any(|scheme| matches!(scheme, Auth::ApiKey(_))) && options.send.auth.is_none();
     match (&options.tenant, &source.tenant) {
         (Some(tenant), _) if !Tenant::is_name(tenant) => {
             let message =
@@ -153,6 +153,7 @@ fn request_of(send: &SendOptions, surrounding: Surrounding<'_>, problems: &mut D
         query: query?,
         headers: headers?.into_iter().map(wire_name).collect(),
         body: body?,
+        client: None,
     })
 }
 

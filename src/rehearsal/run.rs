@@ -1,9 +1,11 @@
 //! One test from beginning to end: a throwaway project, the rows that are there before, one request through the real handler,
 //! the real workers until nothing is open, and a comparison with what was expected.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
 use axum::http::Request;
 use tower::ServiceExt as _;
 
@@ -11,7 +13,7 @@ use super::cases::{Case, Expected};
 use super::compare::{Row, compare};
 use super::project::Project;
 use super::report::{Mismatch, Outcome, Seen, SeenRecord, Verdict};
-use super::send::{Credentials, WebhookRequest};
+use super::send::{Credential, WebhookRequest};
 use super::suite::Suite;
 use crate::model::delivery::DeliveryId;
 use crate::model::failure::Failure;
@@ -86,16 +88,19 @@ async fn give(suite: &Suite, case: &Case, project: &Project, table: &str, rows: 
 
 async fn with_credentials(suite: &Suite, case: &Case, project: &Project) -> Result<WebhookRequest, String> {
     let mut request = case.request.clone();
-    match &case.credentials {
-        Credentials::AsWritten => {}
-        Credentials::Value(place, value) => request.put(place, value)?,
-        Credentials::ApiKey(place) => {
-            let store = &project.tools.store;
-            let tenant = tenants::add(store, case.tenant.as_deref().unwrap_or_default()).await;
-            let tenant = tenant.map_err(|error| error.to_string())?;
-            let made = api_keys::create(store, &tenant, &suite.source.name, "test").await;
-            let (_, key) = made.map_err(|error| error.to_string())?;
-            request.put(place, key.expose())?;
+    for credential in &case.credentials {
+        match credential {
+            Credential::Value(place, value) => request.put(place, value)?,
+            Credential::Header(name, value) => request.headers.push(((*name).to_owned(), value.clone())),
+            Credential::From(address) => request.client = Some(*address),
+            Credential::ApiKey(place) => {
+                let store = &project.tools.store;
+                let tenant = tenants::add(store, case.tenant.as_deref().unwrap_or_default()).await;
+                let tenant = tenant.map_err(|error| error.to_string())?;
+                let made = api_keys::create(store, &tenant, &suite.source.name, "test").await;
+                let (_, key) = made.map_err(|error| error.to_string())?;
+                request.put(place, key.expose())?;
+            }
         }
     }
     Ok(request)
@@ -105,6 +110,9 @@ async fn receive(project: &Project, request: WebhookRequest) -> Result<Seen, Str
     let mut builder = Request::builder().method(request.method.as_str()).uri(request.target());
     for (name, value) in request.all_headers() {
         builder = builder.header(name, value);
+    }
+    if let Some(client) = request.client {
+        builder = builder.extension(ConnectInfo(SocketAddr::from((client, 0))));
     }
     let built = builder.body(Body::from(request.bytes())).map_err(|error| format!("the request cannot be sent: {error}"))?;
     let Ok(response) = project.intake.router().oneshot(built).await;

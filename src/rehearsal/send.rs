@@ -1,9 +1,12 @@
 //! A webhook as a sender would make it, with the credentials that its source asks for.
 
+use std::net::IpAddr;
+
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Map, Value as Json};
 
 use crate::auth::scheme::Auth;
+use crate::auth::secret::SecretSource;
 use crate::routes::test_file::AuthBreak;
 
 /// What a path cannot hold as it is.
@@ -26,6 +29,8 @@ pub struct WebhookRequest {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: WebhookBody,
+    /// The sender's address, where one is made up.
+    pub client: Option<IpAddr>,
 }
 
 /// A body that is to be sent.
@@ -40,36 +45,51 @@ pub enum WebhookBody {
     Text(String),
 }
 
-/// Which credentials a request gets, and where.
+/// What a request gets so that it passes, or does not.
 #[derive(Clone, Debug)]
-pub enum Credentials {
-    /// None but those that were written.
-    AsWritten,
+pub enum Credential {
     /// This value at this place of the event document.
     Value(Vec<String>, String),
     /// A fresh API key at this place.
     ApiKey(Vec<String>),
+    /// This header.
+    Header(&'static str, String),
+    /// This address of the sender.
+    From(IpAddr),
 }
 
-impl Credentials {
-    /// What the source asks for, or what breaks it; an error says why it cannot be added.
-    pub fn of(auth: &Auth, broken: Option<AuthBreak>) -> Result<Self, String> {
-        let (place, value) = match (auth, broken) {
-            (Auth::None, _) | (_, Some(AuthBreak::None)) => return Ok(Self::AsWritten),
-            (Auth::ApiKey(scheme), Some(AuthBreak::Wrong)) => (scheme.place(), Some(WRONG.to_owned())),
-            (Auth::ApiKey(scheme), None) => (scheme.place(), None),
-            (Auth::Token(scheme), broken) => {
-                let (place, prefix) = scheme.place();
-                let secret = scheme.secrets().first().filter(|_| broken.is_none());
-                (place, Some(format!("{prefix}{}", secret.map_or(WRONG, |secret| secret.expose()))))
-            }
-        };
-        match (place, value) {
-            (None, _) => Err("its `auth` does not look at one place of the request".to_owned()),
-            (Some(place), Some(value)) => Ok(Self::Value(place, value)),
-            (Some(place), None) => Ok(Self::ApiKey(place)),
-        }
+/// The credentials that a source asks for, or what breaks them; an error says why they cannot be added.
+pub fn credentials_of(auth: &Auth, broken: Option<AuthBreak>) -> Result<Vec<Credential>, String> {
+    if broken == Some(AuthBreak::None) {
+        return Ok(Vec::new());
     }
+    let nowhere = || "its `auth` does not look at one place of the request".to_owned();
+    let secret = |scheme: &Auth| {
+        let values = scheme.secret().map(SecretSource::declared).unwrap_or_default();
+        values.first().filter(|_| broken.is_none()).map_or(WRONG.to_owned(), |value| value.expose().to_owned())
+    };
+    Ok(match auth {
+        Auth::None | Auth::Check(_) => Vec::new(),
+        Auth::ApiKey(scheme) => {
+            let place = scheme.place().ok_or_else(nowhere)?;
+            vec![if broken.is_some() { Credential::Value(place, WRONG.to_owned()) } else { Credential::ApiKey(place) }]
+        }
+        Auth::Token(scheme) => {
+            let (place, prefix) = scheme.place();
+            vec![Credential::Value(place.ok_or_else(nowhere)?, format!("{prefix}{}", secret(auth)))]
+        }
+        Auth::Basic(scheme) => vec![Credential::Header("authorization", scheme.header(&secret(auth)))],
+        // nobody knows where a request of a test comes from, unless it is said
+        Auth::Ip(scheme) => scheme.example().filter(|_| broken.is_none()).map(Credential::From).into_iter().collect(),
+        Auth::Any(schemes) => match schemes.first() {
+            Some(first) => credentials_of(first, broken)?,
+            None => Vec::new(),
+        },
+        Auth::All(schemes) => {
+            let each = schemes.iter().map(|scheme| credentials_of(scheme, broken));
+            each.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect()
+        }
+    })
 }
 
 impl WebhookRequest {

@@ -8,7 +8,6 @@ use serde_json::{Map, Value as Json};
 
 use super::cases::{self, Surrounding};
 use super::project::START;
-use crate::auth::scheme::Auth;
 use crate::auth::secret::SecretReader;
 use crate::clock::Clock;
 use crate::config::diagnostic::Diagnostics;
@@ -175,8 +174,8 @@ pub async fn run(
     let http = http.map_err(|error| error.to_string())?;
     let caller = StoredCaller {
         tenant: tenant.clone().map(|name| Tenant { id: 0, name }),
-        scheme: scheme_of(&source.auth).to_owned(),
-        api_key: None,
+        scheme: source.auth.word().to_owned(),
+        ..StoredCaller::default()
     };
     let received_at = clock.now();
     let arrival = Arrival { delivery: DeliveryId::at(received_at), received_at, caller: &caller, attempt: 1, work_key: &[0; 32] };
@@ -185,7 +184,7 @@ pub async fn run(
     for item in source.admission.items(request, received, arrival, None) {
         records.push(try_item(source, item, &http, arrival).await);
     }
-    Ok(Trial { source: source.name.clone(), tenant, auth: scheme_of(&source.auth), records })
+    Ok(Trial { source: source.name.clone(), tenant, auth: source.auth.word(), records })
 }
 
 fn params_of(source: &Source, request: &Request) -> Result<Vec<(String, String)>, String> {
@@ -203,14 +202,6 @@ fn params_of(source: &Source, request: &Request) -> Result<Vec<(String, String)>
         return Err(format!("the request is not this source's: it asks for other values of {}", names.join(" and ")));
     }
     Ok(params)
-}
-
-fn scheme_of(auth: &Auth) -> &'static str {
-    match auth {
-        Auth::ApiKey(_) => "api_key",
-        Auth::Token(_) => "token",
-        Auth::None => "none",
-    }
 }
 
 /// All answers that the tests record, those of tests that end well first, and the first tenant that sends.

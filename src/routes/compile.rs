@@ -11,7 +11,7 @@ use super::names::{self, Scopes};
 use super::source::{Source, TenantRule};
 use super::{lint, receive};
 use crate::auth::scheme::{self, Auth};
-use crate::auth::secret::{self, SecretReader};
+use crate::auth::secret::{self, SecretReader, Surroundings};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::Named;
 use crate::config::source::Spanned;
@@ -145,8 +145,14 @@ fn compile_auth(
         );
         return None;
     };
-    let compiler = Compiler { engine: world.engine, scope: &scopes.request };
-    scheme::compile(auth, &compiler, secrets, world.secrets, diagnostics, unset)
+    let surroundings = Surroundings {
+        compiler: Compiler { engine: world.engine, scope: &scopes.request },
+        secrets,
+        fields: &[],
+        reader: world.secrets,
+        files: world.files,
+    };
+    scheme::compile(auth, &surroundings, diagnostics, unset)
 }
 
 fn secret_fields(options: &FileOptions) -> impl Iterator<Item = String> + '_ {

@@ -7,7 +7,7 @@ use super::file::FileOptions;
 use super::integration::Field;
 use super::source::Source;
 use crate::auth::scheme::Auth;
-use crate::auth::secret::Values;
+use crate::auth::secret::{SecretSource, Values};
 use crate::config::diagnostic::Diagnostics;
 use crate::expr::reads::Reads;
 use crate::expr::scope::Scope;
@@ -72,13 +72,10 @@ pub(super) fn secrecy(
     engine: &Engine,
 ) -> (Mask, Vec<Vec<String>>) {
     let mut mask = Mask::default();
-    let inline = match auth {
-        Auth::Token(scheme) => scheme.secrets().as_slice(),
-        Auth::ApiKey(_) | Auth::None => &[],
-    };
+    let inline = auth.leaves().into_iter().filter_map(Auth::secret).flat_map(SecretSource::declared);
     secrets.iter().flat_map(|(_, values)| values).chain(inline).for_each(|secret| mask.cover_value(secret.expose()));
     let mut reads = Reads::default();
-    auth.add_reads(engine, &mut reads);
+    auth.add_secret_places(engine, &mut reads);
     fields.iter().filter(|field| field.secret).for_each(|field| field.from.add_reads(engine, &mut reads));
     api_header_reads(options, engine, &mut reads);
     let mut places: Vec<Vec<String>> = declared.to_vec();

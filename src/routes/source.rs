@@ -89,7 +89,7 @@ pub struct Source {
 impl Source {
     /// The secrets that may go out for one record: the operator's, and those that its request brought along.
     pub fn secret_values(&self, document: &EventDocument) -> Result<SecretValues, Failure> {
-        let operators = self.secrets.iter().filter_map(|(name, values)| Some((name.clone(), values.first()?.clone())));
+        let operators = self.secrets.iter().filter_map(|(name, values)| Some((name.clone(), values.first()?.secret().clone())));
         let mut secrets: SecretValues = operators.collect();
         for field in self.fields.iter().filter(|field| field.secret) {
             let value = field.from.evaluate(Context::from(document)).ok().flatten();

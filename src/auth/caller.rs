@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 
 use crate::model::caller::StoredCaller;
+use crate::model::integration::Integration;
 use crate::model::tenant::Tenant;
 
 /// Who sent a request, as its verified credentials say.
@@ -14,6 +15,13 @@ pub struct Caller {
 impl Caller {
     pub(super) fn new(scheme: &str, tenant: Option<Tenant>, api_key: Option<i64>) -> Self {
         Self { stored: StoredCaller { tenant, scheme: scheme.to_owned(), api_key, ..StoredCaller::default() } }
+    }
+
+    /// The sender on behalf of an integration's tenant.
+    pub(super) fn of_integration(scheme: &str, integration: &Integration) -> Self {
+        let mut caller = Self::new(scheme, Some(integration.tenant.clone()), None);
+        caller.stored.integration = Some(integration.id);
+        caller
     }
 
     /// The same with the claims that were verified.

@@ -6,6 +6,7 @@ pub mod caller;
 pub mod check;
 pub mod combined;
 pub mod evidence;
+pub mod integration;
 pub mod ip;
 pub mod scheme;
 pub mod secret;

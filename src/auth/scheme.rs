@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use super::caller::{Caller, Refusal};
 use super::evidence::Evidence;
 use super::secret::{SecretSource, Surroundings};
-use super::{api_key, basic, check, combined, ip, token};
+use super::{api_key, basic, check, combined, integration, ip, token};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, OptionDoc, map_of, options, report_unknown};
 use crate::config::shape::Shape;
@@ -14,6 +14,7 @@ use crate::config::yaml::Node;
 use crate::expr::reads::Reads;
 use crate::expr::template::Engine;
 use crate::http_client::client::HttpClient;
+use crate::model::integration::Integrations;
 use crate::store::Store;
 
 /// What may stand under `auth`, and as an element of `any` and `all`.
@@ -21,6 +22,8 @@ use crate::store::Store;
 pub enum AuthOptions {
     /// A key that we issued; it says which tenant this is.
     ApiKey(api_key::Options),
+    /// The endpoint id of an integration; it says which tenant this is.
+    Integration(integration::Options),
     /// A fixed value.
     Token(token::Options),
     /// A user and a password.
@@ -47,6 +50,7 @@ options! {
 
 const SCHEMES: &[OptionDoc] = &[
     OptionDoc { name: "api_key", doc: "a key that we issued; it says which tenant this is" },
+    OptionDoc { name: "integration", doc: "the endpoint id of an integration; it says which tenant this is" },
     OptionDoc { name: "token", doc: "a fixed value" },
     OptionDoc { name: "basic", doc: "a user and a password" },
     OptionDoc { name: "ip", doc: "certain addresses" },
@@ -85,6 +89,7 @@ impl FromYaml for AuthOptions {
         };
         match scheme.name.value.as_str() {
             "api_key" => api_key::Options::from_yaml(node, diagnostics).map(Self::ApiKey),
+            "integration" => integration::Options::from_yaml(node, diagnostics).map(Self::Integration),
             "token" => token::Options::from_yaml(node, diagnostics).map(Self::Token),
             "basic" => basic::Options::from_yaml(node, diagnostics).map(Self::Basic),
             "ip" => ip::Options::from_yaml(node, diagnostics).map(Self::Ip),
@@ -98,6 +103,7 @@ impl FromYaml for AuthOptions {
     fn shape() -> Shape {
         Shape::OneOf(vec![
             api_key::Options::shape(),
+            integration::Options::shape(),
             token::Options::shape(),
             basic::Options::shape(),
             ip::Options::shape(),
@@ -124,6 +130,8 @@ impl AuthOptions {
 pub enum Auth {
     /// A key that we issued.
     ApiKey(api_key::Scheme),
+    /// The endpoint id of an integration.
+    Integration(integration::Scheme),
     /// A fixed value.
     Token(token::Scheme),
     /// A user and a password.
@@ -145,6 +153,8 @@ pub enum Auth {
 pub struct Means<'a> {
     /// The keys that we issued.
     pub store: &'a Store,
+    /// The integrations.
+    pub integrations: &'a Integrations,
     /// Fetches the public keys of issuers.
     pub http: &'a HttpClient,
 }
@@ -158,6 +168,9 @@ pub fn compile(
 ) -> Option<Auth> {
     match options {
         AuthOptions::ApiKey(options) => api_key::compile(options, &surroundings.compiler, diagnostics).map(Auth::ApiKey),
+        AuthOptions::Integration(options) => {
+            integration::compile(options, &surroundings.compiler, diagnostics).map(Auth::Integration)
+        }
         AuthOptions::Token(options) => token::compile(options, surroundings, diagnostics, unset).map(Auth::Token),
         AuthOptions::Basic(options) => basic::compile(options, surroundings, diagnostics, unset).map(Auth::Basic),
         AuthOptions::Ip(options) => Some(Auth::Ip(ip::compile(options))),
@@ -182,6 +195,7 @@ impl Auth {
         Box::pin(async move {
             match self {
                 Self::ApiKey(scheme) => scheme.verify(&evidence, means.store),
+                Self::Integration(scheme) => scheme.verify(&evidence, means.integrations),
                 Self::Token(scheme) => scheme.verify(&evidence),
                 Self::Basic(scheme) => scheme.verify(&evidence),
                 Self::Ip(scheme) => scheme.verify(&evidence),
@@ -196,7 +210,7 @@ impl Auth {
     /// Whether the credentials say which tenant this is.
     pub fn names_tenant(&self) -> bool {
         match self {
-            Self::ApiKey(_) => true,
+            Self::ApiKey(_) | Self::Integration(_) => true,
             Self::Any(schemes) => !schemes.is_empty() && schemes.iter().all(Self::names_tenant),
             Self::All(schemes) => schemes.iter().any(Self::names_tenant),
             Self::Token(_) | Self::Basic(_) | Self::Ip(_) | Self::Check(_) | Self::None => false,
@@ -207,6 +221,7 @@ impl Auth {
     pub fn word(&self) -> &'static str {
         match self {
             Self::ApiKey(_) => "api_key",
+            Self::Integration(_) => "integration",
             Self::Token(_) => "token",
             Self::Basic(_) => "basic",
             Self::Ip(_) => "ip",
@@ -230,7 +245,9 @@ impl Auth {
         match self {
             Self::Token(scheme) => Some(scheme.secret()),
             Self::Basic(scheme) => Some(scheme.secret()),
-            Self::ApiKey(_) | Self::Ip(_) | Self::Check(_) | Self::Any(_) | Self::All(_) | Self::None => None,
+            Self::ApiKey(_) | Self::Integration(_) | Self::Ip(_) | Self::Check(_) | Self::Any(_) | Self::All(_) | Self::None => {
+                None
+            }
         }
     }
 
@@ -247,6 +264,7 @@ impl Auth {
     pub fn add_secret_places(&self, engine: &Engine, reads: &mut Reads) {
         match self {
             Self::ApiKey(scheme) => scheme.at.add_reads(engine, reads),
+            Self::Integration(scheme) => scheme.at.add_reads(engine, reads),
             Self::Token(scheme) => scheme.at.add_reads(engine, reads),
             Self::Any(schemes) | Self::All(schemes) => schemes.iter().for_each(|scheme| scheme.add_secret_places(engine, reads)),
             // of `basic` the header is masked whoever sends it

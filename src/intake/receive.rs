@@ -22,6 +22,7 @@ use crate::clock::Timestamp;
 use crate::expr::scope::SecretValues;
 use crate::http_client::client::HttpClient;
 use crate::model::delivery::{AdmittedDelivery, Appended, DeliveryId, Request};
+use crate::model::integration::Integrations;
 use crate::model::tenant::Tenant;
 use crate::payload;
 use crate::routes::registry::Registry;
@@ -130,7 +131,10 @@ async fn authenticate(
     };
     let now = intake.store.clock().now();
     let evidence = Evidence { request, document: &document, url, now, source: &source.name, fields: &SecretValues::new() };
-    let verified = source.auth.verify(evidence, Means { store: &intake.store, http: &intake.http }).await;
+    let verified = source
+        .auth
+        .verify(evidence, Means { store: &intake.store, integrations: &Integrations::default(), http: &intake.http })
+        .await;
     let caller = verified.map_err(|refusal| Rejection::Unauthorized(refusal.told))?;
     match &source.tenant {
         TenantRule::Named(name) => tenant_named(intake, name).await.map(|tenant| caller.on_behalf_of(Some(&tenant))),
@@ -170,7 +174,7 @@ fn admit(intake: &Intake, source: &Source, request: Request, params: &[(String, 
     let mask = source.mask_for(&received.document);
     let masked = source.masked_view(&request, &received, &mask);
     let items = source.admission.items(&request, received, arrival, None);
-    let records = items.into_iter().map(|item| item.into_record().masked(&mask)).collect();
+    let records = items.into_iter().map(|item| item.into_record(&stored).masked(&mask)).collect();
     AdmittedDelivery {
         id,
         source: source.name.clone(),

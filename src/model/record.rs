@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::delivery::DeliveryId;
 use super::lane::AdmittedLane;
+use super::tenant::Tenant;
 use crate::clock::Timestamp;
 use crate::secret::Mask;
 
@@ -20,6 +21,10 @@ pub struct RecordId(pub i64);
 pub struct AdmittedRecord {
     /// Its place in the delivery, from 0.
     pub number: u32,
+    /// Whose it is. Where integrations are found by a field, one delivery holds records of several tenants and belongs to none.
+    pub tenant: Option<Tenant>,
+    /// The integration it came by.
+    pub integration: Option<i64>,
     /// The event's name, when one could be told.
     pub event: Option<String>,
     /// SHA-256 of this record's part of the delivery.
@@ -190,6 +195,10 @@ pub struct ClaimedRecord {
     pub number: u32,
     /// Which time it is being run for, from 1.
     pub run: u32,
+    /// Whose it is, when its source has tenants.
+    pub tenant: Option<Tenant>,
+    /// The integration it came by when it was admitted.
+    pub integration: Option<i64>,
     /// Hash of everything that its route reads of it; only where the route coalesces.
     pub work_hash: Option<[u8; 32]>,
     /// SHA-256 of its part of the delivery.

@@ -52,6 +52,8 @@ pub enum Credential {
     Value(Vec<String>, String),
     /// A fresh API key at this place.
     ApiKey(Vec<String>),
+    /// The endpoint id of a fresh integration at this place.
+    Endpoint(Vec<String>),
     /// This header.
     Header(&'static str, String),
     /// This address of the sender.
@@ -73,6 +75,10 @@ pub fn credentials_of(auth: &Auth, broken: Option<AuthBreak>) -> Result<Vec<Cred
         Auth::ApiKey(scheme) => {
             let place = scheme.place().ok_or_else(nowhere)?;
             vec![if broken.is_some() { Credential::Value(place, WRONG.to_owned()) } else { Credential::ApiKey(place) }]
+        }
+        Auth::Integration(scheme) => {
+            let place = scheme.place().ok_or_else(nowhere)?;
+            vec![if broken.is_some() { Credential::Value(place, WRONG.to_owned()) } else { Credential::Endpoint(place) }]
         }
         Auth::Token(scheme) => {
             let (place, prefix) = scheme.place();

@@ -399,7 +399,7 @@ pub(super) mod tests {
         let loaded = loaded(&[("routes.d/a.yaml", text)]);
         assert_eq!(loaded.diagnostics.all(), []);
         let source = loaded.files[0].source.clone().expect("compiles");
-        let caller = crate::model::caller::StoredCaller { tenant: None, scheme: "none".to_owned(), api_key: None };
+        let caller = crate::model::caller::StoredCaller { scheme: "none".to_owned(), ..Default::default() };
         let integration_of = |body: &str| {
             let request = crate::model::delivery::Request {
                 method: "POST".into(),

@@ -279,13 +279,22 @@ impl Chosen<'_> {
 
 impl Item<'_> {
     /// What is put into the inbox.
-    pub fn into_record(self) -> AdmittedRecord {
+    pub fn into_record(self, caller: &StoredCaller) -> AdmittedRecord {
         let (fate, sender_id, work_hash) = match self.chosen {
             Ok(Chosen { queue, .. }) => (Fate::Queue(queue.lane), queue.sender_id, queue.work_hash),
             Err(NotChosen::Ignored(reason)) => (Fate::Ignore(reason), None, None),
             Err(NotChosen::Failed(failure)) => (Fate::Bury(failure.reason), None, None),
         };
-        AdmittedRecord { number: self.number, event: self.event, item_sha256: self.item_sha256, work_hash, sender_id, fate }
+        AdmittedRecord {
+            number: self.number,
+            tenant: caller.tenant.clone(),
+            integration: caller.integration,
+            event: self.event,
+            item_sha256: self.item_sha256,
+            work_hash,
+            sender_id,
+            fate,
+        }
     }
 }
 

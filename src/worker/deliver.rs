@@ -120,7 +120,7 @@ async fn run(
         Ok(secrets) => secrets,
         Err(failure) => return Ended::Failed(failure),
     };
-    let tenant = claim.tenant.as_ref().map(|tenant| tenant.name.as_str());
+    let tenant = record.tenant.as_ref().map(|tenant| tenant.name.as_str());
     let context = RunContext {
         http: &tools.http,
         secrets: &secrets,

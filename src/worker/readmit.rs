@@ -158,7 +158,7 @@ fn admit(source: &Source, store: &Store, stored: &StoredDelivery, records: &[Rea
     for item in items {
         let runs_late = item.chosen.as_ref().is_ok_and(|chosen| chosen.runs_late());
         let mask = source.mask_for(&item.document);
-        admitted.insert(item.number, (item.into_record().masked(&mask), runs_late));
+        admitted.insert(item.number, (item.into_record(&stored.caller).masked(&mask), runs_late));
     }
     let of = |one: &Readmission| match admitted.remove(&one.number) {
         Some((admitted, runs_late)) => Readmitted { readmission: one.clone(), admitted, runs_late, further: Vec::new() },
@@ -175,6 +175,8 @@ fn admit(source: &Source, store: &Store, stored: &StoredDelivery, records: &[Rea
 fn buried(one: &Readmission, reason: String) -> Readmitted {
     let admitted = AdmittedRecord {
         number: one.number,
+        tenant: one.tenant.clone(),
+        integration: None,
         event: None,
         item_sha256: [0; 32],
         work_hash: None,

@@ -177,18 +177,17 @@ async fn read_records(
             (select id from record where lane_id = claimed.value and state = 0 order by pos limit ?2)
         join delivery d on d.delivery_row = r.delivery_row
         order by r.lane_id, r.pos";
-    let mut places: HashMap<i64, &mut Vec<ClaimedRecord>> =
-        claims.iter_mut().map(|claim| (claim.lane_id, &mut claim.records)).collect();
+    let mut places: HashMap<i64, &mut Claim> = claims.iter_mut().map(|claim| (claim.lane_id, claim)).collect();
     for row in sqlx::query(sql).bind(json_list(lane_ids)).bind(limit).fetch_all(connection).await? {
         let lane_id: i64 = row.try_get("lane_id")?;
-        if let Some(records) = places.get_mut(&lane_id) {
-            records.push(claimed_record(&row)?);
+        if let Some(claim) = places.get_mut(&lane_id) {
+            claim.records.push(claimed_record(&row, claim.tenant.clone())?);
         }
     }
     Ok(())
 }
 
-fn claimed_record(row: &SqliteRow) -> Result<ClaimedRecord, StoreError> {
+fn claimed_record(row: &SqliteRow, tenant: Option<Tenant>) -> Result<ClaimedRecord, StoreError> {
     let work_hash: Option<&[u8]> = row.try_get("work_hash")?;
     let first_failed_at: Option<i64> = row.try_get("first_failed_at")?;
     let caller = serde_json::from_str(row.try_get("caller")?);
@@ -199,6 +198,8 @@ fn claimed_record(row: &SqliteRow) -> Result<ClaimedRecord, StoreError> {
         delivery: DeliveryId(Uuid::from_bytes(fixed(row.try_get("delivery_id")?, "a delivery's id")?)),
         number: row.try_get("record_no")?,
         run: row.try_get("run")?,
+        tenant,
+        integration: None,
         work_hash: work_hash.map(|hash| fixed(hash, "a work hash")).transpose()?,
         item_sha256: fixed(row.try_get("item_sha256")?, "an item's hash")?,
         attempts: row.try_get("attempts")?,

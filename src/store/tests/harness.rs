@@ -68,7 +68,7 @@ impl TestStore {
             id: DeliveryId::at(self.clock.now()),
             source: source.to_owned(),
             received_at: self.clock.now(),
-            caller: StoredCaller { tenant: tenant.cloned(), scheme: "none".into(), api_key: None },
+            caller: StoredCaller { tenant: tenant.cloned(), scheme: "none".into(), ..StoredCaller::default() },
             request: Request {
                 method: "POST".into(),
                 path: format!("/{source}"),
@@ -150,7 +150,16 @@ pub(super) fn queue(lane: &str) -> Fate {
 }
 
 pub(super) fn record(number: u32, fate: Fate) -> AdmittedRecord {
-    AdmittedRecord { number, event: Some("made".into()), item_sha256: [3; 32], work_hash: None, sender_id: None, fate }
+    AdmittedRecord {
+        number,
+        tenant: None,
+        integration: None,
+        event: Some("made".into()),
+        item_sha256: [3; 32],
+        work_hash: None,
+        sender_id: None,
+        fate,
+    }
 }
 
 /// A record that waits for two quiet seconds, at most ten, and runs together with others of the same work.

@@ -21,6 +21,12 @@ impl Timestamp {
         self.0
     }
 
+    /// Its day in UTC.
+    pub fn date(self) -> jiff::civil::Date {
+        let moment = jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        moment.to_zoned(jiff::tz::TimeZone::UTC).date()
+    }
+
     /// Reads an RFC 3339 text such as `2026-11-21T10:15:00Z`.
     pub fn parse(text: &str) -> Option<Self> {
         text.parse::<jiff::Timestamp>().ok().map(|moment| Self(moment.as_microsecond()))

@@ -58,14 +58,14 @@ pub fn addresses(source: &Source, public_url: &str, key: &Secret<String>) -> Vec
 
 /// Whether a key that we issue opens the source.
 pub fn takes_api_keys(source: &Source) -> bool {
-    matches!(source.auth, Auth::ApiKey(_))
+    source.auth.leaves().iter().any(|scheme| matches!(scheme, Auth::ApiKey(_)))
 }
 
 fn key_place(source: &Source) -> Option<Vec<String>> {
-    match &source.auth {
+    source.auth.leaves().into_iter().find_map(|scheme| match scheme {
         Auth::ApiKey(scheme) => scheme.place(),
-        Auth::Token(_) | Auth::None => None,
-    }
+        _ => None,
+    })
 }
 
 fn path_of(source: &Source, key: Option<(&str, &Secret<String>)>) -> String {

@@ -27,6 +27,7 @@ use crate::clock::Clock;
 use crate::config::diagnostic::Diagnostics;
 use crate::http_client::client::{ClientOptions, HttpClient};
 use crate::http_client::store_budget::StoreBudget;
+use crate::intake::address::Addresses;
 use crate::intake::receive::Intake;
 use crate::routes::folder::Folder;
 use crate::routes::load::Texts;
@@ -90,7 +91,8 @@ impl Server {
         let admin_listener = listen(&settings.admin_listen, "--admin-listen").await?;
         let (intake_address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
         let control = Control::bind(&settings.data)?;
-        let intake = Intake::new(Arc::clone(sources.registry()), store.clone());
+        let addresses = Addresses { public_url: settings.public_url.clone(), trusted_proxies: Vec::new() };
+        let intake = Intake::new(Arc::clone(sources.registry()), store.clone(), Arc::clone(&tools.http), addresses);
         let (stopping, stopped) = (watch::Sender::new(false), watch::Sender::new(false));
         let metrics = Arc::new(Metrics::default());
         let admin = admin::router(Admin {

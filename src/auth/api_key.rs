@@ -1,13 +1,13 @@
 //! `api_key: $.query.APIKey`: a key that we issued to a tenant for this source.
 
 use super::caller::{Caller, Refusal};
+use super::evidence::Evidence;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::options;
 use crate::config::shape;
 use crate::config::yaml::Node;
 use crate::expr::template::Context;
 use crate::expr::value::{Compiler, Value};
-use crate::model::event::EventDocument;
 use crate::store::{Store, api_keys};
 
 options! {
@@ -41,17 +41,17 @@ impl Scheme {
         self.at.as_path().and_then(crate::expr::jsonpath::Path::place)
     }
 
-    pub(super) fn verify(&self, document: &EventDocument, source: &str, store: &Store) -> Result<Caller, Refusal> {
-        let presented = self.at.text(Context::from(document)).unwrap_or_default();
+    pub(super) fn verify(&self, evidence: &Evidence<'_>, store: &Store) -> Result<Caller, Refusal> {
+        let presented = self.at.text(Context::from(evidence.document)).unwrap_or_default();
         if presented.is_empty() {
-            return Err(Refusal(format!("an API key is expected at `{}`", self.at.origin())));
+            return Err(Refusal::new(format!("an API key is expected at `{}`", self.at.origin())));
         }
-        match api_keys::verify(store, &presented, source) {
+        match api_keys::verify(store, &presented, evidence.source) {
             Some(key) => {
                 api_keys::used(store, key.id);
                 Ok(Caller::new("api_key", Some(key.tenant), Some(key.id)))
             }
-            None => Err(Refusal("the API key is not valid".to_owned())),
+            None => Err(Refusal::new("the API key is not valid")),
         }
     }
 }

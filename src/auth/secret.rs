@@ -3,11 +3,13 @@
 
 use jiff::civil::Date;
 
+use super::evidence::Evidence;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, Named, options, report_expected};
 use crate::config::shape::{Form, Shape};
 use crate::config::source::{Span, Spanned};
 use crate::config::yaml::{Content, Node};
+use crate::expr::value::Compiler;
 use crate::secret::Secret;
 
 options! {
@@ -66,8 +68,143 @@ pub trait SecretReader {
     fn stand_in(&self, name: &str) -> Option<String>;
 }
 
-/// The values of a secret, the first one first; all of them verify.
-pub type Values = Vec<Secret<String>>;
+/// One value of a secret.
+#[derive(Clone, Debug)]
+pub struct SecretValue {
+    secret: Secret<String>,
+    until: Option<Date>,
+}
+
+impl SecretValue {
+    /// A value without an end.
+    pub fn new(secret: Secret<String>) -> Self {
+        Self { secret, until: None }
+    }
+
+    /// The value itself.
+    pub fn secret(&self) -> &Secret<String> {
+        &self.secret
+    }
+
+    /// The text.
+    pub fn expose(&self) -> &str {
+        self.secret.expose()
+    }
+
+    /// Whether it is still valid.
+    pub fn is_active(&self, today: Date) -> bool {
+        self.until.is_none_or(|last| today <= last)
+    }
+}
+
+/// The values of a secret, the first one first; all that are active verify, and the first of them goes out.
+pub type Values = Vec<SecretValue>;
+
+/// Where a scheme finds its secret when it verifies.
+#[derive(Clone, Debug)]
+pub enum SecretSource {
+    /// What the operator holds.
+    Declared(Values),
+    /// A secret field of the integration that the request is for.
+    Field(String),
+}
+
+/// One value that may verify a request.
+#[derive(Clone, Copy)]
+pub struct Candidate<'a> {
+    /// The value.
+    pub value: &'a str,
+    /// Whether it is still valid. One that is not never verifies; the doctor only says that it would have.
+    pub is_active: bool,
+}
+
+impl SecretSource {
+    /// The values for one request, the first one first; none when the integration is unknown or lacks the field.
+    pub fn candidates<'a>(&'a self, evidence: &Evidence<'a>) -> Vec<Candidate<'a>> {
+        let today = evidence.now.date();
+        match self {
+            Self::Declared(values) => {
+                values.iter().map(|value| Candidate { value: value.expose(), is_active: value.is_active(today) }).collect()
+            }
+            Self::Field(name) => evidence
+                .fields
+                .get(name)
+                .map(|secret| Candidate { value: secret.expose(), is_active: true })
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    /// What is known of it before any request came.
+    pub fn declared(&self) -> &[SecretValue] {
+        match self {
+            Self::Declared(values) => values,
+            Self::Field(_) => &[],
+        }
+    }
+}
+
+/// What the schemes of a file are compiled with.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// What expressions may look at.
+    pub compiler: Compiler<'a>,
+    /// The entries of `secrets`.
+    pub secrets: &'a [(String, Values)],
+    /// The secret fields of the integration, where that is known before the sender is verified.
+    pub fields: &'a [String],
+    /// Those of an integration that is known only afterwards: they cannot verify.
+    pub late_fields: &'a [String],
+    /// Where secrets that are named in place come from.
+    pub reader: &'a dyn SecretReader,
+    /// Reads a file beside the route file by the path as that writes it, or says why it cannot.
+    pub files: &'a dyn Fn(&str) -> Result<String, String>,
+}
+
+impl Surroundings<'_> {
+    /// Finds the secret that a scheme names. `what` says whose it is when it is named in place.
+    pub fn secret(
+        &self,
+        reference: &SecretReference,
+        place: Span,
+        what: &str,
+        diagnostics: &mut Diagnostics,
+        unset: &mut Diagnostics,
+    ) -> Option<SecretSource> {
+        match reference {
+            SecretReference::Name(name) => {
+                if let Some((_, values)) = self.secrets.iter().find(|(known, _)| *known == name.value) {
+                    return Some(SecretSource::Declared(values.clone()));
+                }
+                if self.fields.contains(&name.value) {
+                    return Some(SecretSource::Field(name.value.clone()));
+                }
+                diagnostics.report(self.unknown(name));
+                None
+            }
+            SecretReference::Inline(inline) => {
+                check(inline, place, diagnostics);
+                Some(SecretSource::Declared(resolve(what, place, inline, self.reader, unset).unwrap_or_default()))
+            }
+        }
+    }
+
+    fn unknown(&self, name: &Spanned<String>) -> Diagnostic {
+        if self.late_fields.contains(&name.value) {
+            let message = format!("`{}` is held by an integration, which is known only after the sender is verified", name.value);
+            return Diagnostic::error("integration-too-late", name.span, message)
+                .hint("let the request say which integration it is for: `integration: { is: $.params.integration, … }`");
+        }
+        let names = self.secrets.iter().map(|(name, _)| name.as_str()).chain(self.fields.iter().map(String::as_str));
+        let message = format!("there is no secret `{}`", name.value);
+        let diagnostic = Diagnostic::error("unknown-secret", name.span, message).did_you_mean(&name.value, names, name.span);
+        if diagnostic.hint.is_some() {
+            return diagnostic;
+        }
+        diagnostic
+            .hint(format!("declare it: `secrets: {{ {}: {{ env: NAME }} }}`, or write `secret: {{ env: NAME }}`", name.value))
+    }
+}
 
 /// Resolves `secrets:`; what is unset or empty is told as a diagnostic and has no values.
 pub fn resolve_all(
@@ -94,20 +231,20 @@ pub fn resolve(
     unset: &mut Diagnostics,
 ) -> Option<Values> {
     if let Some(value) = reader.stand_in(name) {
-        return Some(vec![Secret::new(value)]);
+        return Some(vec![SecretValue::new(Secret::new(value))]);
     }
-    let active = options
-        .iter()
-        .filter(|one| one.until.as_ref().is_none_or(|until| until.parse().is_ok_and(|last: Date| reader.today() <= last)));
     let mut values = Values::new();
-    for option in active {
+    for option in options {
+        let until = option.until.as_ref().and_then(|until| until.parse::<Date>().ok());
         let (value, what, span) = match (&option.env, &option.file) {
             (Some(env), _) => (reader.environment(env), format!("the environment variable `{}`", env.value), env.span),
             (None, Some(file)) => (reader.file(file), format!("the file `{}`", file.value), file.span),
             (None, None) => continue,
         };
         match value.map(|value| value.trim_end_matches(['\r', '\n']).to_owned()).filter(|value| !value.is_empty()) {
-            Some(value) => values.push(Secret::new(value)),
+            Some(value) => values.push(SecretValue { secret: Secret::new(value), until }),
+            // what is no longer valid need not be there
+            None if until.is_some_and(|last| reader.today() > last) => {}
             None => {
                 let message = format!("the secret `{name}` is not set: {what} is absent or empty");
                 unset.report(Diagnostic::warning("unset-secret", span, message).hint("until it is set the file is not active"));
@@ -115,7 +252,7 @@ pub fn resolve(
             }
         }
     }
-    if values.is_empty() {
+    if !values.iter().any(|value| value.is_active(reader.today())) {
         let message = format!("the secret `{name}` has no value that is still valid");
         unset.report(Diagnostic::warning("unset-secret", place, message).hint("until it has one the file is not active"));
         return None;

@@ -9,14 +9,14 @@ use super::tenant::Tenant;
 pub struct StoredCaller {
     /// The tenant on whose behalf it came, if the source has tenants.
     pub tenant: Option<Tenant>,
-    /// The scheme that let it in: `api_key`, `token`, `none`.
+    /// The scheme that let it in: `api_key`, `token`, `none`; of several joined ones `ip+jwt`.
     pub scheme: String,
     /// The API key that was used.
     pub api_key: Option<i64>,
-    /// The integration that it came by, when the whole delivery is one's.
+    /// The integration that the request named, if the source has them and one was found before the commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub integration: Option<i64>,
-    /// The claims of a verified token.
+    /// The verified claims of a `jwt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claims: Option<serde_json::Value>,
 }

@@ -113,6 +113,7 @@ pub fn webhook(api_key: &str, order: u64) -> WebhookRequest {
         path: "/".to_owned(),
         query: vec![("APIKey".to_owned(), api_key.to_owned()), ("APISource".to_owned(), "eConomicOrder".to_owned())],
         headers: Vec::new(),
+        client: None,
         body: WebhookBody::Json(json!({ "eConomicAPIKey": "demo-grant-token", "number": order.to_string() })),
     }
 }

@@ -14,6 +14,7 @@ use crate::expr::template::Engine;
 use crate::http_client::budget::MemoryBudget;
 use crate::http_client::client::{ClientOptions, HttpClient};
 use crate::http_client::recorded::{Recorded, RecordedAnswer};
+use crate::intake::address::Addresses;
 use crate::intake::receive::Intake;
 use crate::model::bundle::Bundle;
 use crate::routes::folder::read_companion;
@@ -91,7 +92,7 @@ impl Project {
         });
         let http = Arc::new(http.map_err(|error| error.to_string())?);
         let targets = open_tables(folder.path(), destinations, &clock);
-        let intake = Intake::new(Arc::clone(&registry), store.clone());
+        let intake = Intake::new(Arc::clone(&registry), store.clone(), Arc::clone(&http), Addresses::default());
         let tools = Tools { registry, store, targets, http };
         Ok(Self { intake, tools, recorded, clock, _folder: folder })
     }

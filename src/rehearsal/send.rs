@@ -1,9 +1,14 @@
 //! A webhook as a sender would make it, with the credentials that its source asks for.
 
+use std::net::IpAddr;
+
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Map, Value as Json};
 
+use crate::auth::jwt;
 use crate::auth::scheme::Auth;
+use crate::auth::secret::SecretSource;
+use crate::routes::source::Source;
 use crate::routes::test_file::AuthBreak;
 
 /// What a path cannot hold as it is.
@@ -26,6 +31,8 @@ pub struct WebhookRequest {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: WebhookBody,
+    /// The sender's address, where one is made up.
+    pub client: Option<IpAddr>,
 }
 
 /// A body that is to be sent.
@@ -40,42 +47,79 @@ pub enum WebhookBody {
     Text(String),
 }
 
-/// Which credentials a request gets, and where.
+/// What a request gets so that it passes, or does not.
 #[derive(Clone, Debug)]
-pub enum Credentials {
-    /// None but those that were written.
-    AsWritten,
+pub enum Credential {
     /// This value at this place of the event document.
     Value(Vec<String>, String),
     /// A fresh API key at this place.
     ApiKey(Vec<String>),
+    /// The endpoint id of a fresh integration at this place.
+    Endpoint(Vec<String>),
+    /// A token with the claims of the test, signed with this secret.
+    Claims(Box<jwt::Scheme>, String),
+    /// This header.
+    Header(&'static str, String),
+    /// This address of the sender.
+    From(IpAddr),
 }
 
-impl Credentials {
-    /// What the source asks for, or what breaks it; an error says why it cannot be added.
-    pub fn of(auth: &Auth, broken: Option<AuthBreak>) -> Result<Self, String> {
-        let (place, value) = match (auth, broken) {
-            (Auth::None, _) | (_, Some(AuthBreak::None)) => return Ok(Self::AsWritten),
-            (Auth::ApiKey(scheme), Some(AuthBreak::Wrong)) => (scheme.place(), Some(WRONG.to_owned())),
-            (Auth::ApiKey(scheme), None) => (scheme.place(), None),
-            (Auth::Token(scheme), broken) => {
-                let (place, prefix) = scheme.place();
-                let secret = scheme.secrets().first().filter(|_| broken.is_none());
-                (place, Some(format!("{prefix}{}", secret.map_or(WRONG, |secret| secret.expose()))))
-            }
-        };
-        match (place, value) {
-            (None, _) => Err("its `auth` does not look at one place of the request".to_owned()),
-            (Some(place), Some(value)) => Ok(Self::Value(place, value)),
-            (Some(place), None) => Ok(Self::ApiKey(place)),
-        }
+/// The credentials that a source asks for, or what breaks them; an error says why they cannot be added.
+pub fn credentials_of(source: &Source, broken: Option<AuthBreak>) -> Result<Vec<Credential>, String> {
+    // that it is for an integration is no credential, unless its id is
+    let named = source.integration().endpoint_place();
+    let mut credentials: Vec<Credential> = named.map(Credential::Endpoint).into_iter().collect();
+    if broken != Some(AuthBreak::None) {
+        credentials.extend(credentials_for(&source.auth, broken)?);
     }
+    Ok(credentials)
+}
+
+fn credentials_for(auth: &Auth, broken: Option<AuthBreak>) -> Result<Vec<Credential>, String> {
+    let nowhere = || "its `auth` does not look at one place of the request".to_owned();
+    let secret = |scheme: &Auth| {
+        let values = scheme.secret().map(SecretSource::declared).unwrap_or_default();
+        values.first().filter(|_| broken.is_none()).map_or(WRONG.to_owned(), |value| value.expose().to_owned())
+    };
+    Ok(match auth {
+        Auth::None | Auth::Check(_) => Vec::new(),
+        Auth::ApiKey(scheme) => {
+            let place = scheme.place().ok_or_else(nowhere)?;
+            vec![if broken.is_some() { Credential::Value(place, WRONG.to_owned()) } else { Credential::ApiKey(place) }]
+        }
+        Auth::Integration(scheme) => {
+            let place = scheme.place().ok_or_else(nowhere)?;
+            vec![if broken.is_some() { Credential::Value(place, WRONG.to_owned()) } else { Credential::Endpoint(place) }]
+        }
+        Auth::Token(scheme) => {
+            let (place, prefix) = scheme.place();
+            vec![Credential::Value(place.ok_or_else(nowhere)?, format!("{prefix}{}", secret(auth)))]
+        }
+        Auth::Jwt(scheme) => vec![Credential::Claims(Box::new(scheme.clone()), secret(auth))],
+        Auth::Basic(scheme) => vec![Credential::Header("authorization", scheme.header(&secret(auth)))],
+        // nobody knows where a request of a test comes from, unless it is said
+        Auth::Ip(scheme) => scheme.example().filter(|_| broken.is_none()).map(Credential::From).into_iter().collect(),
+        Auth::Any(schemes) => match schemes.first() {
+            Some(first) => credentials_for(first, broken)?,
+            None => Vec::new(),
+        },
+        Auth::All(schemes) => {
+            let each = schemes.iter().map(|scheme| credentials_for(scheme, broken));
+            each.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect()
+        }
+    })
 }
 
 impl WebhookRequest {
     /// Puts a credential where a source looks for it, in place of what is there.
     pub fn put(&mut self, place: &[String], value: &str) -> Result<(), String> {
         match place {
+            [block, name] if block == "params" => {
+                let segment = format!("/:{name}");
+                let has_place = self.path.contains(&segment);
+                self.path = self.path.replace(&segment, &format!("/{value}"));
+                if has_place { Ok(()) } else { Err(format!("the path has no place for `:{name}`")) }
+            }
             [block, name] if block.starts_with("query") => {
                 self.query.retain(|(known, _)| known != name);
                 self.query.push((name.clone(), value.to_owned()));
@@ -167,5 +211,8 @@ mod tests {
         assert_eq!(request.bytes(), br#"{"n":1,"auth":{"token":"new"}}"#);
         assert!(request.put(&place("body.n.token"), "new").is_err());
         assert!(request.put(&place("params.key"), "new").is_err());
+        request.path = "/in/:key/x".into();
+        assert_eq!(request.put(&place("params.key"), "new"), Ok(()));
+        assert_eq!(request.path, "/in/new/x");
     }
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::integration::IntegrationOptions;
 use super::receive::ReceiveOptions;
 use crate::auth::scheme::AuthOptions;
 use crate::auth::secret::SecretOptions;
@@ -17,6 +16,7 @@ use crate::payload::options::PayloadOptions;
 use crate::steps::api::ApiOptions;
 use crate::steps::call::CallForm;
 use crate::steps::choose::Pattern;
+use crate::steps::integration::IntegrationOptions;
 use crate::steps::lane::Coalesce;
 use crate::steps::write_options::WriteOptions;
 

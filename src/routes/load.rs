@@ -415,6 +415,7 @@ pub(super) mod tests {
                 caller: &caller,
                 attempt: 1,
                 work_key: &[0; 32],
+                integrations: &crate::model::integration::Integrations::default(),
             };
             let item = source.admission.items(&request, source.admission.read(&request, &[]), arrival, None).remove(0);
             let found = item.document.get("integration").map(|found| found.to_string());

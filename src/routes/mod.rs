@@ -7,7 +7,6 @@ pub mod expected;
 pub mod explained;
 pub mod file;
 pub mod folder;
-pub mod integration;
 pub mod lint;
 pub mod load;
 pub mod masking;

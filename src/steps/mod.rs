@@ -7,6 +7,7 @@ pub mod call;
 pub mod choose;
 pub mod enrich;
 pub mod extract;
+pub mod integration;
 pub mod lane;
 pub mod late;
 pub mod map;

@@ -13,6 +13,7 @@ use hooktable::clock::{Clock, Timestamp};
 use hooktable::expr::template::Engine;
 use hooktable::http_client::client::{ClientOptions, HttpClient};
 use hooktable::http_client::store_budget::StoreBudget;
+use hooktable::intake::address::Addresses;
 use hooktable::intake::receive::Intake;
 use hooktable::model::record::RecordSummary;
 use hooktable::rehearsal::simulate::Simulation;
@@ -137,7 +138,7 @@ impl Builder {
             user_agent: "hooktable-test".into(),
         });
         let http = Arc::new(http.expect("a client"));
-        let intake = Intake::new(Arc::clone(&registry), store.clone());
+        let intake = Intake::new(Arc::clone(&registry), store.clone(), Arc::clone(&http), Addresses::default());
         let app = TestApp { tools: Tools { registry, store, targets, http }, clock, api, intake, folder };
         let loaded = app.reload(&self.routes).loaded;
         let problems = hooktable::config::render::text(&loaded.diagnostics, &loaded.texts, false);

@@ -177,7 +177,7 @@ fn buried(one: &Readmission, reason: String) -> Readmitted {
     let admitted = AdmittedRecord {
         number: one.number,
         tenant: one.tenant.clone(),
-        integration: None,
+        integration: one.integration,
         event: None,
         item_sha256: [0; 32],
         work_hash: None,

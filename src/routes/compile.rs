@@ -7,6 +7,7 @@ use super::admits::{admit_hash, bundle_hash};
 use super::file::{FileOptions, RouteOptions, retry_policy};
 use super::masking::secrecy;
 use super::names::{self, Scopes};
+use super::onboarding;
 use super::source::{Source, TenantRule};
 use super::{lint, receive};
 use crate::auth::scheme::{self, Auth};
@@ -59,11 +60,13 @@ pub struct Input<'a> {
     pub name: &'a str,
     /// What it is compiled from.
     pub bundle: Bundle,
+    /// Those of its templates that only its onboarding text is made of.
+    pub for_people: BTreeSet<String>,
 }
 
 /// Compiles a source. `None` when something essential is missing; `unset` tells of secrets that have no value.
 pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics, unset: &mut Diagnostics) -> Option<Source> {
-    let Input { options, root, name, bundle } = input;
+    let Input { options, root, name, bundle, for_people } = input;
     check_header(options, root, name, diagnostics);
     names::check(options, world.engine, diagnostics);
     let scopes = Scopes::new(options);
@@ -86,6 +89,8 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
     let event = options.event.as_ref().map(|node| Value::compile_text(node, &builder.compiler(&scopes.event), diagnostics));
     let extract = extract::compile(&options.extract, &builder.compiler(&scopes.extract), diagnostics);
     let routes = builder.routes(apis.as_deref(), diagnostics);
+    let fields: Vec<&str> = options.integration.iter().flat_map(|integration| integration.fields.names()).collect();
+    let onboarding = onboarding::compile(options.onboarding.as_ref(), &fields, world.engine, diagnostics);
     let (receive, payload, auth, integration, extract, routes) = (receive?, payload?, auth?, integration?, extract?, routes?);
     let event = event.map_or(Some(None), |event| event.map(Some))?;
     lint::check(options, &routes, world.engine, diagnostics);
@@ -97,13 +102,14 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
         name: name.to_owned(),
         path: bundle.main.clone(),
         bundle_hash: bundle_hash(&bundle),
-        admit_hash: admit_hash(root, &bundle, &receive, &routes),
+        admit_hash: admit_hash(root, &bundle, &for_people, &receive, &routes),
         bundle,
         receive,
         auth_reads_body: reads_body(&auth, &integration, world.engine),
         auth,
         tenant,
         admission: Admission { source: name.to_owned(), payload, event, integration, extract, routes, reads_raw },
+        onboarding: onboarding?,
         samples: options.onboarding.iter().flat_map(|onboarding| onboarding.samples.clone()).collect(),
         secrets,
         mask,

@@ -28,6 +28,8 @@ const OTHERS: [&str; 13] = [
     "loop",
     "headers",
 ];
+/// What the text that a customer is handed is made of; its body comes on top.
+pub const ONBOARDING: [&str; 7] = ["url", "addresses", "key", "field", "integration", "tenant", "lang"];
 /// What means something of its own in an expression.
 const WORDS: [&str; 10] = ["and", "or", "not", "in", "is", "if", "else", "true", "false", "none"];
 

@@ -2,6 +2,7 @@
 
 use jiff::civil::Date;
 
+use super::onboarding::Onboarding;
 use super::receive::Receive;
 use crate::auth::scheme::Auth;
 use crate::auth::secret::Values;
@@ -88,6 +89,8 @@ pub struct Source {
     pub tenant: TenantRule,
     /// How requests become records, and what becomes of them.
     pub admission: Admission,
+    /// What a customer is handed.
+    pub onboarding: Onboarding,
     /// The saved requests beside the file, as it names them.
     pub samples: Vec<Spanned<String>>,
     /// What the operator holds; the first value of each is the one that goes out.

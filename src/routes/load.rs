@@ -250,7 +250,8 @@ fn compile_source(parsed: Parsed, lenders: &[Parsed], texts: &Texts, world: Worl
     }
     let bundle = Bundle { source: name.clone(), files, main: path.clone(), templates };
     let mut unset = Diagnostics::default();
-    let source = compile(Input { options: &options, root: &root, name: &name, bundle, for_people }, world, &mut problems, &mut unset);
+    let source =
+        compile(Input { options: &options, root: &root, name: &name, bundle, for_people }, world, &mut problems, &mut unset);
     let source = source.filter(|_| !problems.has_errors()).map(Arc::new);
     let name_span = Some(options.source.as_ref().map_or(root.head(), |source| source.span));
     let file = LoadedFile { path, name, source, unset: !unset.is_empty(), diagnostics: problems, is_named: true, name_span };

@@ -55,7 +55,8 @@ pub(super) fn compile(
     diagnostics: &mut Diagnostics,
 ) -> Option<Onboarding> {
     let Some(options) = options else { return Some(Onboarding::default()) };
-    let scope = Scope::new(ONBOARDING, "what a customer is handed").with_secrets(SecretRule::Refused("what a customer is handed"));
+    let scope =
+        Scope::new(ONBOARDING, "what a customer is handed").with_secrets(SecretRule::Refused("what a customer is handed"));
     let body = options.body.as_ref().map(|node| {
         let body = Value::compile_text(node, &Compiler { engine, scope: &scope }, diagnostics)?;
         check_fields_of_body(&body, node, fields, diagnostics);
@@ -66,7 +67,10 @@ pub(super) fn compile(
         let names = names_of(node, engine, diagnostics)?;
         compile_texts(&names, node, &Compiler { engine, scope: &scope }, fields, diagnostics)
     });
-    Some(Onboarding { texts: texts.map_or(Some(Vec::new()), |texts| texts)?, body: body.map_or(Some(None), |body| body.map(Some))? })
+    Some(Onboarding {
+        texts: texts.map_or(Some(Vec::new()), |texts| texts)?,
+        body: body.map_or(Some(None), |body| body.map(Some))?,
+    })
 }
 
 /// The names that `template` stands for, by language; one name without `{{ lang }}` is for all of them.

@@ -35,13 +35,13 @@ options! {
     /// A signed JSON Web Token; its claims are `$.claims` from then on.
     pub struct Options {
         /// How it is read and verified.
-        jwt: TokenOptions,
+        jwt: JwtTokenOptions,
     }
 }
 
 options! {
     /// How a token is read and verified.
-    pub struct TokenOptions {
+    pub struct JwtTokenOptions {
         /// Where it stands: `$.headers.authorization`. `Bearer ` before it is cut.
         at: Node as shape::text_value,
         /// The keys it may be signed with.
@@ -186,7 +186,7 @@ fn compile_keys(
 }
 
 /// A shared secret and a public key verify different algorithms; one that both could verify lets forgers in.
-fn check_algorithms(options: &TokenOptions, diagnostics: &mut Diagnostics) {
+fn check_algorithms(options: &JwtTokenOptions, diagnostics: &mut Diagnostics) {
     if options.algorithms.is_empty() {
         let message = "`algorithms` names none, so no token would be valid";
         diagnostics.report(Diagnostic::error("missing-option", options.head, message).hint("such as `algorithms: [RS256]`"));

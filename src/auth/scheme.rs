@@ -23,7 +23,7 @@ pub enum AuthOptions {
     /// A key that we issued; it says which tenant this is.
     ApiKey(api_key::Options),
     /// The endpoint id of an integration; it says which tenant this is.
-    Integration(integration::Options),
+    Integration(integration::EndpointOptions),
     /// A fixed value.
     Token(token::Options),
     /// A user and a password.
@@ -92,7 +92,7 @@ impl FromYaml for AuthOptions {
         };
         match scheme.name.value.as_str() {
             "api_key" => api_key::Options::from_yaml(node, diagnostics).map(Self::ApiKey),
-            "integration" => integration::Options::from_yaml(node, diagnostics).map(Self::Integration),
+            "integration" => integration::EndpointOptions::from_yaml(node, diagnostics).map(Self::Integration),
             "token" => token::Options::from_yaml(node, diagnostics).map(Self::Token),
             "basic" => basic::Options::from_yaml(node, diagnostics).map(Self::Basic),
             "ip" => ip::Options::from_yaml(node, diagnostics).map(Self::Ip),
@@ -107,7 +107,7 @@ impl FromYaml for AuthOptions {
     fn shape() -> Shape {
         Shape::OneOf(vec![
             api_key::Options::shape(),
-            integration::Options::shape(),
+            integration::EndpointOptions::shape(),
             token::Options::shape(),
             basic::Options::shape(),
             ip::Options::shape(),

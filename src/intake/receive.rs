@@ -23,7 +23,7 @@ use crate::routes::registry::Registry;
 use crate::routes::source::Source;
 use crate::routes::table::{Matched, RouteTable};
 use crate::steps::admission::Arrival;
-use crate::store::{Store, inbox};
+use crate::store::{Store, inbox, integrations};
 
 /// What the handler works with.
 pub struct Intake {
@@ -120,15 +120,16 @@ fn admit(intake: &Intake, source: &Source, request: Request, params: &[(String, 
     let received_at: Timestamp = intake.store.clock().now();
     let id = DeliveryId::at(received_at);
     let stored = caller.to_stored();
-    let integrations = intake.store.integrations();
+    let snapshot = intake.store.integrations();
     let work_key = intake.store.work_key();
-    let arrival = Arrival { delivery: id, received_at, caller: &stored, attempt: 1, work_key, integrations: &integrations };
+    let arrival = Arrival { delivery: id, received_at, caller: &stored, attempt: 1, work_key, integrations: &snapshot };
     let received = source.admission.read(&request, params);
-    let integration = stored.integration.and_then(|id| integrations.by_id(id));
+    let integration = stored.integration.and_then(|id| snapshot.by_id(id));
     let mask = source.mask_for(&received.document, integration.as_deref());
     let masked = source.masked_view(&request, &received, &mask);
     let items = source.admission.items(&request, received, arrival, None);
-    let records = items.into_iter().map(|item| item.into_record().masked(&mask)).collect();
+    let records: Vec<_> = items.into_iter().map(|item| item.into_record().masked(&mask)).collect();
+    records.iter().filter_map(|record| record.integration).for_each(|id| integrations::used(&intake.store, id));
     AdmittedDelivery {
         id,
         source: source.name.clone(),

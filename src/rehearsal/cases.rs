@@ -91,7 +91,8 @@ impl Surrounding<'_> {
 pub fn compile(options: &TestOptions, line: usize, surrounding: Surrounding<'_>, problems: &mut Diagnostics) -> Option<Case> {
     let tenant = tenant_of(options, surrounding.source, problems);
     let request = request_of(&options.send, surrounding, problems);
-    let credentials = credentials_of(surrounding.source, options.send.auth).map_err(|reason| {
+    let integration = integration_of(options, surrounding.source, problems)?;
+    let credentials = credentials_of(surrounding.source, options.send.auth, &integration).map_err(|reason| {
         let message = format!("credentials cannot be added for `{}`: {reason}", surrounding.source.name);
         let hint = "write them yourself and say `auth: none`";
         problems.report(Diagnostic::error("auth-not-a-path", options.send.span, message).hint(hint));
@@ -105,7 +106,7 @@ pub fn compile(options: &TestOptions, line: usize, surrounding: Surrounding<'_>,
         line,
         tenant: tenant?,
         claims: options.send.claims.entries.iter().map(|(name, value)| (name.value.clone(), value.to_json())).collect(),
-        integration: integration_of(options, surrounding.source, problems)?,
+        integration,
         request: request?,
         credentials: credentials.ok()?,
         answers: answers.into_iter().collect::<Option<_>>()?,

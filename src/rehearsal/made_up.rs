@@ -14,7 +14,13 @@ use crate::steps::integration::{FoundBy, IntegrationRule};
 /// The endpoint id of an integration that was made up.
 pub const ENDPOINT: &str = "hti_test";
 
-/// What the fields of a made-up integration hold: what is given, what a request is found by, and else `test-NAME`. The second
+/// The value of a field: what is given, else `test-NAME`.
+pub fn value_of(name: &str, given: &[(String, String)]) -> String {
+    let given = given.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    given.unwrap_or_else(|| format!("test-{name}"))
+}
+
+/// What the fields of a made-up integration hold: what `document` is found by, what is given, and else `test-NAME`. The second
 /// value has the secret ones.
 pub fn fields_of(
     rule: &IntegrationRule,
@@ -30,8 +36,7 @@ pub fn fields_of(
     };
     let (mut open, mut secret) = (BTreeMap::new(), BTreeMap::new());
     for field in &rule.fields {
-        let given = given.iter().find(|(name, _)| *name == field.name).map(|(_, value)| value.clone());
-        let value = given.or_else(|| wanted(&field.name)).unwrap_or_else(|| format!("test-{}", field.name));
+        let value = wanted(&field.name).unwrap_or_else(|| value_of(&field.name, given));
         if field.secret {
             secret.insert(field.name.clone(), Secret::new(value));
         } else {

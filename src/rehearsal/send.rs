@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Map, Value as Json};
 
+use super::made_up;
 use crate::auth::jwt;
 use crate::auth::scheme::Auth;
 use crate::auth::secret::SecretSource;
@@ -64,22 +65,26 @@ pub enum Credential {
     From(IpAddr),
 }
 
-/// The credentials that a source asks for, or what breaks them; an error says why they cannot be added.
-pub fn credentials_of(source: &Source, broken: Option<AuthBreak>) -> Result<Vec<Credential>, String> {
+/// The credentials that a source asks for, or what breaks them; `given` are fields of the integration that the test names. An error
+/// says why they cannot be added.
+pub fn credentials_of(source: &Source, broken: Option<AuthBreak>, given: &[(String, String)]) -> Result<Vec<Credential>, String> {
     // that it is for an integration is no credential, unless its id is
     let named = source.integration().endpoint_place();
     let mut credentials: Vec<Credential> = named.map(Credential::Endpoint).into_iter().collect();
     if broken != Some(AuthBreak::None) {
-        credentials.extend(credentials_for(&source.auth, broken)?);
+        credentials.extend(credentials_for(&source.auth, broken, given)?);
     }
     Ok(credentials)
 }
 
-fn credentials_for(auth: &Auth, broken: Option<AuthBreak>) -> Result<Vec<Credential>, String> {
+fn credentials_for(auth: &Auth, broken: Option<AuthBreak>, given: &[(String, String)]) -> Result<Vec<Credential>, String> {
     let nowhere = || "its `auth` does not look at one place of the request".to_owned();
     let secret = |scheme: &Auth| {
-        let values = scheme.secret().map(SecretSource::declared).unwrap_or_default();
-        values.first().filter(|_| broken.is_none()).map_or(WRONG.to_owned(), |value| value.expose().to_owned())
+        let value = scheme.secret().filter(|_| broken.is_none()).and_then(|secret| match secret {
+            SecretSource::Declared(values) => values.first().map(|value| value.expose().to_owned()),
+            SecretSource::Field(name) => Some(made_up::value_of(name, given)),
+        });
+        value.unwrap_or_else(|| WRONG.to_owned())
     };
     Ok(match auth {
         Auth::None | Auth::Check(_) => Vec::new(),
@@ -100,11 +105,11 @@ fn credentials_for(auth: &Auth, broken: Option<AuthBreak>) -> Result<Vec<Credent
         // nobody knows where a request of a test comes from, unless it is said
         Auth::Ip(scheme) => scheme.example().filter(|_| broken.is_none()).map(Credential::From).into_iter().collect(),
         Auth::Any(schemes) => match schemes.first() {
-            Some(first) => credentials_for(first, broken)?,
+            Some(first) => credentials_for(first, broken, given)?,
             None => Vec::new(),
         },
         Auth::All(schemes) => {
-            let each = schemes.iter().map(|scheme| credentials_for(scheme, broken));
+            let each = schemes.iter().map(|scheme| credentials_for(scheme, broken, given));
             each.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect()
         }
     })

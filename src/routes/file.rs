@@ -16,7 +16,7 @@ use crate::payload::options::PayloadOptions;
 use crate::steps::api::ApiOptions;
 use crate::steps::call::CallForm;
 use crate::steps::choose::Pattern;
-use crate::steps::integration::IntegrationOptions;
+use crate::steps::integration_options::IntegrationOptions;
 use crate::steps::lane::Coalesce;
 use crate::steps::write_options::WriteOptions;
 

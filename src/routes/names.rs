@@ -7,7 +7,7 @@ use crate::config::source::{Span, Spanned};
 use crate::expr::scope::{Scope, SecretRule};
 use crate::expr::template::Engine;
 use crate::payload;
-use crate::steps::integration::IntegrationOptions;
+use crate::steps::integration_options::IntegrationOptions;
 
 /// What decoding adds.
 pub const BODY: [&str; 2] = ["body", "raw"];

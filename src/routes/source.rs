@@ -16,7 +16,8 @@ use crate::model::integration::Integration;
 use crate::model::tenant::Tenant;
 use crate::secret::Mask;
 use crate::steps::admission::Admission;
-use crate::steps::integration::{IntegrationOptions, IntegrationRule};
+use crate::steps::integration::IntegrationRule;
+use crate::steps::integration_options::IntegrationOptions;
 
 /// What decides which tenant a delivery belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]

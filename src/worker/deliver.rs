@@ -10,6 +10,7 @@ use crate::expr::scope::SecretValues;
 use crate::http_client::client::HttpClient;
 use crate::model::attempt::Outcome;
 use crate::model::change::Change;
+use crate::model::event::EventDocument;
 use crate::model::failure::{Failure, Step};
 use crate::model::integration::Integrations;
 use crate::model::lane::Claim;
@@ -47,6 +48,13 @@ enum Ended {
     Failed(Failure),
     /// Someone else has the lane: nothing may be written, not even that this failed.
     LeaseLost,
+}
+
+/// What a record is run with.
+struct Work<'a> {
+    chosen: Chosen<'a>,
+    document: EventDocument,
+    secrets: SecretValues,
 }
 
 /// Runs the last record of a claim for all of them (they are the same work) and ends the claim.
@@ -91,7 +99,7 @@ async fn attempt(tools: &Tools, claim: &Claim, record: &ClaimedRecord, trace: &m
             *policy = chosen.route.retry;
             let secrets = source.secret_values(&document, integration.as_deref(), tools.store.clock().now().date());
             match secrets {
-                Ok(secrets) => run(tools, claim, record, source, chosen, document, &secrets, trace).await,
+                Ok(secrets) => run(tools, claim, record, source, Work { chosen, document, secrets }, trace).await,
                 Err(failure) => Ended::Failed(failure),
             }
         }
@@ -123,16 +131,8 @@ fn admitted_again<'s>(
         .next_back()
 }
 
-async fn run(
-    tools: &Tools,
-    claim: &Claim,
-    record: &ClaimedRecord,
-    source: &Source,
-    chosen: Chosen<'_>,
-    mut document: crate::model::event::EventDocument,
-    secrets: &SecretValues,
-    trace: &mut Trace,
-) -> Ended {
+async fn run(tools: &Tools, claim: &Claim, record: &ClaimedRecord, source: &Source, work: Work<'_>, trace: &mut Trace) -> Ended {
+    let Work { chosen, mut document, secrets } = work;
     let admitted: Vec<String> = document.names().map(str::to_owned).collect();
     let request = ["method", "path", "query", "query_all", "params", "headers", "headers_all", "body", "raw"];
     let own: Vec<&str> = admitted.iter().map(String::as_str).filter(|name| !request.contains(name)).collect();
@@ -140,7 +140,7 @@ async fn run(
     let tenant = record.tenant.as_ref().map(|tenant| tenant.name.as_str());
     let context = RunContext {
         http: &tools.http,
-        secrets,
+        secrets: &secrets,
         scope: &format!("{}/{}", source.name, tenant.unwrap_or_default()),
         fresh_after: claim.records.iter().map(|record| record.received_at).max().unwrap_or(record.received_at),
         mask: &Arc::new(trace.mask.clone()),

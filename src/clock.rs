@@ -74,14 +74,15 @@ pub struct Clock(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    System,
+    /// The operating system's, corrected by so many microseconds.
+    System(Arc<AtomicI64>),
     Manual(Arc<AtomicI64>),
 }
 
 impl Clock {
     /// The operating system's clock.
     pub fn system() -> Self {
-        Self(Source::System)
+        Self(Source::System(Arc::default()))
     }
 
     /// A clock that stands at `start` until it is moved.
@@ -90,14 +91,33 @@ impl Clock {
     }
 
     /// The current moment.
-    #[expect(clippy::disallowed_methods, reason = "the one place where the system is asked for the time")]
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Source::System => {
+            Source::System(correction) => Timestamp(self.uncorrected().0.saturating_add(correction.load(Ordering::Relaxed))),
+            Source::Manual(micros) => Timestamp(micros.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// The current moment as this machine sees it.
+    #[expect(clippy::disallowed_methods, reason = "the one place where the system is asked for the time")]
+    pub fn uncorrected(&self) -> Timestamp {
+        match &self.0 {
+            Source::System(_) => {
                 let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
                 Timestamp(i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX))
             }
             Source::Manual(micros) => Timestamp(micros.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Goes by another clock from now on, which says `theirs`; it was asked at the uncorrected moment `asked`. Differences below a
+    /// millisecond are the journey's and change nothing; a clock that is moved by hand follows nobody.
+    pub fn follow(&self, theirs: Timestamp, asked: Timestamp) {
+        let Source::System(correction) = &self.0 else { return };
+        let ours = asked.0 + (self.uncorrected().0 - asked.0) / 2;
+        let found = theirs.0 - ours;
+        if (found - correction.load(Ordering::Relaxed)).abs() >= 1_000 {
+            correction.store(found, Ordering::Relaxed);
         }
     }
 
@@ -122,6 +142,15 @@ mod tests {
     fn a_moment_reads_back_from_its_text() {
         let moment = Timestamp::from_micros(1_795_248_131_250_000);
         assert_eq!(Timestamp::parse(&moment.to_string()), Some(moment));
+    }
+
+    #[test]
+    fn a_clock_goes_by_another_that_it_follows() {
+        let clock = Clock::system();
+        let asked = clock.uncorrected();
+        clock.follow(asked + Duration::from_secs(3600), asked);
+        let ahead = clock.now().since(clock.uncorrected());
+        assert!(ahead > Duration::from_secs(3599) && ahead < Duration::from_secs(3601), "{ahead:?}");
     }
 
     #[test]

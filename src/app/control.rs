@@ -17,7 +17,7 @@ use super::settings::Settings;
 use super::sources::Sources;
 use crate::auth::secret::SecretReader;
 use crate::clock::Clock;
-use crate::store::StoreError;
+use crate::store::{Place, StoreError};
 
 /// The longest request.
 const LONGEST_REQUEST: u64 = 64 << 10;
@@ -45,8 +45,11 @@ pub async fn ask(
     if let Some(answer) = ask_server(&settings.data, &operation).await? {
         return Ok(answer);
     }
-    if !settings.state.exists() && !operation.begins_a_state() {
-        bail!("there is no state at `{}` yet\nhint: `--data` says where it is", settings.state.display());
+    if let Place::File(path) = &settings.state
+        && !path.exists()
+        && !operation.begins_a_state()
+    {
+        bail!("there is no state at `{}` yet\nhint: `--data` says where it is", path.display());
     }
     let store = open_state(settings, clock.clone()).await?;
     let sources = if operation.needs_sources() {
@@ -80,7 +83,7 @@ pub async fn explained(settings: &Settings, error: anyhow::Error) -> anyhow::Err
     match who_serves(&settings.data).await {
         Some(about) => anyhow!(
             "the state file `{}` is in use by the hooktable with process number {}, which listens on {}\nhint: stop that one first, or give this one its own `--data`",
-            settings.state.display(),
+            settings.state.shown(),
             about.process,
             about.intake
         ),

@@ -33,7 +33,7 @@ use crate::routes::folder::Folder;
 use crate::routes::load::Texts;
 use crate::routes::registry::{Registry, Reloaded};
 use crate::routes::reload::watch as watch_folder;
-use crate::store::{OpenOptions, Store};
+use crate::store::{OpenOptions, Place, Store};
 use crate::target::Targets;
 use crate::worker::deliver::Tools;
 use crate::worker::pool;
@@ -202,14 +202,18 @@ impl Server {
 
 /// Opens the state that the settings name.
 pub async fn open_state(settings: &Settings, clock: Clock) -> anyhow::Result<Store> {
-    for folder in [Some(settings.data.as_path()), settings.state.parent()].into_iter().flatten() {
+    let state_folder = match &settings.state {
+        Place::File(path) => path.parent(),
+        Place::Server(_) => None,
+    };
+    for folder in [Some(settings.data.as_path()), state_folder].into_iter().flatten() {
         if !folder.as_os_str().is_empty() {
             let made = tokio::fs::create_dir_all(folder).await;
             made.with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
         }
     }
     let options = OpenOptions {
-        path: settings.state.clone(),
+        place: settings.state.clone(),
         master_key: settings.master_key.clone(),
         key_file: settings.key_file(),
         clock,

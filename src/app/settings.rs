@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::units::parse_size;
 use crate::routes::folder::Folder;
 use crate::secret::{MASK, Secret};
+use crate::store::{Place, masked_url};
 use crate::target::DatabaseOptions;
 
 /// The settings file that is read when none is named.
@@ -27,8 +28,8 @@ pub struct Settings {
     pub templates: PathBuf,
     /// The folder of what is ours: key file, control socket, and by default the state and the tables.
     pub data: PathBuf,
-    /// The state file.
-    pub state: PathBuf,
+    /// The state: a file of ours, or a database that several servers share.
+    pub state: Place,
     /// The most bytes that the state may take.
     pub state_max_bytes: Option<u64>,
     /// Where webhooks come to: `127.0.0.1:8080`; port 0 takes any free one.
@@ -59,7 +60,7 @@ impl Settings {
         Self {
             routes: PathBuf::from("routes.d"),
             templates: PathBuf::from("templates"),
-            state: data.join("state.db"),
+            state: data.join("state.db").into(),
             state_max_bytes: None,
             listen: "127.0.0.1:8080".to_owned(),
             admin_listen: "127.0.0.1:8081".to_owned(),
@@ -102,7 +103,7 @@ pub struct Given {
     pub templates: Option<PathBuf>,
     /// `--data`.
     pub data: Option<PathBuf>,
-    /// `--state`: `sqlite://PATH`.
+    /// `--state`: `sqlite://PATH` or `postgres://USER@HOST/DATABASE`.
     pub state: Option<Secret<String>>,
     /// `state.max_bytes`.
     pub state_max_bytes: Option<u64>,
@@ -247,8 +248,8 @@ impl Layers {
             |url| url.clone().unwrap_or_else(|| "the address of `listen`".to_owned()),
             None,
         );
-        let default_state = Secret::new(format!("sqlite://{}", default.state.display()));
-        let state = self.pick("state.url", |given| given.state.clone(), masked_url, default_state);
+        let default_state = Secret::new(format!("sqlite://{}", default.state.shown()));
+        let state = self.pick("state.url", |given| given.state.clone(), |url| masked_url(url.expose()), default_state);
         let state_max_bytes = self.pick(
             "state.max_bytes",
             |given| given.state_max_bytes.map(Some),
@@ -275,7 +276,7 @@ impl Layers {
         let settings = Settings {
             routes,
             templates,
-            state: state_path(&state)?,
+            state: state_place(&state)?,
             state_max_bytes,
             listen,
             admin_listen,
@@ -303,7 +304,7 @@ impl Layers {
         let named = given.databases.iter().map(|database| (database.clone(), place.clone()));
         let missing = default.into_iter().filter(|one| given.databases.iter().all(|named| named.name != one.name));
         for (database, from) in missing.map(|one| (one, "the default".to_owned())).chain(named) {
-            let value = format!("{}, tenant column `{}`", masked_url(&database.url), database.tenant_column);
+            let value = format!("{}, tenant column `{}`", masked_url(database.url.expose()), database.tenant_column);
             self.shown.push(Shown { name: format!("databases.{}", database.name), value, from });
             databases.push(database);
         }
@@ -311,26 +312,17 @@ impl Layers {
     }
 }
 
-/// A URL without what may be secret: everything behind a path of SQLite, everything but scheme and host of others.
-fn masked_url(url: &Secret<String>) -> String {
+fn state_place(url: &Secret<String>) -> anyhow::Result<Place> {
     let text = url.expose();
-    let (shown, rest) = text.split_once('?').map_or((text.as_str(), ""), |(shown, _)| (shown, MASK));
-    let rest = if rest.is_empty() { String::new() } else { format!("?{rest}") };
-    match shown.split_once("://") {
-        Some((scheme, address)) if scheme != "sqlite" => {
-            let address = address.rsplit_once('@').map_or(address.to_owned(), |(_, host)| format!("{MASK}@{host}"));
-            format!("{scheme}://{address}{rest}")
-        }
-        _ => format!("{shown}{rest}"),
+    if ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
+        return Ok(Place::Server(url.clone()));
     }
-}
-
-fn state_path(url: &Secret<String>) -> anyhow::Result<PathBuf> {
-    let text = url.expose();
     let path = text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:"));
     match path.filter(|path| !path.is_empty() && !path.contains('?')) {
-        Some(path) => Ok(PathBuf::from(path)),
-        None => bail!("the state cannot be at `{}`; expected `sqlite://PATH`, the one engine of this version", masked_url(url)),
+        Some(path) => Ok(PathBuf::from(path).into()),
+        None => {
+            bail!("the state cannot be at `{}`; expected `sqlite://PATH` or `postgres://USER@HOST/DATABASE`", masked_url(text))
+        }
     }
 }
 
@@ -383,6 +375,15 @@ mod tests {
     }
 
     #[test]
+    fn the_password_of_the_state_is_not_shown() {
+        let url = "postgres://me:hunter2@db.example/state?sslmode=verify-full&password=hunter2";
+        let resolved =
+            resolved(Given::default(), &[("STATE_URL", url)], "state: { url: { env: STATE_URL } }\n").expect("settings");
+        let shown = format!("{:?} {:?} {}", resolved.shown, resolved.settings, resolved.settings.state.shown());
+        assert!(!shown.contains("hunter2") && shown.contains("postgres://•••@db.example/state?•••"), "{shown}");
+    }
+
+    #[test]
     fn a_slip_in_the_file_is_shown_at_its_place() {
         let error = resolved(Given::default(), &[], "listn: 1.1.1.1:1\n").expect_err("a slip").to_string();
         assert!(error.contains("hooktable.yaml:1:1") && error.contains("did you mean `listen`?"), "{error}");
@@ -394,7 +395,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused() {
-        for (name, value) in [("WORKERS", "many"), ("WORKERS", "0"), ("PUBLIC_URL", "here"), ("STATE", "postgres://db/x")] {
+        for (name, value) in [("WORKERS", "many"), ("WORKERS", "0"), ("PUBLIC_URL", "here"), ("STATE", "mysql://db/x")] {
             assert!(resolved(Given::default(), &[(&format!("HOOKTABLE_{name}"), value)], "").is_err(), "{name}={value}");
         }
         let missing = Given { config: Some(PathBuf::from("no/such.yaml")), ..Given::default() };

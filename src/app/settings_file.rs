@@ -36,7 +36,7 @@ options! {
 options! {
     /// Where our own tables are.
     pub struct StateOptions {
-        /// `sqlite://data/state.db`.
+        /// `sqlite://data/state.db`, or `postgres://USER@HOST/DATABASE` for several servers that share it.
         url: Option<UrlOptions>,
         /// The most that it may take: `20GiB`.
         max_bytes: Option<ByteSize>,

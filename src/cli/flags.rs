@@ -25,7 +25,7 @@ pub struct GlobalFlags {
     /// The folder of state, tables, key file and control socket [default: data]
     #[arg(long, global = true, value_name = "FOLDER")]
     data: Option<PathBuf>,
-    /// The state [default: sqlite://DATA/state.db]
+    /// The state: a file, or the `postgres://` database that servers share [default: sqlite://DATA/state.db]
     // not global: the deliveries have a state too
     #[arg(id = "state_url", long = "state", value_name = "URL")]
     state: Option<String>,

@@ -32,7 +32,7 @@ pub struct Serve {
     /// The URL that senders reach `--listen` by
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
-    /// The state [default: sqlite://DATA/state.db]
+    /// The state: a file, or the `postgres://` database that several servers share [default: sqlite://DATA/state.db]
     #[arg(long, value_name = "URL")]
     state: Option<String>,
     /// How many lanes are worked on side by side [default: 16]
@@ -131,7 +131,7 @@ fn tell_start(server: &Server, settings: &Settings, reloaded: &Reloaded) {
         format!("hooktable {}", env!("CARGO_PKG_VERSION")),
         format!("  webhooks   http://{}", server.intake_address()),
         format!("  admin      http://{} (/healthz, /readyz, /metrics)", server.admin_address()),
-        format!("  state      {}", settings.state.display()),
+        format!("  state      {}", settings.state.shown()),
         format!("  routes     {}", settings.routes.display()),
     ];
     if let Some(url) = &settings.public_url {

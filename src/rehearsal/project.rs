@@ -121,7 +121,7 @@ impl Project {
 
 async fn open_state(folder: &Path, clock: Clock) -> Result<Store, String> {
     let (path, key_file) = (folder.join("state.db"), folder.join("master.key"));
-    let options = OpenOptions { path, master_key: None, key_file, clock, max_bytes: None };
+    let options = OpenOptions { place: path.into(), master_key: None, key_file, clock, max_bytes: None };
     Store::open(options).await.map_err(|error| error.to_string())
 }
 

@@ -7,14 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use base64::Engine as _;
 use futures_util::future::BoxFuture;
 use sha2::{Digest, Sha256};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::control::{Topic, announce};
 use super::error::StoreError;
 use super::master_key::random_key;
-use super::sqlite::rows::{fixed, moment};
+use super::sql::{Connection, Row, fixed, moment, query};
 use super::state::{Store, uninterrupted};
 use crate::clock::Timestamp;
 use crate::model::api_key::ApiKey;
@@ -84,7 +83,8 @@ fn new_key(store: &Store, tenant: &Tenant, source: &str, description: &str) -> R
 async fn changed<T, F>(store: &Store, job: F) -> Result<T, StoreError>
 where
     T: Send + 'static,
-    F: for<'a> FnOnce(&'a mut SqliteConnection, Timestamp) -> BoxFuture<'a, Result<(T, Vec<ApiKey>), StoreError>>
+    F: for<'a> FnOnce(&'a mut Connection, Timestamp) -> BoxFuture<'a, Result<(T, Vec<ApiKey>), StoreError>>
+        + Clone
         + Send
         + 'static,
 {
@@ -100,8 +100,7 @@ where
 
 /// All keys, revoked ones too, in the order they were made.
 pub async fn list(store: &Store) -> Result<Vec<ApiKey>, StoreError> {
-    let rows = store.read(sqlx::query(SELECT).fetch_all(store.readers())).await?;
-    rows.iter().map(api_key).collect()
+    store.read(query(SELECT)).await?.iter().map(api_key).collect()
 }
 
 /// Revokes a key: from now on it opens nothing.
@@ -138,25 +137,32 @@ pub fn used(store: &Store, id: i64) {
     }
 }
 
+/// Reads the snapshot again, since another instance changed keys.
+pub(crate) async fn read_again(store: &Store) -> Result<(), StoreError> {
+    let _turn = store.api_keys().turn.lock().await;
+    store.api_keys().replace(list(store).await?);
+    Ok(())
+}
+
 /// All keys, for the snapshot.
-pub(crate) async fn read_all(connection: &mut SqliteConnection) -> Result<Vec<ApiKey>, StoreError> {
-    sqlx::query(SELECT).fetch_all(connection).await?.iter().map(api_key).collect()
+pub(crate) async fn read_all(connection: &mut Connection) -> Result<Vec<ApiKey>, StoreError> {
+    query(SELECT).fetch_all(connection).await?.iter().map(api_key).collect()
 }
 
 const SELECT: &str = "select k.api_key_id, k.tenant_id, t.name, k.source, k.description, k.sha256, k.ending, k.created_at,
     k.last_used_at, k.revoked_at from api_key k join tenant t on t.tenant_id = k.tenant_id order by k.api_key_id";
 
-fn api_key(row: &SqliteRow) -> Result<ApiKey, StoreError> {
-    let last_used_at: Option<i64> = row.try_get("last_used_at")?;
-    let revoked_at: Option<i64> = row.try_get("revoked_at")?;
+fn api_key(row: &Row) -> Result<ApiKey, StoreError> {
+    let last_used_at: Option<i64> = row.get("last_used_at")?;
+    let revoked_at: Option<i64> = row.get("revoked_at")?;
     Ok(ApiKey {
-        id: row.try_get("api_key_id")?,
-        tenant: Tenant { id: row.try_get("tenant_id")?, name: row.try_get("name")? },
-        source: row.try_get("source")?,
-        description: row.try_get("description")?,
-        sha256: fixed(row.try_get("sha256")?, "an API key's hash")?,
-        ending: row.try_get("ending")?,
-        created_at: moment(row.try_get("created_at")?),
+        id: row.get("api_key_id")?,
+        tenant: Tenant { id: row.get("tenant_id")?, name: row.get("name")? },
+        source: row.get("source")?,
+        description: row.get("description")?,
+        sha256: fixed(row.get("sha256")?, "an API key's hash")?,
+        ending: row.get("ending")?,
+        created_at: moment(row.get("created_at")?),
         last_used_at: last_used_at.map(moment),
         revoked_at: revoked_at.map(moment),
     })
@@ -176,30 +182,33 @@ fn start_of(hash: &[u8; 32]) -> [u8; 8] {
     start
 }
 
-async fn insert_and_read(connection: &mut SqliteConnection, mut key: ApiKey) -> Result<(ApiKey, Vec<ApiKey>), StoreError> {
+async fn insert_and_read(connection: &mut Connection, mut key: ApiKey) -> Result<(ApiKey, Vec<ApiKey>), StoreError> {
+    announce(connection, Topic::ApiKeys).await?;
     key.id = insert(connection, &key).await?;
     Ok((key, read_all(connection).await?))
 }
 
-async fn insert(connection: &mut SqliteConnection, key: &ApiKey) -> Result<i64, StoreError> {
+async fn insert(connection: &mut Connection, key: &ApiKey) -> Result<i64, StoreError> {
     let sql = "insert into api_key (tenant_id, source, description, sha256, ending, created_at)
-        values (?, ?, ?, ?, ?, ?) returning api_key_id";
-    let query = sqlx::query_scalar(sql).bind(key.tenant.id).bind(&key.source).bind(&key.description);
-    let query = query.bind(key.sha256.to_vec()).bind(&key.ending).bind(key.created_at.as_micros());
-    Ok(query.fetch_one(connection).await?)
+        values ($1, $2, $3, $4, $5, $6) returning api_key_id";
+    let insert = query(sql).bind(key.tenant.id).bind(&key.source).bind(&key.description);
+    let insert = insert.bind(key.sha256).bind(&key.ending).bind(key.created_at);
+    insert.fetch_one(connection).await?.get("api_key_id")
 }
 
-async fn revoke_and_read(connection: &mut SqliteConnection, id: i64, now: Timestamp) -> Result<((), Vec<ApiKey>), StoreError> {
+async fn revoke_and_read(connection: &mut Connection, id: i64, now: Timestamp) -> Result<((), Vec<ApiKey>), StoreError> {
+    announce(connection, Topic::ApiKeys).await?;
     revoke_row(connection, id, now).await?;
     Ok(((), read_all(connection).await?))
 }
 
 async fn replace_and_read(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     old: i64,
     new: ApiKey,
     now: Timestamp,
 ) -> Result<(ApiKey, Vec<ApiKey>), StoreError> {
+    announce(connection, Topic::ApiKeys).await?;
     if !revoke_row(connection, old, now).await? {
         return Err(StoreError::Refused(format!(
             "API key {old} is revoked already\nhint: `hooktable keys create` makes a new one"
@@ -209,19 +218,17 @@ async fn replace_and_read(
 }
 
 /// Whether the key was valid until now.
-async fn revoke_row(connection: &mut SqliteConnection, id: i64, now: Timestamp) -> Result<bool, StoreError> {
-    let sql = "update api_key set revoked_at = ?1 where api_key_id = ?2 and revoked_at is null";
-    let done = sqlx::query(sql).bind(now.as_micros()).bind(id).execute(&mut *connection).await?;
-    if done.rows_affected() == 1 {
+async fn revoke_row(connection: &mut Connection, id: i64, now: Timestamp) -> Result<bool, StoreError> {
+    let sql = "update api_key set revoked_at = $1 where api_key_id = $2 and revoked_at is null";
+    if query(sql).bind(now).bind(id).execute(connection).await? == 1 {
         return Ok(true);
     }
-    let known: Option<i64> =
-        sqlx::query_scalar("select 1 from api_key where api_key_id = ?").bind(id).fetch_optional(connection).await?;
+    let known = query("select api_key_id from api_key where api_key_id = $1").bind(id).fetch_optional(connection).await?;
     known.map(|_| false).ok_or_else(|| StoreError::NotFound(format!("there is no API key {id}")))
 }
 
-async fn note_use(connection: &mut SqliteConnection, id: i64, minute: i64) -> Result<(), StoreError> {
-    let sql = "update api_key set last_used_at = max(coalesce(last_used_at, 0), ?1) where api_key_id = ?2";
-    sqlx::query(sql).bind(minute).bind(id).execute(connection).await?;
+async fn note_use(connection: &mut Connection, id: i64, minute: i64) -> Result<(), StoreError> {
+    let sql = "update api_key set last_used_at = max(coalesce(last_used_at, 0), $1) where api_key_id = $2";
+    query(sql).bind(minute).bind(id).execute(connection).await?;
     Ok(())
 }

@@ -1,9 +1,8 @@
 //! Attempts: what each try did. Written with the end of the claim that made it, never changed, read in the order they were made.
 
-use sqlx::Row;
-
 use super::compression::unpack;
 use super::error::StoreError;
+use super::sql::query;
 use super::state::Store;
 use crate::model::attempt::Attempt;
 
@@ -21,16 +20,16 @@ pub struct RecordAttempt {
 /// The attempts of all records of a delivery, by its row.
 pub(crate) async fn of_delivery(store: &Store, delivery_row: i64) -> Result<Vec<RecordAttempt>, StoreError> {
     let sql = "select r.record_no, r.run, a.content from record r join attempt a on a.record_id = r.id
-        where r.delivery_row = ? order by r.record_no, r.run, a.attempt_id";
-    let rows = store.read(sqlx::query(sql).bind(delivery_row).fetch_all(store.readers())).await?;
+        where r.delivery_row = $1 order by r.record_no, r.run, a.attempt_id";
+    let rows = store.read(query(sql).bind(delivery_row)).await?;
     let mut attempts: Vec<RecordAttempt> = Vec::with_capacity(rows.len());
     for row in rows {
-        let record: u32 = row.try_get("record_no")?;
-        let content = unpack(row.try_get("content")?, "an attempt")?;
+        let record: u32 = row.get("record_no")?;
+        let content = unpack(row.get("content")?, "an attempt")?;
         let mut attempt: Attempt = serde_json::from_slice(&content)
             .map_err(|error| StoreError::Damaged(format!("an attempt cannot be read: {error}")))?;
         attempt.number = attempts.last().filter(|last| last.record == record).map_or(1, |last| last.attempt.number + 1);
-        attempts.push(RecordAttempt { record, run: row.try_get("run")?, attempt });
+        attempts.push(RecordAttempt { record, run: row.get("run")?, attempt });
     }
     Ok(attempts)
 }

@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use sqlx::SqliteConnection;
-
 use super::error::StoreError;
-use super::sqlite::rows::{micros, moment};
+use super::sql::{Connection, Row, Texts, micros, moment, query};
 use super::state::Store;
 use crate::clock::Timestamp;
 
@@ -70,14 +68,23 @@ impl Rhythm {
 }
 
 async fn take_now(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     name: &str,
     rhythms: &[Rhythm],
     want: u32,
     now: Timestamp,
 ) -> Result<Taken, StoreError> {
     let now = now.as_micros();
-    let rows = read_rows(connection, name).await?;
+    let mut rows = read_rows(connection, name).await?;
+    let is_missing = |rhythm: &&Rhythm| rows.iter().all(|row| row.window != rhythm.window);
+    let missing: Vec<&Rhythm> = rhythms.iter().filter(is_missing).collect();
+    if connection.is_shared() && !missing.is_empty() {
+        // a row that is not there cannot be locked against the other instances
+        for rhythm in missing {
+            make_row(connection, name, rhythm.window).await?;
+        }
+        rows = read_rows(connection, name).await?;
+    }
     let mut not_before = rows.iter().filter_map(|row| row.paused_until).max().unwrap_or(0);
     let mut granted = i64::from(want.max(1));
     let mut taken = Vec::with_capacity(rhythms.len());
@@ -103,22 +110,34 @@ struct BudgetRow {
     paused_until: Option<i64>,
 }
 
-async fn read_rows(connection: &mut SqliteConnection, name: &str) -> Result<Vec<BudgetRow>, StoreError> {
-    let sql = "select window_us, tat, paused_until from budget where name = ?";
-    let rows: Vec<(i64, i64, Option<i64>)> = sqlx::query_as(sql).bind(name).fetch_all(connection).await?;
-    Ok(rows.into_iter().map(|(window, earliest, paused_until)| BudgetRow { window, earliest, paused_until }).collect())
+async fn read_rows(connection: &mut Connection, name: &str) -> Result<Vec<BudgetRow>, StoreError> {
+    const ROWS: Texts = Texts {
+        sqlite: "select window_us, tat, paused_until from budget where name = $1",
+        postgres: "select window_us, tat, paused_until from budget where name = $1 order by window_us for update",
+    };
+    let rows = query(ROWS).bind(name).fetch_all(connection).await?;
+    let row = |row: &Row| {
+        Ok(BudgetRow { window: row.get("window_us")?, earliest: row.get("tat")?, paused_until: row.get("paused_until")? })
+    };
+    rows.iter().map(row).collect()
 }
 
-async fn write_row(connection: &mut SqliteConnection, name: &str, window: i64, earliest: i64) -> Result<(), StoreError> {
-    let sql = "insert into budget (name, window_us, tat) values (?, ?, ?)
-        on conflict (name, window_us) do update set tat = excluded.tat";
-    sqlx::query(sql).bind(name).bind(window).bind(earliest).execute(connection).await?;
+async fn make_row(connection: &mut Connection, name: &str, window: i64) -> Result<(), StoreError> {
+    let sql = "insert into budget (name, window_us) values ($1, $2) on conflict (name, window_us) do nothing";
+    query(sql).bind(name).bind(window).execute(connection).await?;
     Ok(())
 }
 
-async fn write_pause(connection: &mut SqliteConnection, name: &str, until: Timestamp) -> Result<(), StoreError> {
-    let sql = "insert into budget (name, window_us, paused_until) values (?, 0, ?)
-        on conflict (name, window_us) do update set paused_until = max(coalesce(paused_until, 0), excluded.paused_until)";
-    sqlx::query(sql).bind(name).bind(until.as_micros()).execute(connection).await?;
+async fn write_row(connection: &mut Connection, name: &str, window: i64, earliest: i64) -> Result<(), StoreError> {
+    let sql = "insert into budget (name, window_us, tat) values ($1, $2, $3)
+        on conflict (name, window_us) do update set tat = excluded.tat";
+    query(sql).bind(name).bind(window).bind(earliest).execute(connection).await?;
+    Ok(())
+}
+
+async fn write_pause(connection: &mut Connection, name: &str, until: Timestamp) -> Result<(), StoreError> {
+    let sql = "insert into budget (name, window_us, paused_until) values ($1, 0, $2)
+        on conflict (name, window_us) do update set paused_until = max(coalesce(budget.paused_until, 0), excluded.paused_until)";
+    query(sql).bind(name).bind(until).execute(connection).await?;
     Ok(())
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::sql::READ_LIMIT;
+
 /// Why the store could not answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -75,12 +77,54 @@ pub enum StoreError {
     /// The database refused.
     #[error("the state database failed: {0}")]
     Database(Arc<sqlx::Error>),
+    /// The database server cannot be reached, or the connection to it broke. Whether what was under way is stored is not known.
+    #[error("the state database is not there: {reason}")]
+    CutOff {
+        /// What happened.
+        reason: String,
+    },
+    /// The database server is there, but cannot hold a state.
+    #[error("cannot keep the state in `{place}`: {reason}")]
+    Unsuitable {
+        /// The URL, masked.
+        place: String,
+        /// What is wrong, with a hint.
+        reason: String,
+    },
+}
+
+impl StoreError {
+    /// Whether another instance was in the way, so that the same done again may succeed.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self.sqlstate().as_deref(), Some("40001" | "40P01"))
+    }
+
+    /// Whether the connection is of no more use.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        matches!(self, Self::CutOff { .. })
+    }
+
+    fn sqlstate(&self) -> Option<String> {
+        let Self::Database(error) = self else { return None };
+        error.as_database_error()?.code().map(|code| code.into_owned())
+    }
+}
+
+/// What a server says when it ends the connection: it shuts down, crashed, starts, or was told to end this one.
+fn is_farewell(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code.starts_with("57P") || code.starts_with("08") || code == "25P03")
 }
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match error {
             sqlx::Error::PoolClosed => Self::Closed,
+            sqlx::Error::Io(error) => Self::CutOff { reason: error.to_string() },
+            sqlx::Error::Tls(error) => Self::CutOff { reason: error.to_string() },
+            sqlx::Error::Protocol(reason) => Self::CutOff { reason },
+            sqlx::Error::PoolTimedOut => Self::TooSlow { seconds: READ_LIMIT.as_secs() },
+            error if is_farewell(&error) => Self::CutOff { reason: error.to_string() },
             other => Self::Database(Arc::new(other)),
         }
     }

@@ -32,6 +32,7 @@ pub(crate) struct PreparedDelivery {
 }
 
 /// A record, ready to be written.
+#[derive(Clone)]
 pub(crate) struct PreparedRecord {
     pub(crate) number: u32,
     pub(crate) pool_id: i64,
@@ -44,12 +45,14 @@ pub(crate) struct PreparedRecord {
 }
 
 /// A sender's id as it is remembered.
+#[derive(Clone)]
 pub(crate) struct PreparedSenderId {
     pub(crate) hash: [u8; 32],
     pub(crate) remember: Duration,
 }
 
 /// What is to become of a record.
+#[derive(Clone)]
 pub(crate) enum PreparedFate {
     Queue(PreparedLane),
     Ignore(String),

@@ -101,6 +101,7 @@ pub async fn add(
     uninterrupted(async move {
         let store = &store;
         let _turn = store.integration_snapshot().turn.lock().await;
+        read_again_in_turn(store).await?;
         refuse_twin(&store.integrations(), &new, &unique)?;
         let data_key = pools::data_key(store, new.tenant.id).await?;
         let row = New { store: store.clone(), data_key, integration: new };
@@ -150,6 +151,7 @@ pub async fn revoke(store: &Store, id: i64) -> Result<Arc<Integration>, StoreErr
     uninterrupted(async move {
         let store = &store;
         let _turn = store.integration_snapshot().turn.lock().await;
+        read_again_in_turn(store).await?;
         let found = find(store, id)?;
         let revoked_at =
             store.writer().run(move |connection, now| Box::pin(integration_rows::revoke(connection, id, now))).await?;
@@ -186,6 +188,23 @@ pub fn used(store: &Store, id: i64) {
     }
 }
 
+/// Reads the snapshot again where another instance may have changed integrations. Called in the turn of a change, so that what has to
+/// be unique is compared with what there is, or in one of its own.
+async fn read_again_in_turn(store: &Store) -> Result<(), StoreError> {
+    if !store.is_shared() {
+        return Ok(());
+    }
+    let all = integration_rows::read_shared(store).await?;
+    store.integration_snapshot().replace(all.into_iter().map(Arc::new).collect());
+    Ok(())
+}
+
+/// Reads the snapshot again, since another instance changed integrations.
+pub(crate) async fn read_again(store: &Store) -> Result<(), StoreError> {
+    let _turn = store.integration_snapshot().turn.lock().await;
+    read_again_in_turn(store).await
+}
+
 /// What endpoint ids are found by.
 pub(super) fn hash_of(endpoint: &Secret<String>) -> [u8; 32] {
     Sha256::digest(endpoint.expose()).into()
@@ -207,6 +226,7 @@ async fn change(
     uninterrupted(async move {
         let store = &store;
         let _turn = store.integration_snapshot().turn.lock().await;
+        read_again_in_turn(store).await?;
         let integrations = store.integrations();
         let found = find(store, id)?;
         if !found.is_active() {

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use sqlx::SqliteConnection;
-
 use super::attempts;
 use super::error::{FinishError, StoreError};
-use super::sqlite::claim::Wanted;
-use super::sqlite::closing::{Closing, Pause, RecordChange};
-use super::sqlite::rows::moment;
+use super::queue::claim::Wanted;
+use super::queue::closing::{Closing, Pause, RecordChange};
+use super::sql::{Connection, moment, query, with_versions};
 use super::state::Store;
 use crate::clock::Timestamp;
 use crate::model::attempt::Attempt;
@@ -137,11 +135,21 @@ pub async fn give_back(store: &Store, claim: &Claim) -> Result<(), FinishError> 
 /// The earliest moment at which a lane of these versions may become claimable: when it is due, its lease or back-off ends, or its
 /// pool resumes.
 pub async fn next_due(store: &Store, versions: &[ActiveVersion]) -> Result<Option<Timestamp>, StoreError> {
-    let sql = "select min(max(coalesce(p.paused_until, 0),
-            (select min(due_at) from lane where lane.pool_id = p.pool_id and lane.due_at is not null)))
-        from json_each(?) active join pool p on p.source = active.key and p.admit_hash = unhex(active.value)
-        where p.readmit_after is null";
-    let due: Option<i64> = store.read(sqlx::query_scalar(sql).bind(json_of(versions)).fetch_one(store.readers())).await?;
+    macro_rules! text {
+        ($active:literal, $hash:literal) => {
+            concat!(
+                "select min(max(coalesce(p.paused_until, 0),
+                    (select min(due_at) from lane where lane.pool_id = p.pool_id and lane.due_at is not null))) as due
+                from ",
+                $active,
+                " join pool p on p.source = active.key and p.admit_hash = ",
+                $hash,
+                " where p.readmit_after is null"
+            )
+        };
+    }
+    let row = store.read_first(query(with_versions!(text)).bind(json_of(versions))).await?;
+    let due: Option<i64> = row.map(|row| row.get("due")).transpose()?.flatten();
     Ok(due.map(moment))
 }
 
@@ -160,6 +168,7 @@ pub(crate) fn json_of(versions: &[ActiveVersion]) -> String {
 fn untouched(claim: &Claim) -> Closing {
     Closing {
         lane_id: claim.lane_id,
+        lane_hash: claim.lane_hash,
         fence: claim.fence,
         done_position: None,
         done_record: None,
@@ -175,14 +184,13 @@ fn closing(store: &Store, claim: &Claim, record: RecordId, attempt: Option<&Atte
     Ok(Closing { attempt, ..untouched(claim) })
 }
 
-async fn extend_lease(connection: &mut SqliteConnection, lane_id: i64, fence: i64, until: Timestamp) -> Result<bool, StoreError> {
-    let sql = "update lane set due_at = ?1 where lane_id = ?2 and fence = ?3 and owner is not null";
-    let done = sqlx::query(sql).bind(until.as_micros()).bind(lane_id).bind(fence).execute(connection).await?;
-    Ok(done.rows_affected() == 1)
+async fn extend_lease(connection: &mut Connection, lane_id: i64, fence: i64, until: Timestamp) -> Result<bool, StoreError> {
+    let sql = "update lane set due_at = $1 where lane_id = $2 and fence = $3 and owner is not null";
+    Ok(query(sql).bind(until).bind(lane_id).bind(fence).execute(connection).await? == 1)
 }
 
-async fn unpause(connection: &mut SqliteConnection, source: &str, tenant_id: i64) -> Result<(), StoreError> {
-    let sql = "update pool set paused_until = null, reason = null where source = ?1 and tenant_id = ?2";
-    sqlx::query(sql).bind(source).bind(tenant_id).execute(connection).await?;
+async fn unpause(connection: &mut Connection, source: &str, tenant_id: i64) -> Result<(), StoreError> {
+    let sql = "update pool set paused_until = null, reason = null where source = $1 and tenant_id = $2";
+    query(sql).bind(source).bind(tenant_id).execute(connection).await?;
     Ok(())
 }

@@ -15,16 +15,25 @@ pub mod tenants;
 pub mod users;
 
 mod compression;
+mod control;
+mod engine;
 mod intake_form;
 mod integration_rows;
 mod master_key;
+mod opening;
 mod pools;
+mod postgres;
+mod queue;
 mod request_bytes;
+mod sql;
 mod sqlite;
 mod vault;
+mod vault_keys;
+mod writing;
 
 #[cfg(test)]
 mod tests;
 
+pub use engine::{Place, masked_url};
 pub use error::{AppendError, FinishError, StoreError};
 pub use state::{OpenOptions, Store};

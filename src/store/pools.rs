@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use sqlx::SqliteConnection;
-
 use super::error::StoreError;
+use super::sql::{Connection, query};
 use super::state::Store;
 use super::vault::DataKey;
 
@@ -80,7 +79,7 @@ pub(crate) async fn data_key(store: &Store, tenant_id: i64) -> Result<Arc<DataKe
 }
 
 async fn find_or_insert_data_key(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     tenant_id: i64,
     wrapped: Vec<u8>,
 ) -> Result<(i64, Vec<u8>), StoreError> {
@@ -91,18 +90,19 @@ async fn find_or_insert_data_key(
     Ok((key_id, wrapped))
 }
 
-async fn find_or_insert_pool(connection: &mut SqliteConnection, source: String, tenant_id: i64) -> Result<i64, StoreError> {
-    let sql = "insert into pool (source, tenant_id) values (?1, ?2)
+async fn find_or_insert_pool(connection: &mut Connection, source: String, tenant_id: i64) -> Result<i64, StoreError> {
+    let sql = "insert into pool (source, tenant_id) values ($1, $2)
         on conflict (source, tenant_id) do update set source = excluded.source returning pool_id";
-    Ok(sqlx::query_scalar(sql).bind(source).bind(tenant_id).fetch_one(connection).await?)
+    query(sql).bind(source).bind(tenant_id).fetch_one(connection).await?.get("pool_id")
 }
 
-async fn find_data_key(connection: &mut SqliteConnection, tenant_id: i64) -> Result<Option<(i64, Vec<u8>)>, StoreError> {
-    let sql = "select key_id, wrapped from data_key where tenant_id = ? order by key_id desc limit 1";
-    Ok(sqlx::query_as(sql).bind(tenant_id).fetch_optional(connection).await?)
+async fn find_data_key(connection: &mut Connection, tenant_id: i64) -> Result<Option<(i64, Vec<u8>)>, StoreError> {
+    let sql = "select key_id, wrapped from data_key where tenant_id = $1 order by key_id desc limit 1";
+    let row = query(sql).bind(tenant_id).fetch_optional(connection).await?;
+    row.map(|row| Ok((row.get("key_id")?, row.get("wrapped")?))).transpose()
 }
 
-async fn insert_data_key(connection: &mut SqliteConnection, tenant_id: i64, wrapped: &[u8]) -> Result<i64, StoreError> {
-    let sql = "insert into data_key (tenant_id, wrapped) values (?, ?) returning key_id";
-    Ok(sqlx::query_scalar(sql).bind(tenant_id).bind(wrapped.to_vec()).fetch_one(connection).await?)
+async fn insert_data_key(connection: &mut Connection, tenant_id: i64, wrapped: &[u8]) -> Result<i64, StoreError> {
+    let sql = "insert into data_key (tenant_id, wrapped) values ($1, $2) returning key_id";
+    query(sql).bind(tenant_id).bind(wrapped).fetch_one(connection).await?.get("key_id")
 }

@@ -4,12 +4,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sqlx::SqliteConnection;
-
 use super::error::StoreError;
 use super::master_key::{self, KeyBytes, random_key};
-use super::sqlite::rows::execute;
-use super::state::{Store, uninterrupted, write_check};
+use super::opening::write_check;
+use super::sql::{Connection, Many, Row, query, values};
+use super::state::{Store, uninterrupted};
 use super::vault::Vault;
 use crate::secret::Secret;
 
@@ -71,8 +70,9 @@ fn put_in_place(key_file: &Path) -> Result<(), StoreError> {
 
 /// All data keys, wrapped by the new master key. Computed apart from the writer, which has deliveries to store.
 async fn rewrapped(store: &Store, successor: &Arc<Vault>) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
-    let query = sqlx::query_as("select key_id, tenant_id, wrapped from data_key").fetch_all(store.readers());
-    let keys: Vec<(i64, i64, Vec<u8>)> = store.read(query).await?;
+    let rows = store.read(query("select key_id, tenant_id, wrapped from data_key")).await?;
+    let key = |row: &Row| Ok((row.get("key_id")?, row.get("tenant_id")?, row.get("wrapped")?));
+    let keys: Vec<(i64, i64, Vec<u8>)> = rows.iter().map(key).collect::<Result<_, StoreError>>()?;
     let (store, successor) = (store.clone(), Arc::clone(successor));
     let wrapping = tokio::task::spawn_blocking(move || {
         let rewrap = |(key_id, tenant_id, wrapped): (i64, i64, Vec<u8>)| {
@@ -83,21 +83,20 @@ async fn rewrapped(store: &Store, successor: &Arc<Vault>) -> Result<Vec<(i64, Ve
     wrapping.await.map_err(|error| StoreError::Damaged(error.to_string()))?
 }
 
-async fn write_all(connection: &mut SqliteConnection, keys: Vec<(i64, Vec<u8>)>, check: Vec<u8>) -> Result<(), StoreError> {
-    const BEFORE: &str = "with given (key_id, wrapped) as (";
-    const AFTER: &str = ") update data_key set wrapped = given.wrapped from given where data_key.key_id = given.key_id";
+async fn write_all(connection: &mut Connection, keys: Vec<(i64, Vec<u8>)>, check: Vec<u8>) -> Result<(), StoreError> {
+    let statement = Many::new(
+        "with given (key_id, wrapped) as (",
+        ") update data_key set wrapped = given.wrapped from given where data_key.key_id = given.key_id",
+    );
     if count(connection).await? != keys.len() as u64 {
         let reason = "a tenant's first delivery came at the same moment\nhint: nothing was changed; run it again";
         return Err(StoreError::Refused(reason.to_owned()));
     }
-    execute(connection, BEFORE, &keys, AFTER, |mut row, (key_id, wrapped)| {
-        row.push_bind(*key_id).push_bind(wrapped.clone());
-    })
-    .await?;
+    statement.execute(connection, &keys, |(key_id, wrapped)| values![*key_id, wrapped]).await?;
     write_check(connection, &check).await
 }
 
-async fn count(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
-    let count: i64 = sqlx::query_scalar("select count(*) from data_key").fetch_one(connection).await?;
+async fn count(connection: &mut Connection) -> Result<u64, StoreError> {
+    let count: i64 = query("select count(*) as count from data_key").fetch_one(connection).await?.get("count")?;
     Ok(u64::try_from(count).unwrap_or(0))
 }

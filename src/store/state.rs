@@ -1,42 +1,40 @@
-//! The store as a value: opened once, cloned freely, closed at the end. Opening makes sure that we are alone, that the schema
-//! is ours, that the master key fits, and that no lease of a former life stands.
+//! The store as a value: opened once, cloned freely, closed at the end. Opening makes sure that the schema is ours, that the master
+//! key fits and, where the state is a file, that we are alone with it.
 
-use std::fs::File;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use sqlx::sqlite::SqlitePool;
-use sqlx::{Connection, Row, SqliteConnection};
 use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::api_keys::{self, Snapshot};
+use super::bundles::Newest;
 use super::compression::Packer;
+use super::engine::{Opened, Place, Started};
 use super::error::StoreError;
 use super::integration_rows;
 use super::integrations::Snapshot as IntegrationSnapshot;
-use super::master_key;
+use super::opening::open_vault;
 use super::pools::KnownPools;
-use super::sqlite::connect::{self, READ_LIMIT};
-use super::sqlite::message::{Writer, channel};
-use super::sqlite::rows::fixed;
-use super::sqlite::schema::migrate;
-use super::sqlite::writer::{WriterParts, start};
+use super::sql::{Connection, Query, Readers, Row, query};
 use super::vault::Vault;
-use crate::clock::{Clock, Timestamp};
+use super::writing::message::Writer;
+use super::{bundles, postgres, sqlite};
+use crate::clock::Clock;
 use crate::secret::Secret;
 
 /// Where the state is and what opens it.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
-    /// The state file; a lock file and the write-ahead log stand beside it.
-    pub path: PathBuf,
+    /// A file of ours alone, or a database that several processes share.
+    pub place: Place,
     /// The master key as 64 hex digits or base64 of 32 bytes; without it the key file is used.
     pub master_key: Option<Secret<String>>,
     /// The key file: made with the first start (mode 0600), never once there is sealed data.
     pub key_file: PathBuf,
-    /// The clock that decides leases and due times.
+    /// The clock that decides leases and due times. Where the state is shared it follows the database's.
     pub clock: Clock,
     /// The most bytes that the state may take; nothing is accepted from 95 % on.
     pub max_bytes: Option<u64>,
@@ -48,6 +46,16 @@ pub struct Store {
     inner: Arc<Inner>,
 }
 
+/// A store as those know it who must not keep it open.
+pub(crate) struct WeakStore(Weak<Inner>);
+
+impl WeakStore {
+    /// The store, while someone has it.
+    pub(crate) fn upgrade(&self) -> Option<Store> {
+        self.0.upgrade().map(|inner| Store { inner })
+    }
+}
+
 struct Inner {
     clock: Clock,
     state_id: Uuid,
@@ -56,57 +64,108 @@ struct Inner {
     key_file: Option<PathBuf>,
     packer: Packer,
     writer: Writer,
-    readers: SqlitePool,
+    readers: Readers,
     work_arrived: Arc<Notify>,
     pools: KnownPools,
     master_key_turn: tokio::sync::Mutex<()>,
     api_keys: Snapshot,
     integrations: IntegrationSnapshot,
+    newest: Newest,
     end: Mutex<Option<oneshot::Receiver<()>>>,
+    following: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop_following();
+    }
+}
+
+impl Inner {
+    fn stop_following(&self) {
+        for task in self.following.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            task.abort();
+        }
+    }
+}
+
+/// What is kept in memory of the state.
+struct Loaded {
+    vault: Vault,
+    api_keys: Snapshot,
+    integrations: IntegrationSnapshot,
+    newest: Newest,
+    versions: std::collections::HashMap<String, i64>,
+}
+
+impl Loaded {
+    async fn read(connection: &mut Connection, options: &OpenOptions) -> Result<Self, StoreError> {
+        let versions = if connection.is_shared() {
+            let rows = query("select topic, version from control").fetch_all(connection).await?;
+            rows.iter().map(|row| Ok((row.get("topic")?, row.get("version")?))).collect::<Result<_, StoreError>>()?
+        } else {
+            std::collections::HashMap::new()
+        };
+        let vault = open_vault(connection, options).await?;
+        let api_keys = Snapshot::new(api_keys::read_all(connection).await?);
+        let integrations = IntegrationSnapshot::new(integration_rows::read_all(connection, &vault).await?);
+        let newest = bundles::newest(connection).await?;
+        Ok(Self { vault, api_keys, integrations, newest, versions })
+    }
 }
 
 impl Store {
     /// Opens the state, making it when there is none.
     pub async fn open(options: OpenOptions) -> Result<Self, StoreError> {
-        let lock = lock(&options.path)?;
-        let mut connection = connect::writer(&options.path).await?;
-        migrate(&mut connection).await?;
-        let vault = open_vault(&mut connection, &options).await?;
-        clear_owners(&mut connection, options.clock.now()).await?;
-        let api_keys = Snapshot::new(api_keys::read_all(&mut connection).await?);
-        let integrations = IntegrationSnapshot::new(integration_rows::read_all(&mut connection, &vault).await?);
-        let readers = connect::readers(&options.path).await?;
-        let (writer, mailbox) = channel();
-        let work_arrived = Arc::new(Notify::new());
-        let end = start(WriterParts {
-            connection,
-            mailbox,
-            path: options.path,
-            max_bytes: options.max_bytes,
-            clock: options.clock.clone(),
-            work_arrived: Arc::clone(&work_arrived),
-            lock,
-        })?;
+        match options.place.clone() {
+            Place::File(path) => Self::open_file(options, &path).await,
+            Place::Server(url) => Self::open_server(options, &url).await,
+        }
+    }
+
+    async fn open_file(options: OpenOptions, path: &Path) -> Result<Self, StoreError> {
+        let (Opened { mut connection, readers }, lock) = sqlite::open::open(path).await?;
+        let loaded = Loaded::read(&mut connection, &options).await?;
+        let started = sqlite::open::begin(connection, lock, path, options.clock.clone(), options.max_bytes).await?;
+        Ok(Self::assembled(options, loaded, readers, started))
+    }
+
+    async fn open_server(options: OpenOptions, url: &Secret<String>) -> Result<Self, StoreError> {
+        let (Opened { mut connection, readers }, opening) = postgres::open::open(url, &options.clock).await?;
+        let mut loaded = Loaded::read(&mut connection, &options).await?;
+        let state_id = loaded.vault.state_id();
+        let versions = std::mem::take(&mut loaded.versions);
+        let started = opening.begin(connection, state_id, options.clock.clone(), options.max_bytes).await?;
+        let store = Self::assembled(options, loaded, readers, started);
+        let following = postgres::follow(&store, versions);
+        *store.inner.following.lock().unwrap_or_else(PoisonError::into_inner) = following;
+        Ok(store)
+    }
+
+    fn assembled(options: OpenOptions, loaded: Loaded, readers: Readers, started: Started) -> Self {
         let inner = Inner {
             clock: options.clock,
-            state_id: vault.state_id(),
-            vault,
+            state_id: loaded.vault.state_id(),
+            vault: loaded.vault,
             key_file: options.master_key.is_none().then_some(options.key_file),
             packer: Packer::default(),
-            writer,
+            writer: started.writer,
             readers,
-            work_arrived,
+            work_arrived: started.work_arrived,
             pools: KnownPools::default(),
             master_key_turn: tokio::sync::Mutex::default(),
-            api_keys,
-            integrations,
-            end: Mutex::new(Some(end)),
+            api_keys: loaded.api_keys,
+            integrations: loaded.integrations,
+            newest: loaded.newest,
+            end: Mutex::new(Some(started.end)),
+            following: Mutex::default(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     /// Writes what waits, copies the log into the file and releases the lock. Clones answer [`StoreError::Closed`] from then on.
     pub async fn close(self) {
+        self.inner.stop_following();
         self.inner.writer.stop().await;
         self.inner.readers.close().await;
         let end = self.inner.end.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -152,7 +211,7 @@ impl Store {
         &self.inner.writer
     }
 
-    pub(crate) fn readers(&self) -> &SqlitePool {
+    pub(crate) fn readers(&self) -> &Readers {
         &self.inner.readers
     }
 
@@ -173,12 +232,29 @@ impl Store {
         &self.inner.integrations
     }
 
-    /// Waits for a read, but not for long.
-    pub(crate) async fn read<T>(&self, query: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
-        match tokio::time::timeout(READ_LIMIT, query).await {
-            Ok(rows) => Ok(rows?),
-            Err(_) => Err(StoreError::TooSlow { seconds: READ_LIMIT.as_secs() }),
-        }
+    /// Which version of each source is the newest, where several processes share the state.
+    pub(crate) fn newest(&self) -> &Newest {
+        &self.inner.newest
+    }
+
+    /// Whether several processes share the state.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.inner.readers, Readers::Postgres(_))
+    }
+
+    /// The store for those who must not keep it open.
+    pub(crate) fn downgrade(&self) -> WeakStore {
+        WeakStore(Arc::downgrade(&self.inner))
+    }
+
+    /// Everything that a statement reads; waited for, but not for long.
+    pub(crate) async fn read(&self, query: Query) -> Result<Vec<Row>, StoreError> {
+        self.inner.readers.fetch_all(query).await
+    }
+
+    /// The first row that a statement reads, if there is one.
+    pub(crate) async fn read_first(&self, query: Query) -> Result<Option<Row>, StoreError> {
+        Ok(self.read(query).await?.into_iter().next())
     }
 }
 
@@ -187,65 +263,4 @@ pub(crate) async fn uninterrupted<T: Send + 'static>(
     work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> Result<T, StoreError> {
     tokio::spawn(work).await.map_err(|error| StoreError::Damaged(error.to_string()))?
-}
-
-fn lock(path: &Path) -> Result<File, StoreError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let lock_path = PathBuf::from(name);
-    let cannot_open = |error: std::io::Error| StoreError::CannotOpen { path: lock_path.clone(), reason: error.to_string() };
-    let file = File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(cannot_open)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.to_owned() }),
-        Err(std::fs::TryLockError::Error(error)) => Err(cannot_open(error)),
-    }
-}
-
-async fn open_vault(connection: &mut SqliteConnection, options: &OpenOptions) -> Result<Vault, StoreError> {
-    let row = sqlx::query("select state_id, master_key_check from meta").fetch_one(&mut *connection).await?;
-    let state_id = Uuid::from_bytes(fixed(row.try_get("state_id")?, "the state's id")?);
-    let check: Option<Vec<u8>> = row.try_get("master_key_check")?;
-    let data_keys = sqlx::query("select key_id, tenant_id, wrapped from data_key").fetch_all(&mut *connection).await?;
-    let key = master_key::obtain(options.master_key.as_ref(), &options.key_file, !data_keys.is_empty())?;
-    let mut vault = Vault::new(state_id, &key.bytes);
-    match check {
-        Some(check) if !key.is_new => {
-            if !vault.fits(&check) {
-                vault = finish_rotation(options, state_id, &check)?;
-            } else if options.master_key.is_none() {
-                master_key::forget_next(&options.key_file)?;
-            }
-        }
-        _ => write_check(connection, &vault.check()?).await?,
-    }
-    for row in data_keys {
-        vault.unwrap_key(row.try_get("key_id")?, row.try_get("tenant_id")?, row.try_get("wrapped")?)?;
-    }
-    Ok(vault)
-}
-
-/// The vault of a state whose master key was rotated by a program that was killed before it had put the new key in the old one's
-/// place.
-fn finish_rotation(options: &OpenOptions, state_id: Uuid, check: &[u8]) -> Result<Vault, StoreError> {
-    let next = if options.master_key.is_none() { master_key::read_next(&options.key_file)? } else { None };
-    let vault = next.map(|bytes| Vault::new(state_id, &bytes)).filter(|vault| vault.fits(check));
-    let vault = vault.ok_or(StoreError::WrongMasterKey)?;
-    master_key::adopt_next(&options.key_file)?;
-    tracing::info!("the rotation of the master key that was cut off is complete now");
-    Ok(vault)
-}
-
-pub(crate) async fn write_check(connection: &mut SqliteConnection, check: &[u8]) -> Result<(), StoreError> {
-    sqlx::query("update meta set master_key_check = ?").bind(check.to_vec()).execute(connection).await?;
-    Ok(())
-}
-
-/// We are alone, so whoever held a lane is gone: their leases end now.
-async fn clear_owners(connection: &mut SqliteConnection, now: Timestamp) -> Result<(), StoreError> {
-    let sql = "update lane set owner = null, due_at = case when waiting > 0 then ? end where owner is not null";
-    let mut transaction = connection.begin_with("begin immediate").await?;
-    sqlx::query(sql).bind(now.as_micros()).execute(&mut *transaction).await?;
-    transaction.commit().await?;
-    Ok(())
 }

@@ -5,11 +5,9 @@ use std::sync::OnceLock;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 
 use super::error::StoreError;
-use super::sqlite::rows::moment;
+use super::sql::{Connection, Row, moment, query};
 use super::state::Store;
 use crate::clock::Timestamp;
 use crate::model::user::{Role, User};
@@ -31,9 +29,8 @@ pub async fn add(store: &Store, name: &str, role: Role, password: Secret<String>
 
 /// All users, by name.
 pub async fn list(store: &Store) -> Result<Vec<User>, StoreError> {
-    let query =
-        sqlx::query("select user_id, name, role, created_at, changed_at from user order by name").fetch_all(store.readers());
-    store.read(query).await?.iter().map(user).collect()
+    let sql = "select user_id, name, role, created_at, changed_at from \"user\" order by name";
+    store.read(query(sql)).await?.iter().map(user).collect()
 }
 
 /// Gives a user another password.
@@ -56,9 +53,9 @@ pub async fn remove(store: &Store, name: &str) -> Result<(), StoreError> {
 
 /// The user of this name and password. Takes as long where there is no such user.
 pub async fn verify(store: &Store, name: &str, password: Secret<String>) -> Result<Option<User>, StoreError> {
-    let sql = "select user_id, name, role, created_at, changed_at, password from user where name = ?";
-    let row = store.read(sqlx::query(sql).bind(name).fetch_optional(store.readers())).await?;
-    let stored: Option<String> = row.as_ref().map(|row| row.try_get("password")).transpose()?;
+    let sql = "select user_id, name, role, created_at, changed_at, password from \"user\" where name = $1";
+    let row = store.read_first(query(sql).bind(name)).await?;
+    let stored: Option<String> = row.as_ref().map(|row| row.get("password")).transpose()?;
     let fits = tokio::task::spawn_blocking(move || match &stored {
         Some(stored) => fits(stored, &password),
         None => {
@@ -98,49 +95,38 @@ fn hash(password: &Secret<String>) -> Result<String, StoreError> {
     hash.map(|hash| hash.to_string()).map_err(|error| StoreError::Damaged(format!("a password could not be hashed: {error}")))
 }
 
-fn user(row: &SqliteRow) -> Result<User, StoreError> {
+fn user(row: &Row) -> Result<User, StoreError> {
     Ok(User {
-        id: row.try_get("user_id")?,
-        name: row.try_get("name")?,
-        role: row.try_get::<&str, _>("role")?.parse().map_err(StoreError::Damaged)?,
-        created_at: moment(row.try_get("created_at")?),
-        changed_at: moment(row.try_get("changed_at")?),
+        id: row.get("user_id")?,
+        name: row.get("name")?,
+        role: row.get::<&str>("role")?.parse().map_err(StoreError::Damaged)?,
+        created_at: moment(row.get("created_at")?),
+        changed_at: moment(row.get("changed_at")?),
     })
 }
 
-async fn insert(
-    connection: &mut SqliteConnection,
-    name: String,
-    role: Role,
-    hash: String,
-    now: Timestamp,
-) -> Result<User, StoreError> {
-    let sql = "insert into user (name, role, password, created_at, changed_at) values (?1, ?2, ?3, ?4, ?4)
+async fn insert(connection: &mut Connection, name: String, role: Role, hash: String, now: Timestamp) -> Result<User, StoreError> {
+    let sql = "insert into \"user\" (name, role, password, created_at, changed_at) values ($1, $2, $3, $4, $4)
         on conflict (name) do nothing returning user_id";
-    let query = sqlx::query_scalar(sql).bind(&name).bind(role.word()).bind(hash).bind(now.as_micros());
-    match query.fetch_optional(connection).await? {
-        Some(id) => Ok(User { id, name, role, created_at: now, changed_at: now }),
+    let insert = query(sql).bind(&name).bind(role.word()).bind(hash).bind(now);
+    match insert.fetch_optional(connection).await? {
+        Some(row) => Ok(User { id: row.get("user_id")?, name, role, created_at: now, changed_at: now }),
         None => Err(StoreError::Refused(format!("there is a user `{name}` already"))),
     }
 }
 
-async fn update_password(
-    connection: &mut SqliteConnection,
-    name: String,
-    hash: String,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let query = sqlx::query("update user set password = ?2, changed_at = ?3 where name = ?1").bind(&name).bind(hash);
-    found(query.bind(now.as_micros()).execute(connection).await?.rows_affected(), &name)
+async fn update_password(connection: &mut Connection, name: String, hash: String, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "update \"user\" set password = $2, changed_at = $3 where name = $1";
+    found(query(sql).bind(&name).bind(hash).bind(now).execute(connection).await?, &name)
 }
 
-async fn update_role(connection: &mut SqliteConnection, name: String, role: Role, now: Timestamp) -> Result<(), StoreError> {
-    let query = sqlx::query("update user set role = ?2, changed_at = ?3 where name = ?1").bind(&name).bind(role.word());
-    found(query.bind(now.as_micros()).execute(connection).await?.rows_affected(), &name)
+async fn update_role(connection: &mut Connection, name: String, role: Role, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "update \"user\" set role = $2, changed_at = $3 where name = $1";
+    found(query(sql).bind(&name).bind(role.word()).bind(now).execute(connection).await?, &name)
 }
 
-async fn delete(connection: &mut SqliteConnection, name: String) -> Result<(), StoreError> {
-    found(sqlx::query("delete from user where name = ?").bind(&name).execute(connection).await?.rows_affected(), &name)
+async fn delete(connection: &mut Connection, name: String) -> Result<(), StoreError> {
+    found(query("delete from \"user\" where name = $1").bind(&name).execute(connection).await?, &name)
 }
 
 fn found(rows: u64, name: &str) -> Result<(), StoreError> {

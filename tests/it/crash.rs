@@ -49,7 +49,7 @@ async fn make_project(folder: &Path) -> (Simulation, String) {
         .await
         .expect("tables");
     let store = Store::open(OpenOptions {
-        path: folder.join("data/state.db"),
+        place: folder.join("data/state.db").into(),
         master_key: None,
         key_file: folder.join("data/master.key"),
         clock: Clock::system(),

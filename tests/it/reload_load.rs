@@ -35,7 +35,7 @@ fn route(version: u32, queueing: &str, when: &str, write: &str) -> String {
 /// How many records of each state there are, once the server is gone.
 async fn counted(folder: &Path) -> BTreeMap<&'static str, u64> {
     let store = Store::open(OpenOptions {
-        path: folder.join("data/state.db"),
+        place: folder.join("data/state.db").into(),
         master_key: None,
         key_file: folder.join("data/master.key"),
         clock: Clock::system(),

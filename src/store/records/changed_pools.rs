@@ -2,8 +2,6 @@
 //! they came, each to the end of its lane, and they resume. How far that is stands in the pool's row, so that it goes on from there
 //! after a crash.
 
-use sqlx::{Row, SqliteConnection};
-
 use super::readmission::{MOVED_ON, Readmission, Readmitted, has_moved_on, pools_of, prepare, readmission, readmission_columns};
 use crate::clock::Timestamp;
 use crate::model::bundle::ActiveVersion;
@@ -11,8 +9,9 @@ use crate::model::record::RecordId;
 use crate::store::error::StoreError;
 use crate::store::intake_form::PreparedFate;
 use crate::store::lanes::json_of;
-use crate::store::sqlite::further::add_further;
-use crate::store::sqlite::moving::{Move, move_open};
+use crate::store::queue::further::add_further;
+use crate::store::queue::moving::{Move, move_open};
+use crate::store::sql::{Connection, Row, query, with_versions};
 use crate::store::state::Store;
 
 /// A pool that is to be admitted again, or is about to be.
@@ -29,6 +28,7 @@ pub struct ChangedPool {
 }
 
 /// Records that leave their lanes together.
+#[derive(Clone)]
 struct Batch {
     pool_id: i64,
     admit_hash: [u8; 32],
@@ -38,21 +38,31 @@ struct Batch {
 
 /// The pools whose lanes are not, or not all, computed by these versions.
 pub async fn changed_pools(store: &Store, versions: &[ActiveVersion]) -> Result<Vec<ChangedPool>, StoreError> {
-    let sql = "select p.pool_id, p.source, p.admit_hash is unhex(active.value) as is_paused, exists (select 1 from lane l
-            where l.pool_id = p.pool_id and l.due_at > ?2 and l.owner is not null) as is_held
-        from json_each(?1) active join pool p on p.source = active.key
-        where p.admit_hash <> unhex(active.value) or p.readmit_after is not null order by p.pool_id";
-    let query = sqlx::query(sql).bind(json_of(versions)).bind(store.clock().now().as_micros());
-    let mut pools = Vec::new();
-    for row in store.read(query.fetch_all(store.readers())).await? {
-        pools.push(ChangedPool {
-            pool_id: row.try_get("pool_id")?,
-            source: row.try_get("source")?,
-            is_paused: row.try_get("is_paused")?,
-            is_held: row.try_get("is_held")?,
-        });
+    macro_rules! text {
+        ($active:literal, $hash:literal) => {
+            concat!(
+                "select p.pool_id, p.source, coalesce(p.admit_hash = ",
+                $hash,
+                ", false) as is_paused, exists (select 1 from lane l
+                    where l.pool_id = p.pool_id and l.due_at > $2 and l.owner is not null) as is_held
+                from ",
+                $active,
+                " join pool p on p.source = active.key where p.admit_hash <> ",
+                $hash,
+                " or p.readmit_after is not null order by p.pool_id"
+            )
+        };
     }
-    Ok(pools)
+    let select = query(with_versions!(text)).bind(json_of(versions)).bind(store.clock().now());
+    let pool = |row: &Row| {
+        Ok(ChangedPool {
+            pool_id: row.get("pool_id")?,
+            source: row.get("source")?,
+            is_paused: row.get("is_paused")?,
+            is_held: row.get("is_held")?,
+        })
+    };
+    store.read(select).await?.iter().map(pool).collect()
 }
 
 /// From now on nothing of a pool is claimed until all of its open records have been admitted by this version.
@@ -68,12 +78,12 @@ pub async fn next_open(store: &Store, pool: &ChangedPool, limit: usize, bytes: u
         readmission_columns!(),
         " from pool p join record r on r.pool_id = p.pool_id and r.state = 0 and r.id > p.readmit_after
         join delivery d on d.delivery_row = r.delivery_row left join tenant t on t.tenant_id = p.tenant_id
-        where p.pool_id = ?1 order by r.id limit ?2"
+        where p.pool_id = $1 order by r.id limit $2"
     );
-    let query = sqlx::query(sql).bind(pool.pool_id).bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    let select = query(sql).bind(pool.pool_id).bind(i64::try_from(limit).unwrap_or(i64::MAX));
     let mut open: Vec<Readmission> = Vec::new();
     let mut sum = 0;
-    for row in store.read(query.fetch_all(store.readers())).await? {
+    for row in store.read(select).await? {
         let next = readmission(&row)?;
         if open.last().is_none_or(|last| last.delivery != next.delivery) {
             sum += next.raw_bytes;
@@ -107,13 +117,13 @@ pub async fn readmit_open(
     store.writer().run_and_wake(move |connection, now| Box::pin(move_batch(connection, batch, now))).await
 }
 
-async fn begin(connection: &mut SqliteConnection, pool_id: i64, admit_hash: [u8; 32]) -> Result<(), StoreError> {
-    let sql = "update pool set admit_hash = ?2, readmit_after = 0 where pool_id = ?1 and admit_hash is not ?2";
-    sqlx::query(sql).bind(pool_id).bind(admit_hash.to_vec()).execute(connection).await?;
+async fn begin(connection: &mut Connection, pool_id: i64, admit_hash: [u8; 32]) -> Result<(), StoreError> {
+    let sql = "update pool set admit_hash = $2, readmit_after = 0 where pool_id = $1 and admit_hash is distinct from $2";
+    query(sql).bind(pool_id).bind(admit_hash).execute(connection).await?;
     Ok(())
 }
 
-async fn move_batch(connection: &mut SqliteConnection, mut batch: Batch, now: Timestamp) -> Result<bool, StoreError> {
+async fn move_batch(connection: &mut Connection, mut batch: Batch, now: Timestamp) -> Result<bool, StoreError> {
     if !advance(connection, &batch).await? {
         return Ok(false);
     }
@@ -130,30 +140,29 @@ async fn move_batch(connection: &mut SqliteConnection, mut batch: Batch, now: Ti
 
 /// A record that becomes another tenant's. What came to that tenant later may have run already, and is not to be undone. Where
 /// that tenant's lanes are computed by another version, the record is admitted again with them.
-async fn enter_pool(connection: &mut SqliteConnection, one: &mut Move, admit_hash: [u8; 32]) -> Result<(), StoreError> {
+async fn enter_pool(connection: &mut Connection, one: &mut Move, admit_hash: [u8; 32]) -> Result<(), StoreError> {
     let Some(lane) = one.prepared.lane() else { return Ok(()) };
     if !one.runs_late && has_moved_on(connection, lane.hash, one.first_run).await? {
         one.prepared.fate = PreparedFate::Supersede(MOVED_ON.to_owned());
         return Ok(());
     }
-    let sql = "update pool set admit_hash = coalesce(admit_hash, ?2), readmit_after = case when admit_hash <> ?2
-            then min(coalesce(readmit_after, ?3), ?3) else readmit_after end
-        where pool_id = ?1";
-    let query = sqlx::query(sql).bind(one.prepared.pool_id).bind(admit_hash.to_vec()).bind(one.record.0 - 1);
-    query.execute(connection).await?;
+    let sql = "update pool set admit_hash = coalesce(admit_hash, $2), readmit_after = case when admit_hash <> $2
+            then min(coalesce(readmit_after, $3), $3) else readmit_after end
+        where pool_id = $1";
+    query(sql).bind(one.prepared.pool_id).bind(admit_hash).bind(one.record.0 - 1).execute(connection).await?;
     Ok(())
 }
 
 /// Notes how far the records are; false when they are not, because another version runs or others were moved first.
-async fn advance(connection: &mut SqliteConnection, batch: &Batch) -> Result<bool, StoreError> {
-    let sql = "update pool set readmit_after = coalesce(?3, readmit_after)
-        where pool_id = ?1 and admit_hash = ?2 and readmit_after <= coalesce(?3, readmit_after)";
-    let query = sqlx::query(sql).bind(batch.pool_id).bind(batch.admit_hash.to_vec()).bind(batch.last.map(|last| last.0));
-    Ok(query.execute(connection).await?.rows_affected() == 1)
+async fn advance(connection: &mut Connection, batch: &Batch) -> Result<bool, StoreError> {
+    let sql = "update pool set readmit_after = coalesce($3, readmit_after)
+        where pool_id = $1 and admit_hash = $2 and readmit_after <= coalesce($3, readmit_after)";
+    let update = query(sql).bind(batch.pool_id).bind(batch.admit_hash).bind(batch.last.map(|last| last.0));
+    Ok(update.execute(connection).await? == 1)
 }
 
-async fn resume_when_none_is_left(connection: &mut SqliteConnection, pool_id: i64) -> Result<bool, StoreError> {
-    let sql = "update pool set readmit_after = null where pool_id = ?1 and not exists
-        (select 1 from record r where r.pool_id = ?1 and r.state = 0 and r.id > pool.readmit_after)";
-    Ok(sqlx::query(sql).bind(pool_id).execute(connection).await?.rows_affected() == 1)
+async fn resume_when_none_is_left(connection: &mut Connection, pool_id: i64) -> Result<bool, StoreError> {
+    let sql = "update pool set readmit_after = null where pool_id = $1 and not exists
+        (select 1 from record r where r.pool_id = $1 and r.state = 0 and r.id > pool.readmit_after)";
+    Ok(query(sql).bind(pool_id).execute(connection).await? == 1)
 }

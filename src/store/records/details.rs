@@ -1,7 +1,5 @@
 //! One delivery: what people may see of it, and the raw request for those who run it again.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::listing::{Filter, list};
@@ -13,7 +11,7 @@ use crate::store::attempts::{self, RecordAttempt};
 use crate::store::compression::{unpack, unpack_text};
 use crate::store::error::StoreError;
 use crate::store::request_bytes;
-use crate::store::sqlite::rows::{fixed, moment};
+use crate::store::sql::{Row, Texts, fixed, moment, query};
 use crate::store::state::Store;
 use crate::store::vault::Owner;
 
@@ -65,24 +63,23 @@ pub struct StoredDelivery {
 /// Everything that may be seen of a delivery.
 pub async fn show(store: &Store, id: DeliveryId) -> Result<Option<DeliveryDetails>, StoreError> {
     let sql = "select d.delivery_row, p.source, d.received_at, d.caller, d.bundle_hash, d.raw_sha256, d.raw_bytes, d.masked
-        from delivery d join pool p on p.pool_id = d.pool_id where d.id = ?";
-    let query = sqlx::query(sql).bind(id.0.as_bytes().to_vec()).fetch_optional(store.readers());
-    let Some(row) = store.read(query).await? else { return Ok(None) };
+        from delivery d join pool p on p.pool_id = d.pool_id where d.id = $1";
+    let Some(row) = store.read_first(query(sql).bind(id.0.as_bytes())).await? else { return Ok(None) };
     let mut records = list(store, &Filter { delivery: Some(id), limit: MOST_RECORDS, ..Filter::default() }).await?;
     records.sort_by_key(|record| (record.number, record.run));
-    let masked: Option<&[u8]> = row.try_get("masked")?;
-    let raw_bytes: i64 = row.try_get("raw_bytes")?;
+    let masked: Option<&[u8]> = row.get("masked")?;
+    let raw_bytes: i64 = row.get("raw_bytes")?;
     Ok(Some(DeliveryDetails {
         id,
-        source: row.try_get("source")?,
-        received_at: moment(row.try_get("received_at")?),
-        caller: caller(row.try_get("caller")?)?,
-        bundle_hash: fixed(row.try_get("bundle_hash")?, "a bundle's hash")?,
-        raw_sha256: fixed(row.try_get("raw_sha256")?, "a body's hash")?,
+        source: row.get("source")?,
+        received_at: moment(row.get("received_at")?),
+        caller: caller(row.get("caller")?)?,
+        bundle_hash: fixed(row.get("bundle_hash")?, "a bundle's hash")?,
+        raw_sha256: fixed(row.get("raw_sha256")?, "a body's hash")?,
         raw_bytes: u64::try_from(raw_bytes).unwrap_or(0),
         masked: masked.map(|packed| unpack_text(packed, "a masked request")).transpose()?.unwrap_or_default(),
         records,
-        attempts: attempts::of_delivery(store, row.try_get("delivery_row")?).await?,
+        attempts: attempts::of_delivery(store, row.get("delivery_row")?).await?,
     }))
 }
 
@@ -103,15 +100,18 @@ pub async fn find(store: &Store, text: &str) -> Result<Vec<DeliveryId>, StoreErr
 async fn ids_beginning_with(store: &Store, digits: &str) -> Result<Vec<Vec<u8>>, StoreError> {
     let bound =
         |filler: &str| hex::decode(format!("{digits}{}", filler.repeat(32 - digits.len()))).expect("only hex digits, 32 of them");
-    let sql = "select id from delivery where id between ?1 and ?2 order by id limit ?3";
-    let query = sqlx::query_scalar(sql).bind(bound("0")).bind(bound("f")).bind(MOST_FOUND);
-    store.read(query.fetch_all(store.readers())).await
+    let sql = "select id from delivery where id between $1 and $2 order by id limit $3";
+    let rows = store.read(query(sql).bind(bound("0")).bind(bound("f")).bind(MOST_FOUND)).await?;
+    rows.iter().map(|row| row.get("id")).collect()
 }
 
 async fn ids_ending_in(store: &Store, digits: &str) -> Result<Vec<Vec<u8>>, StoreError> {
-    let sql = "select id from delivery where substr(hex(id), -length(?1)) = upper(?1) order by id limit ?2";
-    let query = sqlx::query_scalar(sql).bind(digits).bind(MOST_FOUND);
-    store.read(query.fetch_all(store.readers())).await
+    const ENDING_IN: Texts = Texts {
+        sqlite: "select id from delivery where substr(hex(id), -length($1)) = upper($1) order by id limit $2",
+        postgres: "select id from delivery where right(encode(id, 'hex'), length($1)) = $1 order by id limit $2",
+    };
+    let rows = store.read(query(ENDING_IN).bind(digits).bind(MOST_FOUND)).await?;
+    rows.iter().map(|row| row.get("id")).collect()
 }
 
 /// A delivery with its raw request, unsealed.
@@ -125,30 +125,45 @@ pub async fn requests(
     store: &Store,
     ids: &[DeliveryId],
 ) -> Result<Vec<(DeliveryId, Result<StoredDelivery, StoreError>)>, StoreError> {
-    let sql = "select d.id, p.source, p.tenant_id, d.received_at, d.caller, d.bundle_hash, raw.key_id, raw.sealed
-        from json_each(?) asked join delivery d on d.id = unhex(asked.value) join pool p on p.pool_id = d.pool_id
-        left join delivery_raw raw on raw.delivery_row = d.delivery_row";
+    macro_rules! text {
+        ($asked:literal, $same_day:literal) => {
+            concat!(
+                "select d.id, p.source, p.tenant_id, d.received_at, d.caller, d.bundle_hash, raw.key_id, raw.sealed
+                from ",
+                $asked,
+                " join pool p on p.pool_id = d.pool_id left join delivery_raw raw on raw.delivery_row = d.delivery_row",
+                $same_day
+            )
+        };
+    }
+    const REQUESTS: Texts = Texts {
+        sqlite: text!("json_each($1) asked join delivery d on d.id = unhex(asked.value)", ""),
+        postgres: text!(
+            "jsonb_array_elements_text($1::jsonb) asked join delivery d on d.id = decode(asked.value, 'hex')",
+            " and raw.received_on = d.received_at / 86400000000"
+        ),
+    };
     let asked: Vec<String> = ids.iter().map(|id| hex::encode(id.0.as_bytes())).collect();
-    let query = sqlx::query(sql).bind(serde_json::json!(asked).to_string()).fetch_all(store.readers());
+    let rows = store.read(query(REQUESTS).bind(serde_json::json!(asked).to_string())).await?;
     let mut found = Vec::with_capacity(ids.len());
-    for row in store.read(query).await? {
-        let id = DeliveryId(Uuid::from_bytes(fixed(row.try_get("id")?, "a delivery's id")?));
+    for row in rows {
+        let id = DeliveryId(Uuid::from_bytes(fixed(row.get("id")?, "a delivery's id")?));
         found.push((id, unsealed(store, id, &row)));
     }
     Ok(found)
 }
 
-fn unsealed(store: &Store, id: DeliveryId, row: &SqliteRow) -> Result<StoredDelivery, StoreError> {
-    let sealed: Option<&[u8]> = row.try_get("sealed")?;
+fn unsealed(store: &Store, id: DeliveryId, row: &Row) -> Result<StoredDelivery, StoreError> {
+    let sealed: Option<&[u8]> = row.get("sealed")?;
     let sealed = sealed.ok_or_else(|| StoreError::NotFound(format!("the request of delivery `{id}` is no longer kept")))?;
-    let source: String = row.try_get("source")?;
-    let owner = Owner { delivery: id, tenant_id: row.try_get("tenant_id")?, source: &source };
-    let packed = store.vault().open_request(row.try_get("key_id")?, &owner, sealed)?;
+    let source: String = row.get("source")?;
+    let owner = Owner { delivery: id, tenant_id: row.get("tenant_id")?, source: &source };
+    let packed = store.vault().open_request(row.get("key_id")?, &owner, sealed)?;
     Ok(StoredDelivery {
         request: request_bytes::decode(unpack(&packed, "a stored request")?)?,
-        received_at: moment(row.try_get("received_at")?),
-        caller: caller(row.try_get("caller")?)?,
-        bundle_hash: fixed(row.try_get("bundle_hash")?, "a bundle's hash")?,
+        received_at: moment(row.get("received_at")?),
+        caller: caller(row.get("caller")?)?,
+        bundle_hash: fixed(row.get("bundle_hash")?, "a bundle's hash")?,
         source,
     })
 }

@@ -1,11 +1,10 @@
 //! Discarding: a person gives a record up. It can still be replayed.
 
-use sqlx::SqliteConnection;
-
 use super::replay::{Latest, latest_runs};
 use crate::clock::Timestamp;
 use crate::model::delivery::DeliveryId;
 use crate::store::error::StoreError;
+use crate::store::sql::{Connection, query};
 use crate::store::state::Store;
 
 /// What came of discarding.
@@ -23,7 +22,7 @@ pub async fn discard(store: &Store, delivery: DeliveryId, number: Option<u32>) -
 }
 
 async fn discard_all(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     delivery: DeliveryId,
     number: Option<u32>,
     now: Timestamp,
@@ -39,7 +38,7 @@ async fn discard_all(
 }
 
 async fn discard_one(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     record: &Latest,
     now: Timestamp,
 ) -> Result<Result<(), &'static str>, StoreError> {
@@ -58,21 +57,20 @@ async fn discard_one(
 }
 
 /// Takes an open record out of its lane's count; a lease that has run out is ended with it. A lane whose head goes backs off no more.
-async fn leave_lane(connection: &mut SqliteConnection, record_id: i64, now: Timestamp) -> Result<bool, StoreError> {
+async fn leave_lane(connection: &mut Connection, record_id: i64, now: Timestamp) -> Result<bool, StoreError> {
     let sql = "with given as (select lane_id, pos,
             pos = (select min(pos) from record head where head.lane_id = record.lane_id and head.state = 0) as is_head
-            from record where id = ?1)
+            from record where id = $1)
         update lane set waiting = waiting - 1, owner = null,
             retry_at = case when given.is_head then null else retry_at end,
             due_at = case when waiting = 1 then null
-                when given.is_head and retry_at is not null then max(coalesce(quiet_until, 0), ?2) else due_at end
-        from given where lane.lane_id = given.lane_id and (owner is null or due_at <= ?2)";
-    let done = sqlx::query(sql).bind(record_id).bind(now.as_micros()).execute(connection).await?;
-    Ok(done.rows_affected() == 1)
+                when given.is_head and retry_at is not null then max(coalesce(quiet_until, 0), $2) else due_at end
+        from given where lane.lane_id = given.lane_id and (owner is null or due_at <= $2)";
+    Ok(query(sql).bind(record_id).bind(now).execute(connection).await? == 1)
 }
 
-async fn mark_discarded(connection: &mut SqliteConnection, record_id: i64, now: Timestamp) -> Result<(), StoreError> {
-    let sql = "update record set state = 5, asked = 0, finished_at = ?1 where id = ?2";
-    sqlx::query(sql).bind(now.as_micros()).bind(record_id).execute(connection).await?;
+async fn mark_discarded(connection: &mut Connection, record_id: i64, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "update record set state = 5, asked = 0, finished_at = $1 where id = $2";
+    query(sql).bind(now).bind(record_id).execute(connection).await?;
     Ok(())
 }

@@ -1,14 +1,12 @@
 //! Records in lists and in numbers, with the states that people see worked out from record, lane and pool.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::model::delivery::DeliveryId;
 use crate::model::record::{RecordState, RecordSummary};
 use crate::store::error::StoreError;
-use crate::store::sqlite::rows::{fixed, moment};
+use crate::store::sql::{Row, fixed, moment, query};
 use crate::store::state::Store;
 
 /// Which records to list; what is not set does not matter.
@@ -39,14 +37,14 @@ pub struct Count {
     pub count: u64,
 }
 
-/// The word of a record's state; `?1` is the current moment.
+/// The word of a record's state; `$1` is the current moment.
 macro_rules! state_word {
     () => {
         "case r.state when 1 then 'done' when 2 then 'ignored' when 3 then 'superseded' when 4 then 'dead' when 5 then 'discarded'
             else case
-                when l.owner is not null and l.due_at > ?1
+                when l.owner is not null and l.due_at > $1
                     and r.pos = (select min(head.pos) from record head where head.lane_id = r.lane_id and head.state = 0) then 'running'
-                when p.readmit_after is not null or coalesce(p.paused_until, 0) > ?1 then 'held'
+                when p.readmit_after is not null or coalesce(p.paused_until, 0) > $1 then 'held'
                 when l.retry_at is not null and r.attempts > 0 then 'retrying'
                 else 'waiting' end end"
     };
@@ -60,7 +58,7 @@ macro_rules! select_where {
             state_word!(),
             " as state, case when r.state = 0 and p.readmit_after is not null
                 then case when p.admit_hash is null then 'the source is retired' else 'the route file changed: admitted again' end
-                else coalesce(r.reason, case when r.state = 0 and coalesce(p.paused_until, 0) > ?1 then p.reason end) end as reason,
+                else coalesce(r.reason, case when r.state = 0 and coalesce(p.paused_until, 0) > $1 then p.reason end) end as reason,
             r.attempts, d.received_at, max(coalesce(p.paused_until, 0), coalesce(l.due_at, 0)) as next_at, r.finished_at,
             winner.id as superseded_by
         from record r
@@ -70,14 +68,14 @@ macro_rules! select_where {
         left join lane l on l.lane_id = r.lane_id
         left join record ran on ran.id = r.superseded_by
         left join delivery winner on winner.delivery_row = ran.delivery_row
-        where (?2 is null or p.source = ?2) and (?3 is null or t.name = ?3) and (?4 is null or r.event = ?4) and ",
+        where ($2 is null or p.source = $2) and ($3 is null or t.name = $3) and ($4 is null or r.event = $4) and ",
             $narrowed,
-            " order by r.id desc) where ?5 is null or state = ?5 limit ?6"
+            " order by r.id desc) listed where $5 is null or state = $5 limit $6"
         )
     };
 }
 
-const OF_DELIVERY: &str = select_where!("d.id = ?7");
+const OF_DELIVERY: &str = select_where!("d.id = $7");
 const OPEN: &str = select_where!("r.state = 0");
 const DEAD: &str = select_where!("r.state = 4");
 const ANY: &str = select_where!("true");
@@ -92,10 +90,12 @@ pub async fn list(store: &Store, filter: &Filter) -> Result<Vec<RecordSummary>, 
         _ => ANY,
     };
     let limit = if filter.limit == 0 { 100 } else { filter.limit };
-    let query = sqlx::query(sql).bind(now.as_micros()).bind(&filter.source).bind(&filter.tenant).bind(&filter.event);
-    let query = query.bind(filter.state.map(RecordState::word)).bind(i64::try_from(limit).unwrap_or(i64::MAX));
-    let query = query.bind(filter.delivery.map(|id| id.0.as_bytes().to_vec()));
-    let rows = store.read(query.fetch_all(store.readers())).await?;
+    let select = query(sql).bind(now).bind(&filter.source).bind(&filter.tenant).bind(&filter.event);
+    let select = select.bind(filter.state.map(RecordState::word)).bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    let rows = match filter.delivery {
+        Some(id) => store.read(select.bind(id.0.as_bytes())).await?,
+        None => store.read(select).await?,
+    };
     rows.iter().map(|row| summary(store, row, now)).collect()
 }
 
@@ -104,44 +104,43 @@ pub async fn counts(store: &Store) -> Result<Vec<Count>, StoreError> {
     let sql = concat!(
         "select p.source, ",
         state_word!(),
-        " as word, count(*) from record r join pool p on p.pool_id = r.pool_id left join lane l on l.lane_id = r.lane_id
+        " as word, count(*) as count from record r join pool p on p.pool_id = r.pool_id left join lane l on l.lane_id = r.lane_id
         group by p.source, word order by p.source, word"
     );
-    let query = sqlx::query_as(sql).bind(store.clock().now().as_micros()).fetch_all(store.readers());
-    let rows: Vec<(String, String, i64)> = store.read(query).await?;
-    let count = |(source, word, count): (String, String, i64)| {
-        let state = word.parse().map_err(StoreError::Damaged)?;
-        Ok(Count { source, state, count: u64::try_from(count).unwrap_or(0) })
+    let count = |row: &Row| {
+        let state = row.get::<&str>("word")?.parse().map_err(StoreError::Damaged)?;
+        Ok(Count { source: row.get("source")?, state, count: u64::try_from(row.get::<i64>("count")?).unwrap_or(0) })
     };
-    rows.into_iter().map(count).collect()
+    store.read(query(sql).bind(store.clock().now())).await?.iter().map(count).collect()
 }
 
 /// How many records of a source are not done.
 pub async fn count_open(store: &Store, source: &str) -> Result<u64, StoreError> {
-    let sql = "select count(*) from pool p join record r on r.pool_id = p.pool_id and r.state = 0 where p.source = ?";
-    let count: i64 = store.read(sqlx::query_scalar(sql).bind(source).fetch_one(store.readers())).await?;
+    let sql = "select count(*) as count from pool p join record r on r.pool_id = p.pool_id and r.state = 0 where p.source = $1";
+    let row = store.read_first(query(sql).bind(source)).await?;
+    let count: i64 = row.map(|row| row.get("count")).transpose()?.unwrap_or(0);
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
-fn summary(store: &Store, row: &SqliteRow, now: Timestamp) -> Result<RecordSummary, StoreError> {
-    let state: RecordState = row.try_get::<&str, _>("state")?.parse().map_err(StoreError::Damaged)?;
-    let next_at = moment(row.try_get("next_at")?);
-    let finished_at: Option<i64> = row.try_get("finished_at")?;
-    let superseded_by: Option<&[u8]> = row.try_get("superseded_by")?;
+fn summary(store: &Store, row: &Row, now: Timestamp) -> Result<RecordSummary, StoreError> {
+    let state: RecordState = row.get::<&str>("state")?.parse().map_err(StoreError::Damaged)?;
+    let next_at = moment(row.get("next_at")?);
+    let finished_at: Option<i64> = row.get("finished_at")?;
+    let superseded_by: Option<&[u8]> = row.get("superseded_by")?;
     let waits = state.is_open() && state != RecordState::Running && next_at > now;
     Ok(RecordSummary {
-        delivery: DeliveryId(Uuid::from_bytes(fixed(row.try_get("delivery_id")?, "a delivery's id")?)),
-        number: row.try_get("record_no")?,
-        run: row.try_get("run")?,
-        source: row.try_get("source")?,
-        tenant: row.try_get("tenant")?,
-        integration: row.try_get("integration_id")?,
-        event: row.try_get("event")?,
+        delivery: DeliveryId(Uuid::from_bytes(fixed(row.get("delivery_id")?, "a delivery's id")?)),
+        number: row.get("record_no")?,
+        run: row.get("run")?,
+        source: row.get("source")?,
+        tenant: row.get("tenant")?,
+        integration: row.get("integration_id")?,
+        event: row.get("event")?,
         lane: lane_label(store, row)?,
         state,
-        reason: row.try_get("reason")?,
-        attempts: row.try_get("attempts")?,
-        received_at: moment(row.try_get("received_at")?).to_string(),
+        reason: row.get("reason")?,
+        attempts: row.get("attempts")?,
+        received_at: moment(row.get("received_at")?).to_string(),
         next_at: waits.then(|| next_at.to_string()),
         finished_at: finished_at.map(|micros| moment(micros).to_string()),
         superseded_by: superseded_by
@@ -150,8 +149,8 @@ fn summary(store: &Store, row: &SqliteRow, now: Timestamp) -> Result<RecordSumma
     })
 }
 
-fn lane_label(store: &Store, row: &SqliteRow) -> Result<Option<String>, StoreError> {
-    let hash: Option<&[u8]> = row.try_get("lane_hash")?;
-    let label: Option<&[u8]> = row.try_get("label")?;
+fn lane_label(store: &Store, row: &Row) -> Result<Option<String>, StoreError> {
+    let hash: Option<&[u8]> = row.get("lane_hash")?;
+    let label: Option<&[u8]> = row.get("label")?;
     Ok(hash.zip(label).and_then(|(hash, label)| store.vault().open_label(hash, label)))
 }

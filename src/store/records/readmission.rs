@@ -1,8 +1,6 @@
 //! Records that are to be admitted again, because a person asked or the same sender's id came again: which they are, and their way
 //! back to the end of a lane.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
@@ -14,9 +12,9 @@ use crate::store::error::StoreError;
 use crate::store::intake_form::{Place, PreparedRecord, owner_of, prepare_record};
 use crate::store::lanes::json_of;
 use crate::store::pools::{self, Pools};
-use crate::store::sqlite::further::add_further;
-use crate::store::sqlite::lane_rows::enqueue;
-use crate::store::sqlite::rows::fixed;
+use crate::store::queue::further::add_further;
+use crate::store::queue::lane_rows::enqueue;
+use crate::store::sql::{Connection, Row, fixed, query, with_versions};
 use crate::store::state::Store;
 
 /// Why a replayed record does not run where its lane has newer ones.
@@ -69,6 +67,7 @@ pub struct Readmitted {
 }
 
 /// A record as it is written.
+#[derive(Clone)]
 struct Prepared {
     readmission: Readmission,
     record: PreparedRecord,
@@ -89,39 +88,45 @@ pub(super) use readmission_columns;
 
 /// The records that were asked to run again and whose source runs in one of these versions, in the order they came.
 pub async fn to_readmit(store: &Store, versions: &[ActiveVersion], limit: usize) -> Result<Vec<Readmission>, StoreError> {
-    let sql = concat!(
-        "select ",
-        readmission_columns!(),
-        " from record r join delivery d on d.delivery_row = r.delivery_row join pool p on p.pool_id = r.pool_id
-        left join tenant t on t.tenant_id = p.tenant_id
-        where r.asked > 0 and p.readmit_after is null and exists (select 1 from json_each(?1) active where active.key = p.source
-            and (p.admit_hash is null or p.admit_hash = unhex(active.value)))
-        order by r.id limit ?2"
-    );
-    let query = sqlx::query(sql).bind(json_of(versions)).bind(i64::try_from(limit).unwrap_or(i64::MAX));
-    let rows = store.read(query.fetch_all(store.readers())).await?;
+    macro_rules! text {
+        ($active:literal, $hash:literal) => {
+            concat!(
+                "select ",
+                readmission_columns!(),
+                " from record r join delivery d on d.delivery_row = r.delivery_row join pool p on p.pool_id = r.pool_id
+                left join tenant t on t.tenant_id = p.tenant_id
+                where r.asked > 0 and p.readmit_after is null and exists (select 1 from ",
+                $active,
+                " where active.key = p.source and (p.admit_hash is null or p.admit_hash = ",
+                $hash,
+                ")) order by r.id limit $2"
+            )
+        };
+    }
+    let select = query(with_versions!(text)).bind(json_of(versions)).bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    let rows = store.read(select).await?;
     rows.iter().map(readmission).collect()
 }
 
-pub(super) fn readmission(row: &SqliteRow) -> Result<Readmission, StoreError> {
-    let tenant_id: Option<i64> = row.try_get("tenant_id")?;
-    let name: Option<String> = row.try_get("name")?;
-    let asked: i64 = row.try_get("asked")?;
-    let raw_bytes: i64 = row.try_get("raw_bytes")?;
+pub(super) fn readmission(row: &Row) -> Result<Readmission, StoreError> {
+    let tenant_id: Option<i64> = row.get("tenant_id")?;
+    let name: Option<String> = row.get("name")?;
+    let asked: i64 = row.get("asked")?;
+    let raw_bytes: i64 = row.get("raw_bytes")?;
     Ok(Readmission {
-        record: RecordId(row.try_get("id")?),
-        first_run: RecordId(row.try_get("first_run")?),
-        delivery: DeliveryId(Uuid::from_bytes(fixed(row.try_get("delivery_id")?, "a delivery's id")?)),
-        number: row.try_get("record_no")?,
-        run: row.try_get("run")?,
+        record: RecordId(row.get("id")?),
+        first_run: RecordId(row.get("first_run")?),
+        delivery: DeliveryId(Uuid::from_bytes(fixed(row.get("delivery_id")?, "a delivery's id")?)),
+        number: row.get("record_no")?,
+        run: row.get("run")?,
         apply_again: matches!(asked, 2 | 4),
         force: asked > 2,
-        is_last: row.try_get("is_last")?,
+        is_last: row.get("is_last")?,
         raw_bytes: u64::try_from(raw_bytes).unwrap_or(0),
-        source: row.try_get("source")?,
+        source: row.get("source")?,
         tenant: tenant_id.zip(name).map(|(id, name)| Tenant { id, name }),
-        integration: row.try_get("integration_id")?,
-        delivery_tenant: row.try_get("delivery_tenant")?,
+        integration: row.get("integration_id")?,
+        delivery_tenant: row.get("delivery_tenant")?,
     })
 }
 
@@ -162,7 +167,7 @@ pub(super) fn prepare(
 }
 
 async fn put_all_back(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     all: Vec<Prepared>,
     admit_hash: [u8; 32],
     now: Timestamp,
@@ -179,21 +184,19 @@ async fn put_all_back(
 }
 
 /// Whether the pool's lanes are computed by this version; one that never had a lane is from now on.
-async fn pool_has(connection: &mut SqliteConnection, pool_id: i64, admit_hash: [u8; 32]) -> Result<bool, StoreError> {
-    let sql = "update pool set admit_hash = ?2 where pool_id = ?1 and readmit_after is null
-        and coalesce(admit_hash, ?2) = ?2";
-    let done = sqlx::query(sql).bind(pool_id).bind(admit_hash.to_vec()).execute(connection).await?;
-    Ok(done.rows_affected() == 1)
+async fn pool_has(connection: &mut Connection, pool_id: i64, admit_hash: [u8; 32]) -> Result<bool, StoreError> {
+    let sql = "update pool set admit_hash = $2 where pool_id = $1 and readmit_after is null
+        and coalesce(admit_hash, $2) = $2";
+    Ok(query(sql).bind(pool_id).bind(admit_hash).execute(connection).await? == 1)
 }
 
-async fn take_mark(connection: &mut SqliteConnection, readmission: &Readmission) -> Result<bool, StoreError> {
-    let sql = "update record set asked = 0 where id = ?1 and asked = ?2 and state <> 0";
+async fn take_mark(connection: &mut Connection, readmission: &Readmission) -> Result<bool, StoreError> {
+    let sql = "update record set asked = 0 where id = $1 and asked = $2 and state <> 0";
     let asked = i64::from(readmission.apply_again) + if readmission.force { 3 } else { 1 };
-    let done = sqlx::query(sql).bind(readmission.record.0).bind(asked).execute(connection).await?;
-    Ok(done.rows_affected() == 1)
+    Ok(query(sql).bind(readmission.record.0).bind(asked).execute(connection).await? == 1)
 }
 
-async fn put_back(connection: &mut SqliteConnection, one: &Prepared, now: Timestamp) -> Result<(), StoreError> {
+async fn put_back(connection: &mut Connection, one: &Prepared, now: Timestamp) -> Result<(), StoreError> {
     let Prepared { readmission, record: prepared, runs_late, .. } = one;
     let id = if readmission.apply_again { copy_as_new_run(connection, readmission.record).await? } else { readmission.record.0 };
     let mut place = None;
@@ -203,47 +206,37 @@ async fn put_back(connection: &mut SqliteConnection, one: &Prepared, now: Timest
         }
         place = enqueue(connection, &[lane], now).await?.remove(&lane.hash);
     }
-    let sql = "update record set lane_id = ?1, pos = ?2, event = ?3, state = ?4, work_hash = ?5, item_sha256 = ?6, reason = ?7,
-        attempts = 0, first_failed_at = null, superseded_by = null, finished_at = ?8, pool_id = ?10, integration_id = ?11 where id = ?9";
-    let query = sqlx::query(sql).bind(place.map(|place| place.lane_id)).bind(place.map(|place| place.next_position));
-    let query = query.bind(&prepared.event).bind(prepared.state()).bind(prepared.work_hash.map(|hash| hash.to_vec()));
-    let query = query.bind(prepared.item_sha256.to_vec()).bind(prepared.reason());
-    let query = query.bind(prepared.lane().is_none().then(|| now.as_micros())).bind(id);
-    let query = query.bind(prepared.pool_id).bind(prepared.integration);
-    query.execute(connection).await?;
+    let sql = "update record set lane_id = $1, pos = $2, event = $3, state = $4, work_hash = $5, item_sha256 = $6, reason = $7,
+        attempts = 0, first_failed_at = null, superseded_by = null, finished_at = $8, pool_id = $10, integration_id = $11 where id = $9";
+    let update = query(sql).bind(place.map(|place| place.lane_id)).bind(place.map(|place| place.next_position));
+    let update = update.bind(&prepared.event).bind(prepared.state()).bind(prepared.work_hash);
+    let update = update.bind(prepared.item_sha256).bind(prepared.reason());
+    let update = update.bind(prepared.lane().is_none().then_some(now)).bind(id);
+    update.bind(prepared.pool_id).bind(prepared.integration).execute(connection).await?;
     Ok(())
 }
 
 /// Whether a record that came later than this one took effect in the lane, or waits there and will run before it.
-pub(super) async fn has_moved_on(
-    connection: &mut SqliteConnection,
-    hash: [u8; 16],
-    first_run: RecordId,
-) -> Result<bool, StoreError> {
-    let sql = "select exists (select 1 from lane l where l.hash = ?1 and (l.done_record > ?2
-        or exists (select 1 from record r where r.lane_id = l.lane_id and r.state = 0 and coalesce(r.first_run, r.id) > ?2)))";
-    Ok(sqlx::query_scalar(sql).bind(hash.to_vec()).bind(first_run.0).fetch_one(connection).await?)
+pub(super) async fn has_moved_on(connection: &mut Connection, hash: [u8; 16], first_run: RecordId) -> Result<bool, StoreError> {
+    let sql = "select exists (select 1 from lane l where l.hash = $1 and (l.done_record > $2
+        or exists (select 1 from record r where r.lane_id = l.lane_id and r.state = 0 and coalesce(r.first_run, r.id) > $2))) as has";
+    query(sql).bind(hash).bind(first_run.0).fetch_one(connection).await?.get("has")
 }
 
-async fn supersede(
-    connection: &mut SqliteConnection,
-    id: i64,
-    prepared: &PreparedRecord,
-    now: Timestamp,
-) -> Result<(), StoreError> {
+async fn supersede(connection: &mut Connection, id: i64, prepared: &PreparedRecord, now: Timestamp) -> Result<(), StoreError> {
     let sql =
-        "update record set state = 3, reason = ?1, superseded_by = null, finished_at = ?2, pool_id = ?4, integration_id = ?5
-        where id = ?3";
-    let query = sqlx::query(sql).bind(MOVED_ON).bind(now.as_micros()).bind(id).bind(prepared.pool_id).bind(prepared.integration);
-    query.execute(connection).await?;
+        "update record set state = 3, reason = $1, superseded_by = null, finished_at = $2, pool_id = $4, integration_id = $5
+        where id = $3";
+    let update = query(sql).bind(MOVED_ON).bind(now).bind(id).bind(prepared.pool_id).bind(prepared.integration);
+    update.execute(connection).await?;
     Ok(())
 }
 
 /// A row for the next run; it is ignored until `put_back` has given it its state.
-async fn copy_as_new_run(connection: &mut SqliteConnection, record: RecordId) -> Result<i64, StoreError> {
+async fn copy_as_new_run(connection: &mut Connection, record: RecordId) -> Result<i64, StoreError> {
     let sql = "insert into record (delivery_row, pool_id, integration_id, record_no, run, state, event, item_sha256, first_run)
         select delivery_row, pool_id, integration_id, record_no,
             (select max(run) + 1 from record other where other.delivery_row = r.delivery_row and other.record_no = r.record_no),
-            2, event, item_sha256, coalesce(first_run, id) from record r where id = ? returning id";
-    Ok(sqlx::query_scalar(sql).bind(record.0).fetch_one(connection).await?)
+            2, event, item_sha256, coalesce(first_run, id) from record r where id = $1 returning id";
+    query(sql).bind(record.0).fetch_one(connection).await?.get("id")
 }

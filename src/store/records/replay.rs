@@ -1,9 +1,8 @@
 //! Asking for a replay. This only marks records; admitting them again under the current file is the worker's.
 
-use sqlx::SqliteConnection;
-
 use crate::model::delivery::DeliveryId;
 use crate::store::error::StoreError;
+use crate::store::sql::{Connection, Row, query};
 use crate::store::state::Store;
 
 /// Which records of a delivery are to run again, and how far that goes.
@@ -40,7 +39,7 @@ pub async fn ask_replay(store: &Store, delivery: DeliveryId, replay: Replay) -> 
 }
 
 async fn mark_all(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     delivery: DeliveryId,
     Replay { number, apply_again, force }: Replay,
 ) -> Result<ReplayAnswer, StoreError> {
@@ -62,23 +61,25 @@ async fn mark_all(
 
 /// The newest run of each record of a delivery, by number; an error when there is none.
 pub(crate) async fn latest_runs(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     delivery: DeliveryId,
     number: Option<u32>,
 ) -> Result<Vec<Latest>, StoreError> {
-    let sql = "select r.id, r.record_no, r.state, max(r.run) from delivery d join record r on r.delivery_row = d.delivery_row
-        where d.id = ?1 and (?2 is null or r.record_no = ?2) group by r.record_no order by r.record_no";
-    let query = sqlx::query_as(sql).bind(delivery.0.as_bytes().to_vec()).bind(number);
-    let rows: Vec<(i64, u32, i64, i64)> = query.fetch_all(connection).await?;
+    let sql = "select r.id, r.record_no, r.state from delivery d join record r on r.delivery_row = d.delivery_row
+        where d.id = $1 and ($2 is null or r.record_no = $2) and not exists (select 1 from record later
+            where later.delivery_row = r.delivery_row and later.record_no = r.record_no and later.run > r.run)
+        order by r.record_no";
+    let rows = query(sql).bind(delivery.0.as_bytes()).bind(number).fetch_all(connection).await?;
     if rows.is_empty() {
         let which = number.map_or_else(String::new, |number| format!(" with a record {number}"));
         return Err(StoreError::NotFound(format!("there is no delivery `{delivery}`{which}")));
     }
-    Ok(rows.into_iter().map(|(id, number, state, _)| Latest { id, number, state }).collect())
+    let latest = |row: &Row| Ok(Latest { id: row.get("id")?, number: row.get("record_no")?, state: row.get("state")? });
+    rows.iter().map(latest).collect()
 }
 
-async fn mark(connection: &mut SqliteConnection, id: i64, asked: i64) -> Result<(), StoreError> {
-    sqlx::query("update record set asked = ?1 where id = ?2").bind(asked).bind(id).execute(connection).await?;
+async fn mark(connection: &mut Connection, id: i64, asked: i64) -> Result<(), StoreError> {
+    query("update record set asked = $1 where id = $2").bind(asked).bind(id).execute(connection).await?;
     Ok(())
 }
 

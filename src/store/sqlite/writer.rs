@@ -1,26 +1,24 @@
 //! The one thread that writes the state: it gathers what waits into rounds, one after the other, until it is told to stop.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use sqlx::{Connection, SqliteConnection};
+use sqlx::Connection as _;
+use sqlx::SqliteConnection;
 use tokio::sync::{Notify, oneshot};
 
 use super::checkpoint::{Checkpoints, truncate_log};
 use super::connect::log_path;
-use super::message::{AppendMessage, Mailbox, Work};
-use super::round::{Memory, Round, perform};
-use super::sender_ids::forget_expired;
 use crate::clock::{Clock, Timestamp};
-use crate::store::error::{AppendError, StoreError};
+use crate::store::error::StoreError;
+use crate::store::queue::claim::Turn;
+use crate::store::queue::sender_ids::forget_expired;
+use crate::store::sql::{Connection, query};
+use crate::store::writing::gathering::{Gathering, refuse_appends};
+use crate::store::writing::message::Mailbox;
+use crate::store::writing::round::{Memory, perform};
 
-/// The most deliveries and bytes in one batch, and the most other messages in one round.
-const BATCH_APPENDS: usize = 256;
-const BATCH_BYTES: usize = 4 << 20;
-const BATCH_WORK: usize = 256;
 /// Upkeep is done this often, in microseconds.
 const UPKEEP_EVERY: i64 = 60_000_000;
 
@@ -62,9 +60,11 @@ impl Drop for Alarm {
 }
 
 async fn run(parts: WriterParts) {
-    let WriterParts { mut connection, mailbox, path, max_bytes, clock, work_arrived, lock } = parts;
-    let mut memory = Memory { next_row: next_row(&mut connection).await.unwrap_or(1), last_pool: 0 };
-    let mut gathering = Gathering { mailbox, held_back: VecDeque::new() };
+    let WriterParts { connection, mailbox, path, max_bytes, clock, work_arrived, lock } = parts;
+    let mut connection = Connection::Sqlite(connection);
+    let next_row = next_row(&mut connection).await.unwrap_or(1);
+    let mut memory = Memory { next_row, rows_end: i64::MAX, turn: Turn::default() };
+    let mut gathering = Gathering::new(mailbox);
     let checkpoints = Checkpoints::start(&path).await;
     let mut upkeep_at = clock.now();
     while let Some(mut round) = gathering.next().await {
@@ -72,7 +72,7 @@ async fn run(parts: WriterParts) {
             refuse_appends(&mut round, &reason);
         }
         let now = clock.now();
-        if !round.is_empty() && perform(&mut connection, round, &mut memory, now).await {
+        if !round.is_empty() && perform(&mut connection, round, &mut memory, &clock).await.work_is_due {
             // The first wakes all that wait now, the second leaves a permit for one that is about to.
             work_arrived.notify_waiters();
             work_arrived.notify_one();
@@ -81,9 +81,12 @@ async fn run(parts: WriterParts) {
             upkeep_at = Timestamp::from_micros(now.as_micros().saturating_add(UPKEEP_EVERY));
             do_upkeep(&mut connection, now).await;
         }
-        checkpoints.after_commit(&mut connection).await;
+        if let Connection::Sqlite(connection) = &mut connection {
+            checkpoints.after_commit(connection).await;
+        }
     }
     checkpoints.stop().await;
+    let Connection::Sqlite(mut connection) = connection else { return };
     truncate_log(&mut connection).await;
     if let Err(error) = connection.close().await {
         tracing::warn!(error = %error, "the state file was not closed cleanly; it is whole, and checked when it is opened again");
@@ -91,64 +94,8 @@ async fn run(parts: WriterParts) {
     drop(lock);
 }
 
-/// Takes what waits out of the mailbox, a round's worth at a time.
-struct Gathering {
-    mailbox: Mailbox,
-    held_back: VecDeque<AppendMessage>,
-}
-
-impl Gathering {
-    /// The next round, or none when there will be no more.
-    async fn next(&mut self) -> Option<Round> {
-        let mut round = Round::default();
-        let mut bytes = 0;
-        if self.held_back.is_empty() {
-            tokio::select! {
-                biased;
-                Some(message) = self.mailbox.appends.recv() => self.held_back.push_back(message),
-                Some(work) = self.mailbox.work.recv() => self.sort(work, &mut round),
-                else => return None,
-            }
-        }
-        while round.appends.len() < BATCH_APPENDS && bytes < BATCH_BYTES {
-            let Some(message) = self.held_back.pop_front().or_else(|| self.mailbox.appends.try_recv().ok()) else { break };
-            if bytes > 0 && bytes + message.weight > BATCH_BYTES {
-                self.held_back.push_front(message);
-                break;
-            }
-            self.mailbox.queued_bytes.fetch_sub(message.weight, Ordering::Relaxed);
-            bytes += message.weight;
-            if !message.answer.is_closed() {
-                round.appends.push(message);
-            }
-        }
-        for _ in 0..BATCH_WORK {
-            let Ok(work) = self.mailbox.work.try_recv() else { break };
-            self.sort(work, &mut round);
-        }
-        Some(round)
-    }
-
-    fn sort(&mut self, work: Work, round: &mut Round) {
-        match work {
-            Work::Close(closing, answer) => round.closings.push((closing, answer)),
-            Work::Claim(wanted, answer) => {
-                // Lanes must not be leased to someone who has gone away.
-                if !answer.is_closed() {
-                    round.claims.push((wanted, answer));
-                }
-            }
-            Work::Job(job) => round.jobs.push(job),
-            Work::Stop => {
-                self.mailbox.appends.close();
-                self.mailbox.work.close();
-            }
-        }
-    }
-}
-
-async fn next_row(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar("select coalesce(max(delivery_row), 0) + 1 from delivery").fetch_one(connection).await?)
+async fn next_row(connection: &mut Connection) -> Result<i64, StoreError> {
+    query("select coalesce(max(delivery_row), 0) + 1 as next from delivery").fetch_one(connection).await?.get("next")
 }
 
 /// Why nothing more may be appended, when the state has reached 95 % of its bound.
@@ -159,13 +106,7 @@ fn fullness(path: &std::path::Path, max_bytes: Option<u64>) -> Option<String> {
     (used >= bound / 100 * 95).then(|| format!("the state holds {used} of at most {bound} bytes"))
 }
 
-fn refuse_appends(round: &mut Round, reason: &str) {
-    for message in round.appends.drain(..) {
-        let _ = message.answer.send(Err(AppendError::Unavailable { reason: reason.to_owned() }));
-    }
-}
-
-async fn do_upkeep(connection: &mut SqliteConnection, now: Timestamp) {
+async fn do_upkeep(connection: &mut Connection, now: Timestamp) {
     let done = forget_expired(connection, now).await;
     if let Err(error) = done {
         tracing::warn!(error = %error, "upkeep of the state failed; it is tried again");

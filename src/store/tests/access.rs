@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::engines::on_both_engines;
 use super::harness::{TestStore, options};
 use crate::model::bundle::Bundle;
 use crate::model::user::Role;
 use crate::secret::Secret;
 use crate::store::{Store, StoreError, api_keys, bundles, tenants, users};
 
-#[tokio::test]
+on_both_engines!(a_key_opens_its_source_until_it_is_revoked);
 async fn a_key_opens_its_source_until_it_is_revoked() {
     let test = TestStore::new().await;
     let tenant = tenants::add(&test.store, "acme").await.expect("added");
@@ -23,7 +24,7 @@ async fn a_key_opens_its_source_until_it_is_revoked() {
     assert!(matches!(api_keys::revoke(&test.store, 99).await, Err(StoreError::NotFound(_))));
 }
 
-#[tokio::test]
+on_both_engines!(the_use_of_a_key_is_noted_once_a_minute_and_keys_survive_a_restart);
 async fn the_use_of_a_key_is_noted_once_a_minute_and_keys_survive_a_restart() {
     let test = TestStore::new().await;
     let tenant = tenants::add(&test.store, "acme").await.expect("added");
@@ -40,7 +41,7 @@ async fn the_use_of_a_key_is_noted_once_a_minute_and_keys_survive_a_restart() {
     assert_eq!(api_keys::list(&store).await.expect("listed").len(), 1);
 }
 
-#[tokio::test]
+on_both_engines!(a_rotated_key_is_replaced_by_one_for_the_same_purpose);
 async fn a_rotated_key_is_replaced_by_one_for_the_same_purpose() {
     let test = TestStore::new().await;
     let tenant = tenants::add(&test.store, "acme").await.expect("added");
@@ -54,7 +55,7 @@ async fn a_rotated_key_is_replaced_by_one_for_the_same_purpose() {
     assert_eq!(api_keys::list(&test.store).await.expect("listed").len(), 2);
 }
 
-#[tokio::test]
+on_both_engines!(a_user_is_known_by_name_and_password_together);
 async fn a_user_is_known_by_name_and_password_together() {
     let test = TestStore::new().await;
     let (good, bad) = (|| Secret::from("correct horse battery"), || Secret::from("correct horse batterz"));
@@ -87,7 +88,7 @@ async fn names_and_passwords_of_users_are_sensible_and_passwords_are_kept_as_has
     assert!(has("$argon2id$v=19$m=19456,t=2,p=1$") && !has("correct horse"));
 }
 
-#[tokio::test]
+on_both_engines!(tenants_are_named_once_and_sensibly);
 async fn tenants_are_named_once_and_sensibly() {
     let test = TestStore::new().await;
     let tenant = tenants::add(&test.store, "acme").await.expect("added");
@@ -97,7 +98,7 @@ async fn tenants_are_named_once_and_sensibly() {
     assert_eq!(tenants::list(&test.store).await.expect("listed"), [tenant]);
 }
 
-#[tokio::test]
+on_both_engines!(the_newest_bundle_of_a_source_is_kept_until_it_is_retired);
 async fn the_newest_bundle_of_a_source_is_kept_until_it_is_retired() {
     let test = TestStore::new().await;
     let bundle = |text: &str| Bundle {

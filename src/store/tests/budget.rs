@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::engines::{Engine, on_both_engines};
 use super::harness::TestStore;
 use crate::clock::Timestamp;
 use crate::store::budgets::{self, Taken, Window};
@@ -20,8 +21,10 @@ proptest! {
     #[test]
     fn no_window_sees_more_than_its_count(
         counts in (1u32..120, 1u32..400),
+        engine in Engine::any(),
         asks in proptest::collection::vec((0u64..3_000, 1u32..40, any::<bool>()), 1..60),
     ) {
+        engine.choose();
         let windows = [
             Window { count: counts.0, window: Duration::from_secs(1) },
             Window { count: counts.1, window: Duration::from_secs(7) },
@@ -55,7 +58,7 @@ proptest! {
     }
 }
 
-#[tokio::test]
+on_both_engines!(a_budget_is_used_nearly_whole);
 async fn a_budget_is_used_nearly_whole() {
     let test = TestStore::new().await;
     let windows = [Window { count: 100, window: Duration::from_secs(60) }];
@@ -70,7 +73,7 @@ async fn a_budget_is_used_nearly_whole() {
     assert!((900..=1000).contains(&calls), "{calls} of 1000");
 }
 
-#[tokio::test]
+on_both_engines!(a_paused_budget_grants_nothing_before_its_time);
 async fn a_paused_budget_grants_nothing_before_its_time() {
     let test = TestStore::new().await;
     let windows = [Window { count: 100, window: Duration::from_secs(60) }];

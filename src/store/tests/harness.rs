@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::engines::{new_place, place};
 use crate::clock::{Clock, Timestamp};
 use crate::model::attempt::{Attempt, Outcome};
 use crate::model::bundle::ActiveVersion;
@@ -17,6 +18,7 @@ use crate::model::tenant::Tenant;
 use crate::secret::Secret;
 use crate::store::lanes::{ClaimRequest, End, Ending};
 use crate::store::records::{Filter, Readmission, Readmitted};
+use crate::store::sql::query;
 use crate::store::{OpenOptions, Store, inbox, lanes, records};
 
 pub(super) const LEASE: Duration = Duration::from_secs(60);
@@ -30,7 +32,7 @@ pub(super) struct TestStore {
 
 pub(super) fn options(folder: &Path, clock: &Clock) -> OpenOptions {
     OpenOptions {
-        path: folder.join("state.db"),
+        place: place(folder),
         master_key: None,
         key_file: folder.join("master.key"),
         clock: clock.clone(),
@@ -42,6 +44,7 @@ impl TestStore {
     pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = Clock::manual(Timestamp::parse("2026-11-21T10:00:00Z").expect("a moment"));
+        new_place(folder.path()).await;
         let store = Store::open(options(folder.path(), &clock)).await.expect("opens");
         Self { store, folder, clock }
     }
@@ -134,10 +137,11 @@ impl TestStore {
 
     /// Lanes whose number of waiting records is not that of their open records, or which sleep though something waits.
     pub(super) async fn broken_lanes(&self) -> i64 {
-        let sql = "select count(*) from lane l where l.waiting <>
+        let sql = "select count(*) as count from lane l where l.waiting <>
                 (select count(*) from record r where r.lane_id = l.lane_id and r.state = 0)
             or (l.due_at is null) <> (l.waiting = 0 and l.owner is null)";
-        sqlx::query_scalar(sql).fetch_one(self.store.readers()).await.expect("counted")
+        let row = self.store.read_first(query(sql)).await.expect("counted").expect("a row");
+        row.get("count").expect("a number")
     }
 }
 
@@ -195,7 +199,7 @@ pub(super) fn key_text(byte: u8) -> Option<Secret<String>> {
 pub(super) async fn run_sql(test: &TestStore, sql: &'static str) {
     let job = test.store.writer().run(move |connection, _| {
         Box::pin(async move {
-            sqlx::query(sql).execute(connection).await?;
+            connection.run(sql).await?;
             Ok(())
         })
     });

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::engines::on_both_engines;
 use super::harness::{LEASE, TestStore, attempt, coalescing, ending, queue, record};
 use crate::model::record::RecordState;
 use crate::store::lanes::End;
@@ -9,7 +10,7 @@ use crate::store::{FinishError, lanes, records, tenants};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-#[tokio::test]
+on_both_engines!(records_of_one_lane_come_one_at_a_time_and_in_order);
 async fn records_of_one_lane_come_one_at_a_time_and_in_order() {
     let test = TestStore::new().await;
     let mut put = Vec::new();
@@ -29,7 +30,7 @@ async fn records_of_one_lane_come_one_at_a_time_and_in_order() {
     assert_eq!(test.broken_lanes().await, 0);
 }
 
-#[tokio::test]
+on_both_engines!(a_lane_that_coalesces_waits_for_quiet_but_not_for_ever);
 async fn a_lane_that_coalesces_waits_for_quiet_but_not_for_ever() {
     let test = TestStore::new().await;
     let start = test.clock.now();
@@ -48,7 +49,7 @@ async fn a_lane_that_coalesces_waits_for_quiet_but_not_for_ever() {
     assert_eq!(test.claim_one().await.records.len(), 10);
 }
 
-#[tokio::test]
+on_both_engines!(records_of_the_same_work_run_as_one_and_name_the_one_that_ran);
 async fn records_of_the_same_work_run_as_one_and_name_the_one_that_ran() {
     let test = TestStore::new().await;
     let mut put = Vec::new();
@@ -70,7 +71,7 @@ async fn records_of_the_same_work_run_as_one_and_name_the_one_that_ran() {
     assert_eq!(test.broken_lanes().await, 0);
 }
 
-#[tokio::test]
+on_both_engines!(superseded_records_die_with_the_one_that_ran_for_them);
 async fn superseded_records_die_with_the_one_that_ran_for_them() {
     let test = TestStore::new().await;
     let first = test.append(test.delivery("shop", None, vec![coalescing("a", 1)])).await;
@@ -81,7 +82,7 @@ async fn superseded_records_die_with_the_one_that_ran_for_them() {
     assert_eq!(test.state(second).await, RecordState::Dead);
 }
 
-#[tokio::test]
+on_both_engines!(a_lease_that_ran_out_is_lost_once_the_lane_is_claimed_again);
 async fn a_lease_that_ran_out_is_lost_once_the_lane_is_claimed_again() {
     let test = TestStore::new().await;
     test.put("a").await;
@@ -106,7 +107,7 @@ async fn a_lease_that_ran_out_is_lost_once_the_lane_is_claimed_again() {
     assert_eq!(test.broken_lanes().await, 0);
 }
 
-#[tokio::test]
+on_both_engines!(a_failed_record_stays_at_the_head_of_its_lane_until_its_time);
 async fn a_failed_record_stays_at_the_head_of_its_lane_until_its_time() {
     let test = TestStore::new().await;
     let first = test.put("a").await;
@@ -131,7 +132,7 @@ async fn a_failed_record_stays_at_the_head_of_its_lane_until_its_time() {
     assert_eq!(test.state(first).await, RecordState::Running);
 }
 
-#[tokio::test]
+on_both_engines!(a_held_pool_is_left_alone_until_its_time_or_until_it_is_resumed);
 async fn a_held_pool_is_left_alone_until_its_time_or_until_it_is_resumed() {
     let test = TestStore::new().await;
     let held = test.put("a").await;
@@ -148,7 +149,7 @@ async fn a_held_pool_is_left_alone_until_its_time_or_until_it_is_resumed() {
     assert!(claims.iter().all(|claim| claim.records[0].attempts == 0));
 }
 
-#[tokio::test]
+on_both_engines!(a_pool_with_a_thousand_lanes_does_not_starve_one_with_two);
 async fn a_pool_with_a_thousand_lanes_does_not_starve_one_with_two() {
     let test = TestStore::new().await;
     let busy = tenants::add(&test.store, "busy").await.expect("added");
@@ -168,7 +169,7 @@ async fn a_pool_with_a_thousand_lanes_does_not_starve_one_with_two() {
     assert_ne!(turns[0].tenant, turns[1].tenant, "one at a time, the pools still take turns");
 }
 
-#[tokio::test]
+on_both_engines!(only_the_sources_that_were_asked_for_are_claimed);
 async fn only_the_sources_that_were_asked_for_are_claimed() {
     let test = TestStore::new().await;
     test.append(test.delivery("other", None, vec![record(0, queue("a"))])).await;
@@ -176,7 +177,7 @@ async fn only_the_sources_that_were_asked_for_are_claimed() {
     assert_eq!(test.claim_from(&["shop", "other"], 8).await.len(), 1);
 }
 
-#[tokio::test]
+on_both_engines!(a_commit_that_makes_work_due_wakes_the_workers);
 async fn a_commit_that_makes_work_due_wakes_the_workers() {
     let test = TestStore::new().await;
     test.put("a").await;

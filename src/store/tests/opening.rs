@@ -1,5 +1,6 @@
 //! Opening and sealing: keys that fit, keys that do not, crashes, and a state that is full.
 
+use super::engines::on_both_engines;
 use super::harness::{TestStore, key_text, options, queue, record, run_sql};
 use crate::model::delivery::DeliveryId;
 use crate::model::record::RecordState;
@@ -45,7 +46,7 @@ async fn sealed_data_that_was_changed_or_moved_does_not_open_and_is_not_deleted(
     assert_eq!(test.state(second).await, RecordState::Waiting);
 }
 
-#[tokio::test]
+on_both_engines!(a_wrong_master_key_is_refused_and_the_right_one_still_opens);
 async fn a_wrong_master_key_is_refused_and_the_right_one_still_opens() {
     let test = TestStore::new().await;
     let id = test.put("a").await;
@@ -79,7 +80,7 @@ async fn a_second_process_is_told_that_the_state_is_in_use() {
     assert!(error.to_string().contains("in use by another process"), "{error}");
 }
 
-#[tokio::test]
+on_both_engines!(a_closed_store_refuses_and_keeps_what_it_acknowledged);
 async fn a_closed_store_refuses_and_keeps_what_it_acknowledged() {
     let test = TestStore::new().await;
     let id = test.put("a").await;
@@ -124,7 +125,7 @@ async fn a_state_that_has_reached_its_bound_accepts_nothing_more() {
     assert!(error.to_string().contains("65536 bytes"), "{error}");
 }
 
-#[tokio::test]
+on_both_engines!(one_that_cannot_be_written_does_not_fail_its_neighbours);
 async fn one_that_cannot_be_written_does_not_fail_its_neighbours() {
     let test = TestStore::new().await;
     let twin: DeliveryId = test.put("a").await;
@@ -159,7 +160,7 @@ async fn a_full_disk_is_a_refusal_and_when_there_is_room_again_deliveries_are_ta
     assert_eq!(test.broken_lanes().await, 0);
 }
 
-#[tokio::test]
+on_both_engines!(a_dead_writer_is_an_error_and_not_a_hang);
 async fn a_dead_writer_is_an_error_and_not_a_hang() {
     let test = TestStore::new().await;
     let job = test.store.writer().run(|_, _| Box::pin(async { panic!("on purpose") }));

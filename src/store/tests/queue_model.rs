@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::engines::Engine;
 use super::harness::{LEASE, TestStore, attempt, ending, queue, record};
 use crate::model::delivery::DeliveryId;
 use crate::model::lane::Claim;
@@ -138,7 +139,11 @@ async fn discard(test: &TestStore, model: &mut Model, name: u8) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn the_queue_does_what_its_model_does(operations in proptest::collection::vec(operation(), 1..60)) {
+    fn the_queue_does_what_its_model_does(
+        engine in Engine::any(),
+        operations in proptest::collection::vec(operation(), 1..60),
+    ) {
+        engine.choose();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let test = TestStore::new().await;

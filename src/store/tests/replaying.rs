@@ -1,5 +1,6 @@
 //! Replay and discard.
 
+use super::engines::on_both_engines;
 use super::harness::{ADMIT_HASH, TestStore, attempt, queue, record};
 use crate::model::record::{Fate, RecordState};
 use crate::store::lanes::End;
@@ -9,7 +10,7 @@ use crate::store::{StoreError, lanes};
 const ONCE: Replay = Replay { number: None, apply_again: false, force: false };
 const AGAIN: Replay = Replay { apply_again: true, ..ONCE };
 
-#[tokio::test]
+on_both_engines!(a_dead_record_runs_again_in_the_same_run_at_the_end_of_its_lane);
 async fn a_dead_record_runs_again_in_the_same_run_at_the_end_of_its_lane() {
     let test = TestStore::new().await;
     let dead = test.put("a").await;
@@ -32,7 +33,7 @@ async fn a_dead_record_runs_again_in_the_same_run_at_the_end_of_its_lane() {
     assert_eq!(test.broken_lanes().await, 0);
 }
 
-#[tokio::test]
+on_both_engines!(a_done_record_runs_again_only_when_asked_to_and_in_a_new_run);
 async fn a_done_record_runs_again_only_when_asked_to_and_in_a_new_run() {
     let test = TestStore::new().await;
     let done = test.put("a").await;
@@ -45,7 +46,7 @@ async fn a_done_record_runs_again_only_when_asked_to_and_in_a_new_run() {
     assert_eq!(test.claim_one().await.records[0].run, 2);
 }
 
-#[tokio::test]
+on_both_engines!(a_record_does_not_undo_what_newer_ones_of_its_lane_wrote_unless_it_is_forced_to);
 async fn a_record_does_not_undo_what_newer_ones_of_its_lane_wrote_unless_it_is_forced_to() {
     let test = TestStore::new().await;
     let refused = test.append(test.delivery("shop", None, vec![record(0, Fate::Bury("no JSON".into()))])).await;
@@ -70,7 +71,7 @@ async fn a_record_does_not_undo_what_newer_ones_of_its_lane_wrote_unless_it_is_f
     assert_eq!(test.broken_lanes().await, 0);
 }
 
-#[tokio::test]
+on_both_engines!(an_open_record_is_not_replayed_and_a_missing_one_is_an_error);
 async fn an_open_record_is_not_replayed_and_a_missing_one_is_an_error() {
     let test = TestStore::new().await;
     let open = test.put("a").await;
@@ -79,7 +80,7 @@ async fn an_open_record_is_not_replayed_and_a_missing_one_is_an_error() {
     assert!(matches!(missing, Err(StoreError::NotFound(_))));
 }
 
-#[tokio::test]
+on_both_engines!(a_replay_may_end_ignored_or_dead_again);
 async fn a_replay_may_end_ignored_or_dead_again() {
     let test = TestStore::new().await;
     let id = test.append(test.delivery("shop", None, vec![record(0, Fate::Bury("no JSON".into()))])).await;
@@ -96,7 +97,7 @@ async fn a_replay_may_end_ignored_or_dead_again() {
     }
 }
 
-#[tokio::test]
+on_both_engines!(a_discarded_head_lets_the_next_record_run);
 async fn a_discarded_head_lets_the_next_record_run() {
     let test = TestStore::new().await;
     let stuck = test.put("a").await;
@@ -112,7 +113,7 @@ async fn a_discarded_head_lets_the_next_record_run() {
     assert_eq!(test.broken_lanes().await, 0);
 }
 
-#[tokio::test]
+on_both_engines!(records_are_listed_by_what_is_known_of_them);
 async fn records_are_listed_by_what_is_known_of_them() {
     let test = TestStore::new().await;
     let first = test.put("a").await;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::engines::on_both_engines;
 use super::harness::{TestStore, key_text, options, queue, record};
 use crate::model::delivery::DeliveryId;
 use crate::secret::Secret;
@@ -55,7 +56,7 @@ fn next_file(folder: &Path) -> std::path::PathBuf {
     folder.join("master.key.next")
 }
 
-#[tokio::test]
+on_both_engines!(a_new_master_key_opens_what_was_sealed_before_and_the_old_one_nothing);
 async fn a_new_master_key_opens_what_was_sealed_before_and_the_old_one_nothing() {
     let sealed = Sealed::new().await;
     let old = sealed.key_file();
@@ -71,7 +72,7 @@ async fn a_new_master_key_opens_what_was_sealed_before_and_the_old_one_nothing()
     assert!(matches!(sealed.reopened(with_old).await.err(), Some(StoreError::WrongMasterKey)));
 }
 
-#[tokio::test]
+on_both_engines!(a_kill_between_commit_and_rename_costs_nothing);
 async fn a_kill_between_commit_and_rename_costs_nothing() {
     let sealed = Sealed::new().await;
     let old = sealed.key_file();
@@ -84,7 +85,7 @@ async fn a_kill_between_commit_and_rename_costs_nothing() {
     assert_eq!((sealed.key_file(), next_file(&folder).exists()), (new, false));
 }
 
-#[tokio::test]
+on_both_engines!(a_kill_before_the_commit_leaves_the_old_key_and_nothing_else);
 async fn a_kill_before_the_commit_leaves_the_old_key_and_nothing_else() {
     let sealed = Sealed::new().await;
     let (old, folder) = (sealed.key_file(), sealed.test.folder.path().to_owned());
@@ -95,7 +96,7 @@ async fn a_kill_before_the_commit_leaves_the_old_key_and_nothing_else() {
     rotate_master_key(&sealed.test.store, None).await.expect("rotated");
 }
 
-#[tokio::test]
+on_both_engines!(a_master_key_that_was_given_is_replaced_by_one_that_is_given);
 async fn a_master_key_that_was_given_is_replaced_by_one_that_is_given() {
     let sealed = Sealed::new().await;
     let (old, folder) = (sealed.key_file(), sealed.test.folder.path().to_owned());

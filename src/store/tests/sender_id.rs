@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use super::engines::on_both_engines;
 use super::harness::{TestStore, queue, record, with_id};
 use crate::model::delivery::Appended;
 use crate::model::record::{Fate, RecordState};
 use crate::store::lanes::End;
 use crate::store::{inbox, records};
 
-#[tokio::test]
+on_both_engines!(a_second_delivery_with_the_same_id_names_the_first);
 async fn a_second_delivery_with_the_same_id_names_the_first() {
     let test = TestStore::new().await;
     let first = test.append(test.delivery("shop", None, vec![with_id(0, "7", queue("a"))])).await;
@@ -22,7 +23,7 @@ async fn a_second_delivery_with_the_same_id_names_the_first() {
     test.append(test.delivery("shop", None, vec![with_id(0, "7", queue("a"))])).await;
 }
 
-#[tokio::test]
+on_both_engines!(of_two_in_one_batch_one_is_stored);
 async fn of_two_in_one_batch_one_is_stored() {
     let test = TestStore::new().await;
     test.put("warm").await;
@@ -34,7 +35,7 @@ async fn of_two_in_one_batch_one_is_stored() {
     assert_eq!(second.expect("appended"), Appended::Duplicate(first_id));
 }
 
-#[tokio::test]
+on_both_engines!(only_the_new_records_of_a_delivery_are_queued);
 async fn only_the_new_records_of_a_delivery_are_queued() {
     let test = TestStore::new().await;
     test.append(test.delivery("shop", None, vec![with_id(0, "1", queue("a"))])).await;
@@ -45,14 +46,14 @@ async fn only_the_new_records_of_a_delivery_are_queued() {
     assert_eq!(test.broken_lanes().await, 0);
 }
 
-#[tokio::test]
+on_both_engines!(records_without_an_id_are_never_dropped);
 async fn records_without_an_id_are_never_dropped() {
     let test = TestStore::new().await;
     test.append(test.delivery("shop", None, vec![record(0, queue("a"))])).await;
     test.append(test.delivery("shop", None, vec![record(0, queue("a"))])).await;
 }
 
-#[tokio::test]
+on_both_engines!(a_dead_original_is_opened_again_by_a_duplicate);
 async fn a_dead_original_is_opened_again_by_a_duplicate() {
     let test = TestStore::new().await;
     let first = test.append(test.delivery("shop", None, vec![with_id(0, "7", queue("a"))])).await;
@@ -65,7 +66,7 @@ async fn a_dead_original_is_opened_again_by_a_duplicate() {
     assert_eq!(test.states(first).await, [(0, 1, RecordState::Waiting)]);
 }
 
-#[tokio::test]
+on_both_engines!(a_delivery_may_hold_queued_ignored_and_dead_records);
 async fn a_delivery_may_hold_queued_ignored_and_dead_records() {
     let test = TestStore::new().await;
     let mixed = vec![record(0, queue("a")), record(1, Fate::Ignore("no route".into())), record(2, Fate::Bury("no JSON".into()))];

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::engines::on_both_engines;
 use super::harness::{TestStore, options, run_sql};
 use crate::model::integration::Integration;
 use crate::model::tenant::Tenant;
@@ -56,7 +57,7 @@ async fn an_integration_survives_a_restart_and_nothing_of_it_is_in_the_clear() {
     assert_eq!(found.secrets_changed_at, added.secrets_changed_at);
 }
 
-#[tokio::test]
+on_both_engines!(what_is_sealed_opens_only_in_its_own_row_and_the_others_go_on);
 async fn what_is_sealed_opens_only_in_its_own_row_and_the_others_go_on() {
     let test = TestStore::new().await;
     let (acme, globex) = (tenant(&test, "acme").await, tenant(&test, "globex").await);
@@ -74,7 +75,7 @@ async fn what_is_sealed_opens_only_in_its_own_row_and_the_others_go_on() {
     assert_eq!((opened, integrations.all().count()), (vec![false, false, false, true], 1));
 }
 
-#[tokio::test]
+on_both_engines!(single_fields_are_set_and_removed_and_the_others_stay);
 async fn single_fields_are_set_and_removed_and_the_others_stay() {
     let test = TestStore::new().await;
     let acme = tenant(&test, "acme").await;
@@ -94,7 +95,7 @@ async fn single_fields_are_set_and_removed_and_the_others_stay() {
     assert!(test.store.integrations().by_fields("shop", &[("shop".into(), "acme.example".into())]).expect("asked").is_none());
 }
 
-#[tokio::test]
+on_both_engines!(two_that_a_request_could_not_tell_apart_are_refused_until_one_is_revoked);
 async fn two_that_a_request_could_not_tell_apart_are_refused_until_one_is_revoked() {
     let test = TestStore::new().await;
     let (acme, globex) = (tenant(&test, "acme").await, tenant(&test, "globex").await);
@@ -116,7 +117,7 @@ async fn two_that_a_request_could_not_tell_apart_are_refused_until_one_is_revoke
     integrations::set_fields(&test.store, without.id, set, &unique).await.expect("free now");
 }
 
-#[tokio::test]
+on_both_engines!(an_old_endpoint_id_and_a_revoked_integration_let_nobody_in);
 async fn an_old_endpoint_id_and_a_revoked_integration_let_nobody_in() {
     let test = TestStore::new().await;
     let acme = tenant(&test, "acme").await;
@@ -135,7 +136,7 @@ async fn an_old_endpoint_id_and_a_revoked_integration_let_nobody_in() {
     assert!(integrations::find(&test.store, added.id).expect("known").revoked_at.is_some());
 }
 
-#[tokio::test]
+on_both_engines!(the_use_of_an_integration_is_noted_once_a_minute);
 async fn the_use_of_an_integration_is_noted_once_a_minute() {
     let test = TestStore::new().await;
     let acme = tenant(&test, "acme").await;
@@ -149,7 +150,7 @@ async fn the_use_of_an_integration_is_noted_once_a_minute() {
     assert_eq!(listed[0].last_used_at.map(|at| at.to_string()).as_deref(), Some("2026-11-21T10:01:00Z"));
 }
 
-#[tokio::test]
+on_both_engines!(changes_at_one_moment_are_all_in_the_snapshot_afterwards);
 async fn changes_at_one_moment_are_all_in_the_snapshot_afterwards() {
     let test = TestStore::new().await;
     let acme = tenant(&test, "acme").await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::engines::on_both_engines;
 use super::harness::{ADMIT_HASH, LEASE, TestStore, coalescing, queue, record, with_id};
 use crate::model::bundle::ActiveVersion;
 use crate::model::delivery::{Appended, DeliveryId};
@@ -59,7 +60,7 @@ fn again(readmission: Readmission, admit: impl Fn(&Readmission) -> AdmittedRecor
     Readmitted { readmission, admitted, runs_late, further: Vec::new() }
 }
 
-#[tokio::test]
+on_both_engines!(one_delivery_may_hold_records_of_several_tenants_each_in_its_own_pool_and_lane);
 async fn one_delivery_may_hold_records_of_several_tenants_each_in_its_own_pool_and_lane() {
     let two = Two::new().await;
     let (acme, globex) = (&two.acme, &two.globex);
@@ -82,7 +83,7 @@ async fn one_delivery_may_hold_records_of_several_tenants_each_in_its_own_pool_a
     assert_eq!(two.test.broken_lanes().await, 0);
 }
 
-#[tokio::test]
+on_both_engines!(a_delivery_that_one_tenants_credentials_brought_never_holds_anothers_records);
 async fn a_delivery_that_one_tenants_credentials_brought_never_holds_anothers_records() {
     let two = Two::new().await;
     let records = vec![of(&two.globex, 2, record(0, queue("a"))), record(1, queue("a"))];
@@ -98,7 +99,7 @@ async fn a_delivery_that_one_tenants_credentials_brought_never_holds_anothers_re
     assert_eq!(two.test.states(id).await[0].2, RecordState::Dead);
 }
 
-#[tokio::test]
+on_both_engines!(ids_of_two_integrations_are_two_ids_and_the_same_one_is_known_again);
 async fn ids_of_two_integrations_are_two_ids_and_the_same_one_is_known_again() {
     let two = Two::new().await;
     let with = |tenant: &Tenant, integration| of(tenant, integration, with_id(0, "a-1", queue("a")));
@@ -110,7 +111,7 @@ async fn ids_of_two_integrations_are_two_ids_and_the_same_one_is_known_again() {
     assert_eq!(inbox::append(&two.test.store, second).await.expect("answered"), Appended::Duplicate(first));
 }
 
-#[tokio::test]
+on_both_engines!(what_is_the_same_work_of_two_integrations_is_not_merged);
 async fn what_is_the_same_work_of_two_integrations_is_not_merged() {
     let two = Two::new().await;
     for integration in [1, 1, 2] {
@@ -123,7 +124,7 @@ async fn what_is_the_same_work_of_two_integrations_is_not_merged() {
     assert_eq!(whose(&two.test.claim_one().await), ("acme", Some(2)));
 }
 
-#[tokio::test]
+on_both_engines!(a_dead_record_whose_integration_was_added_since_is_replayed_as_that_tenants);
 async fn a_dead_record_whose_integration_was_added_since_is_replayed_as_that_tenants() {
     let two = Two::new().await;
     two.put(vec![of(&two.acme, 1, record(0, queue("order/1")))]).await;
@@ -199,7 +200,7 @@ impl Changing {
     }
 }
 
-#[tokio::test]
+on_both_engines!(records_that_a_changed_file_makes_a_tenants_go_to_its_pool_in_their_order);
 async fn records_that_a_changed_file_makes_a_tenants_go_to_its_pool_in_their_order() {
     let changing = Changing::new().await;
     let mut put = Vec::new();
@@ -212,7 +213,7 @@ async fn records_that_a_changed_file_makes_a_tenants_go_to_its_pool_in_their_ord
     assert_eq!(changing.two.listed("acme").await.len(), 6);
 }
 
-#[tokio::test]
+on_both_engines!(a_record_that_becomes_a_tenants_does_not_undo_what_came_to_that_tenant_later);
 async fn a_record_that_becomes_a_tenants_does_not_undo_what_came_to_that_tenant_later() {
     for runs_late in [false, true] {
         let changing = Changing::new().await;
@@ -226,7 +227,7 @@ async fn a_record_that_becomes_a_tenants_does_not_undo_what_came_to_that_tenant_
     }
 }
 
-#[tokio::test]
+on_both_engines!(a_record_that_enters_a_pool_of_another_version_is_admitted_again_with_it);
 async fn a_record_that_enters_a_pool_of_another_version_is_admitted_again_with_it() {
     let changing = Changing::new().await;
     let old = changing.two.test.put("a").await;

@@ -116,7 +116,7 @@ impl Builder {
         let api = Simulation::start(&apis, ([127, 0, 0, 1], 0).into()).await.expect("a simulated API");
         let clock = Clock::manual(START);
         let store = Store::open(OpenOptions {
-            path: folder.path().join("state.db"),
+            place: folder.path().join("state.db").into(),
             master_key: None,
             key_file: folder.path().join("master.key"),
             clock: clock.clone(),

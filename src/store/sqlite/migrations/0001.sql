@@ -152,7 +152,8 @@ create table sender_id (
     hash blob primary key,
     delivery_id blob not null,
     record_no integer not null,
-    expires_at integer not null
+    expires_at integer not null,
+    remembered_at integer not null
 ) strict, without rowid;
 create index sender_id_expiry on sender_id (expires_at);
 

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::BoxFuture;
-use sqlx::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::claim::Wanted;
-use super::closing::Closing;
 use crate::clock::Timestamp;
 use crate::model::delivery::Appended;
 use crate::model::lane::Claim;
 use crate::store::error::{AppendError, FinishError, StoreError};
 use crate::store::intake_form::PreparedDelivery;
+use crate::store::queue::claim::Wanted;
+use crate::store::queue::closing::Closing;
+use crate::store::sql::Connection;
 
 /// The most deliveries and bytes that may wait for the writer.
 const QUEUED_APPENDS: usize = 8192;
@@ -43,10 +43,9 @@ pub(crate) enum Work {
 
 /// The value of a job, its type known to the one who sent it.
 pub(crate) type Product = Box<dyn Any + Send>;
-type JobFunction =
-    Box<dyn for<'a> FnOnce(&'a mut SqliteConnection, Timestamp) -> BoxFuture<'a, Result<Product, StoreError>> + Send>;
+type JobFunction = Box<dyn for<'a> Fn(&'a mut Connection, Timestamp) -> BoxFuture<'a, Result<Product, StoreError>> + Send>;
 
-/// Statements of one noun, run inside the round's transaction.
+/// Statements of one noun, run inside the round's transaction; again when another instance was in its way.
 pub(crate) struct Job {
     pub(crate) run: JobFunction,
     /// Whether workers should look for work after it.
@@ -118,7 +117,7 @@ impl Writer {
     pub(crate) async fn run<T, F>(&self, job: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'a> FnOnce(&'a mut SqliteConnection, Timestamp) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
+        F: for<'a> FnOnce(&'a mut Connection, Timestamp) -> BoxFuture<'a, Result<T, StoreError>> + Clone + Send + 'static,
     {
         self.submit(job, false).await
     }
@@ -127,7 +126,7 @@ impl Writer {
     pub(crate) async fn run_and_wake<T, F>(&self, job: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'a> FnOnce(&'a mut SqliteConnection, Timestamp) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
+        F: for<'a> FnOnce(&'a mut Connection, Timestamp) -> BoxFuture<'a, Result<T, StoreError>> + Clone + Send + 'static,
     {
         self.submit(job, true).await
     }
@@ -135,7 +134,7 @@ impl Writer {
     /// Leaves statements for the next round without waiting for them; false when there is no room.
     pub(crate) fn leave<F>(&self, job: F) -> bool
     where
-        F: for<'a> FnOnce(&'a mut SqliteConnection, Timestamp) -> BoxFuture<'a, Result<(), StoreError>> + Send + 'static,
+        F: for<'a> FnOnce(&'a mut Connection, Timestamp) -> BoxFuture<'a, Result<(), StoreError>> + Clone + Send + 'static,
     {
         let (answer, _) = oneshot::channel();
         self.work.try_send(Work::Job(Job { run: boxed(job), wakes: false, answer })).is_ok()
@@ -149,7 +148,7 @@ impl Writer {
     async fn submit<T, F>(&self, job: F, wakes: bool) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'a> FnOnce(&'a mut SqliteConnection, Timestamp) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
+        F: for<'a> FnOnce(&'a mut Connection, Timestamp) -> BoxFuture<'a, Result<T, StoreError>> + Clone + Send + 'static,
     {
         let (answer, done) = oneshot::channel();
         self.send(Work::Job(Job { run: boxed(job), wakes, answer })).await?;
@@ -165,10 +164,10 @@ impl Writer {
 fn boxed<T, F>(job: F) -> JobFunction
 where
     T: Send + 'static,
-    F: for<'a> FnOnce(&'a mut SqliteConnection, Timestamp) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
+    F: for<'a> FnOnce(&'a mut Connection, Timestamp) -> BoxFuture<'a, Result<T, StoreError>> + Clone + Send + 'static,
 {
     Box::new(move |connection, now| {
-        let running = job(connection, now);
+        let running = job.clone()(connection, now);
         Box::pin(async move { running.await.map(|value| Box::new(value) as Product) })
     })
 }

@@ -3,17 +3,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sqlx::{Row, SqliteConnection};
-
-use super::rows::{execute, pieces, statement};
 use crate::clock::Timestamp;
 use crate::model::record::RecordId;
 use crate::store::error::{FinishError, StoreError};
+use crate::store::sql::{Connection, Many, query, values};
 
 /// The end of one claim.
 #[derive(Clone, Debug)]
 pub(crate) struct Closing {
     pub(crate) lane_id: i64,
+    pub(crate) lane_hash: [u8; 16],
     pub(crate) fence: i64,
     /// The highest position that is finished by this.
     pub(crate) done_position: Option<i64>,
@@ -53,22 +52,12 @@ pub(crate) struct Closed {
 }
 
 /// Ends claims. No two of `closings` may be of one lane.
-pub(crate) async fn close(
-    connection: &mut SqliteConnection,
-    closings: &[&Closing],
-    now: Timestamp,
-) -> Result<Closed, StoreError> {
-    let mut due = HashMap::with_capacity(closings.len());
-    for piece in pieces(closings) {
-        give_lanes_back(connection, piece, now, &mut due).await?;
-    }
+pub(crate) async fn close(connection: &mut Connection, closings: &[&Closing], now: Timestamp) -> Result<Closed, StoreError> {
+    let due = give_lanes_back(connection, closings, now).await?;
     let held: Vec<&Closing> = closings.iter().filter(|closing| due.contains_key(&closing.lane_id)).copied().collect();
     let records: Vec<(i64, &RecordChange)> =
         held.iter().flat_map(|closing| closing.records.iter().map(|record| (closing.lane_id, record))).collect();
-    let mut changed = HashSet::with_capacity(records.len());
-    for piece in pieces(&records) {
-        change_records(connection, piece, now, &mut changed).await?;
-    }
+    let changed = change_records(connection, &records, now).await?;
     if let Some((lane, record)) = records.iter().find(|(_, record)| !changed.contains(&record.id)) {
         return Err(StoreError::Damaged(format!("record {} is not open in lane {lane}", record.id.0)));
     }
@@ -83,64 +72,60 @@ pub(crate) async fn close(
 }
 
 async fn give_lanes_back(
-    connection: &mut SqliteConnection,
-    piece: &[&Closing],
+    connection: &mut Connection,
+    closings: &[&Closing],
     now: Timestamp,
-    due: &mut HashMap<i64, Option<i64>>,
-) -> Result<(), StoreError> {
-    const BEFORE: &str = "with ended (lane_id, fence, closed, done_pos, done_record, retry_at, now) as (";
-    const AFTER: &str = ") update lane set owner = null, waiting = waiting - ended.closed, retry_at = ended.retry_at,
+) -> Result<HashMap<i64, Option<i64>>, StoreError> {
+    let statement = Many::new(
+        "with ended (lane_id, fence, closed, done_pos, done_record, retry_at, now) as (",
+        ") update lane set owner = null, waiting = lane.waiting - ended.closed, retry_at = ended.retry_at,
         done_pos = max(coalesce(lane.done_pos, ended.done_pos), coalesce(ended.done_pos, lane.done_pos)),
         done_record = max(coalesce(lane.done_record, ended.done_record), coalesce(ended.done_record, lane.done_record)),
-        due_at = case when waiting - ended.closed <= 0 then null
+        due_at = case when lane.waiting - ended.closed <= 0 then null
             when ended.retry_at is not null then ended.retry_at
-            else max(coalesce(quiet_until, 0), ended.now) end
+            else max(coalesce(lane.quiet_until, 0), ended.now) end
         from ended where lane.lane_id = ended.lane_id and lane.fence = ended.fence and lane.owner is not null
-        returning lane.lane_id, lane.due_at";
-    let mut builder = statement(BEFORE, piece, AFTER, |mut row, closing| {
+        returning lane.lane_id, lane.due_at",
+    );
+    let row = |closing: &&Closing| {
         let closed = closing.records.iter().filter(|record| record.state != 0).count();
-        row.push_bind(closing.lane_id).push_bind(closing.fence).push_bind(i64::try_from(closed).unwrap_or(i64::MAX));
-        row.push_bind(closing.done_position).push_bind(closing.done_record.map(|id| id.0));
-        row.push_bind(closing.retry_at.map(Timestamp::as_micros)).push_bind(now.as_micros());
-    });
-    for row in builder.build().fetch_all(connection).await? {
-        due.insert(row.try_get("lane_id")?, row.try_get("due_at")?);
-    }
-    Ok(())
+        let closed = i64::try_from(closed).unwrap_or(i64::MAX);
+        let Closing { lane_id, fence, done_position, done_record, retry_at, .. } = closing;
+        values![*lane_id, *fence, closed, *done_position, done_record.map(|id| id.0), *retry_at, now]
+    };
+    let rows = statement.fetch_all(connection, closings, row).await?;
+    rows.iter().map(|row| Ok((row.get("lane_id")?, row.get("due_at")?))).collect()
 }
 
 async fn change_records(
-    connection: &mut SqliteConnection,
-    piece: &[(i64, &RecordChange)],
+    connection: &mut Connection,
+    records: &[(i64, &RecordChange)],
     now: Timestamp,
-    changed: &mut HashSet<RecordId>,
-) -> Result<(), StoreError> {
-    const BEFORE: &str = "with given (id, lane_id, state, reason, superseded_by, attempts, now) as (";
-    const AFTER: &str = ") update record set state = given.state, reason = given.reason, superseded_by = given.superseded_by,
+) -> Result<HashSet<RecordId>, StoreError> {
+    let statement = Many::new(
+        "with given (id, lane_id, state, reason, superseded_by, attempts, now) as (",
+        ") update record set state = given.state, reason = given.reason, superseded_by = given.superseded_by,
         attempts = record.attempts + given.attempts,
         first_failed_at = case when given.state = 0 then coalesce(first_failed_at, given.now) else first_failed_at end,
         finished_at = case when given.state = 0 then null else given.now end
         from given where record.id = given.id and record.lane_id = given.lane_id and record.state = 0
-        returning record.id";
-    let mut builder = statement(BEFORE, piece, AFTER, |mut row, (lane_id, record)| {
-        row.push_bind(record.id.0).push_bind(*lane_id).push_bind(record.state).push_bind(record.reason.clone());
-        row.push_bind(record.superseded_by.map(|id| id.0)).push_bind(record.attempts).push_bind(now.as_micros());
-    });
-    for row in builder.build().fetch_all(connection).await? {
-        changed.insert(RecordId(row.try_get(0)?));
-    }
-    Ok(())
+        returning record.id",
+    );
+    let row = |(lane_id, record): &(i64, &RecordChange)| {
+        let RecordChange { id, state, reason, superseded_by, attempts } = record;
+        values![id.0, *lane_id, *state, reason, superseded_by.map(|id| id.0), *attempts, now]
+    };
+    let rows = statement.fetch_all(connection, records, row).await?;
+    rows.iter().map(|row| Ok(RecordId(row.get("id")?))).collect()
 }
 
-async fn insert_attempts(connection: &mut SqliteConnection, attempts: &[&(RecordId, Vec<u8>)]) -> Result<(), StoreError> {
-    execute(connection, "insert into attempt (record_id, content) ", attempts, "", |mut row, (record, content)| {
-        row.push_bind(record.0).push_bind(content.clone());
-    })
-    .await
+async fn insert_attempts(connection: &mut Connection, attempts: &[&(RecordId, Vec<u8>)]) -> Result<(), StoreError> {
+    let statement = Many::new("insert into attempt (record_id, content) ", "");
+    statement.execute(connection, attempts, |(record, content)| values![record.0, content]).await
 }
 
-async fn pause_pool(connection: &mut SqliteConnection, pause: &Pause) -> Result<(), StoreError> {
-    let sql = "update pool set paused_until = max(coalesce(paused_until, 0), ?1), reason = ?2 where pool_id = ?3";
-    sqlx::query(sql).bind(pause.until.as_micros()).bind(&pause.reason).bind(pause.pool_id).execute(connection).await?;
+async fn pause_pool(connection: &mut Connection, pause: &Pause) -> Result<(), StoreError> {
+    let sql = "update pool set paused_until = max(coalesce(paused_until, 0), $1), reason = $2 where pool_id = $3";
+    query(sql).bind(pause.until).bind(&pause.reason).bind(pause.pool_id).execute(connection).await?;
     Ok(())
 }

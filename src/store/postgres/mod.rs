@@ -1,0 +1,11 @@
+//! The state in one database of PostgreSQL that several processes share: connections, schema, the writer of each process, and what
+//! they tell each other.
+
+mod connect;
+mod days;
+mod news;
+pub(crate) mod open;
+mod schema;
+mod writer;
+
+pub(crate) use news::follow;

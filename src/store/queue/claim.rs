@@ -1,0 +1,219 @@
+//! Claims: due lanes of the pools in turn, each pool as often as the others, and the records at their heads.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::due::{Floors, due_lanes, due_pools};
+use crate::clock::Timestamp;
+use crate::model::delivery::DeliveryId;
+use crate::model::lane::Claim;
+use crate::model::record::{ClaimedRecord, RecordId};
+use crate::model::tenant::Tenant;
+use crate::store::error::StoreError;
+use crate::store::sql::{Connection, Row, Texts, fixed, micros, moment, query};
+
+/// The most records of one lane that a claim brings.
+const MOST_RECORDS: i64 = 200;
+
+/// What a worker asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) owner: i64,
+    /// A JSON object: the admission hash of each source's version that runs, in hex.
+    pub(crate) versions: String,
+    pub(crate) limit: usize,
+    pub(crate) lease: Duration,
+}
+
+/// A pool with lanes that are due.
+pub(super) struct DuePool {
+    pub(super) pool_id: i64,
+    pub(super) source: String,
+    pub(super) tenant: Option<Tenant>,
+    pub(super) lanes: Vec<i64>,
+}
+
+/// What is remembered from claim to claim.
+#[derive(Default)]
+pub(crate) struct Turn {
+    /// The pool that was claimed from last.
+    last_pool: i64,
+    floors: Floors,
+}
+
+/// Claims up to `limit` lanes, beginning with the pool after the one that was last, which is moved on.
+pub(crate) async fn claim(
+    connection: &mut Connection,
+    wanted: &Wanted,
+    turn: &mut Turn,
+    now: Timestamp,
+) -> Result<Vec<Claim>, StoreError> {
+    let limit = i64::try_from(wanted.limit).unwrap_or(i64::MAX);
+    let mut pools = due_pools(connection, &wanted.versions, turn.last_pool, limit, &turn.floors, now).await?;
+    if pools.is_empty() && turn.floors.forget() {
+        pools = due_pools(connection, &wanted.versions, turn.last_pool, limit, &turn.floors, now).await?;
+    }
+    due_lanes(connection, &mut pools, wanted.limit, &mut turn.floors, now).await?;
+    let chosen = take_in_turn(&pools, wanted.limit);
+    let Some((_, last)) = chosen.last() else {
+        return Ok(Vec::new());
+    };
+    turn.last_pool = last.pool_id;
+    let mut claims = lease_lanes(connection, &chosen, wanted, now).await?;
+    read_heads(connection, &mut claims).await?;
+    read_followers(connection, &mut claims).await?;
+    for claim in claims.extract_if(.., |claim| claim.records.is_empty()) {
+        tracing::error!(lane.id = claim.lane_id, "a lane was due without an open record; it is put to sleep");
+        put_to_sleep(connection, claim.lane_id).await?;
+    }
+    Ok(claims)
+}
+
+/// One lane of each pool, then a second of each, until there are enough.
+fn take_in_turn(pools: &[DuePool], limit: usize) -> Vec<(i64, &DuePool)> {
+    let longest = pools.iter().map(|pool| pool.lanes.len()).max().unwrap_or(0);
+    let rounds = (0..longest).flat_map(|turn| pools.iter().filter_map(move |pool| Some((*pool.lanes.get(turn)?, pool))));
+    rounds.take(limit).collect()
+}
+
+/// The first of as many fences as are needed. Where others share the state, each comes from a sequence instead.
+async fn next_fences(connection: &mut Connection, count: usize) -> Result<i64, StoreError> {
+    if connection.is_shared() {
+        return Ok(0);
+    }
+    let sql = "update counter set value = value + $1 where name = 'fence' returning value";
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let last: i64 = query(sql).bind(count).fetch_one(connection).await?.get("value")?;
+    Ok(last - count + 1)
+}
+
+async fn lease_lanes(
+    connection: &mut Connection,
+    chosen: &[(i64, &DuePool)],
+    wanted: &Wanted,
+    now: Timestamp,
+) -> Result<Vec<Claim>, StoreError> {
+    const LEASE: Texts = Texts {
+        sqlite: "update lane set owner = $1, fence = $2 + taken.key, due_at = $3, first_at = null, quiet_until = null
+            from json_each($4) taken where lane_id = taken.value returning lane_id, hash, fence, done_pos",
+        postgres: "update lane set owner = $1, fence = nextval('fence') + $2, due_at = $3, first_at = null, quiet_until = null
+            where lane_id = any($4) returning lane_id, hash, fence, done_pos",
+    };
+    let first_fence = next_fences(connection, chosen.len()).await?;
+    let lease_ends_at = now.as_micros().saturating_add(micros(wanted.lease));
+    let ids: Vec<i64> = chosen.iter().map(|(lane_id, _)| *lane_id).collect();
+    let lease = query(LEASE).bind(wanted.owner).bind(first_fence).bind(lease_ends_at).bind(ids);
+    let pools: HashMap<i64, &DuePool> = chosen.iter().copied().collect();
+    let mut claims = Vec::with_capacity(chosen.len());
+    for row in lease.fetch_all(connection).await? {
+        let lane_id: i64 = row.get("lane_id")?;
+        let pool = pools.get(&lane_id).ok_or_else(|| StoreError::Damaged(format!("lane {lane_id} was not asked for")))?;
+        claims.push(Claim {
+            lane_id,
+            lane_hash: fixed(row.get("hash")?, "a lane's hash")?,
+            fence: row.get("fence")?,
+            pool_id: pool.pool_id,
+            source: pool.source.clone(),
+            tenant: pool.tenant.clone(),
+            done_position: row.get("done_pos")?,
+            claimed_at: now,
+            lease_ends_at: moment(lease_ends_at),
+            records: Vec::new(),
+        });
+    }
+    claims.sort_by_key(|claim| claim.fence);
+    Ok(claims)
+}
+
+async fn read_heads(connection: &mut Connection, claims: &mut [Claim]) -> Result<(), StoreError> {
+    let ids: Vec<i64> = claims.iter().map(|claim| claim.lane_id).collect();
+    read_records(connection, claims, &ids, 1).await
+}
+
+/// Only a head that coalesces has followers that matter: those right behind it with the same work.
+async fn read_followers(connection: &mut Connection, claims: &mut [Claim]) -> Result<(), StoreError> {
+    let coalesces = |claim: &&mut Claim| claim.records.first().is_some_and(|head| head.work_hash.is_some());
+    let mut ids = Vec::new();
+    for claim in claims.iter_mut().filter(coalesces) {
+        claim.records.clear();
+        ids.push(claim.lane_id);
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    read_records(connection, claims, &ids, MOST_RECORDS).await?;
+    for claim in claims {
+        let Some(work) = claim.records.first().map(work_of) else { continue };
+        let length = claim.records.iter().take_while(|record| work_of(record) == work).count();
+        claim.records.truncate(length);
+    }
+    Ok(())
+}
+
+/// What two records have in common that are the same work: an integration's credentials serve its own records alone.
+fn work_of(record: &ClaimedRecord) -> (Option<[u8; 32]>, Option<i64>) {
+    (record.work_hash, record.integration)
+}
+
+async fn read_records(connection: &mut Connection, claims: &mut [Claim], lane_ids: &[i64], limit: i64) -> Result<(), StoreError> {
+    macro_rules! text {
+        ($lanes:literal, $heads:literal) => {
+            concat!(
+                "select r.id, coalesce(r.first_run, r.id) as first_run, r.lane_id, r.pos, d.id as delivery_id, r.record_no, r.run,
+                    r.integration_id, r.work_hash, r.item_sha256, r.attempts, d.received_at, r.first_failed_at, d.caller from ",
+                $lanes,
+                " join ",
+                $heads,
+                " join delivery d on d.delivery_row = r.delivery_row order by r.lane_id, r.pos"
+            )
+        };
+    }
+    const HEADS: Texts = Texts {
+        sqlite: text!(
+            "json_each($1) claimed",
+            "record r on r.id in (select id from record where lane_id = claimed.value and state = 0 order by pos limit $2)"
+        ),
+        postgres: text!(
+            "unnest($1::bigint[]) claimed(lane_id)",
+            "lateral (select * from record where record.lane_id = claimed.lane_id and state = 0 order by pos limit $2) r on true"
+        ),
+    };
+    let mut places: HashMap<i64, &mut Claim> = claims.iter_mut().map(|claim| (claim.lane_id, claim)).collect();
+    for row in query(HEADS).bind(lane_ids.to_vec()).bind(limit).fetch_all(connection).await? {
+        let lane_id: i64 = row.get("lane_id")?;
+        if let Some(claim) = places.get_mut(&lane_id) {
+            claim.records.push(claimed_record(&row, claim.tenant.clone())?);
+        }
+    }
+    Ok(())
+}
+
+fn claimed_record(row: &Row, tenant: Option<Tenant>) -> Result<ClaimedRecord, StoreError> {
+    let work_hash: Option<&[u8]> = row.get("work_hash")?;
+    let first_failed_at: Option<i64> = row.get("first_failed_at")?;
+    let caller = serde_json::from_str(row.get("caller")?);
+    Ok(ClaimedRecord {
+        id: RecordId(row.get("id")?),
+        first_run: RecordId(row.get("first_run")?),
+        position: row.get("pos")?,
+        delivery: DeliveryId(Uuid::from_bytes(fixed(row.get("delivery_id")?, "a delivery's id")?)),
+        number: row.get("record_no")?,
+        run: row.get("run")?,
+        tenant,
+        integration: row.get("integration_id")?,
+        work_hash: work_hash.map(|hash| fixed(hash, "a work hash")).transpose()?,
+        item_sha256: fixed(row.get("item_sha256")?, "an item's hash")?,
+        attempts: row.get("attempts")?,
+        received_at: moment(row.get("received_at")?),
+        first_failed_at: first_failed_at.map(moment),
+        caller: caller.map_err(|error| StoreError::Damaged(format!("a stored caller cannot be read: {error}")))?,
+    })
+}
+
+async fn put_to_sleep(connection: &mut Connection, lane_id: i64) -> Result<(), StoreError> {
+    let sql = "update lane set owner = null, waiting = 0, due_at = null where lane_id = $1";
+    query(sql).bind(lane_id).execute(connection).await?;
+    Ok(())
+}

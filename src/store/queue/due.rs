@@ -1,0 +1,156 @@
+//! What is due: pools in turn and the lanes of each. Where others claim from the same state, a lane that one of them is just taking
+//! is left out, and the search begins above what was due before, so that it does not wade through what is gone.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::claim::DuePool;
+use crate::clock::Timestamp;
+use crate::model::tenant::Tenant;
+use crate::store::error::StoreError;
+use crate::store::sql::{Connection, Row, Texts, query};
+
+/// How long a search begins above what was due before.
+const FLOOR_FOR: Duration = Duration::from_secs(5);
+
+/// Where the search for due lanes of a pool begins: the first due time of the last batch.
+#[derive(Default)]
+pub(super) struct Floors {
+    of_pools: HashMap<i64, i64>,
+    since: Option<Instant>,
+}
+
+impl Floors {
+    /// Searches everything from now on; whether that is more than before.
+    pub(super) fn forget(&mut self) -> bool {
+        self.since = None;
+        let any = !self.of_pools.is_empty();
+        self.of_pools.clear();
+        any
+    }
+
+    fn raise(&mut self, pool_id: i64, due_at: i64) {
+        if self.since.is_none_or(|since| since.elapsed() > FLOOR_FOR) {
+            self.of_pools.clear();
+            self.since = Some(Instant::now());
+        }
+        self.of_pools.insert(pool_id, due_at);
+    }
+
+    fn current(&self) -> impl Iterator<Item = (i64, i64)> {
+        let is_young = self.since.is_some_and(|since| since.elapsed() <= FLOOR_FOR);
+        self.of_pools.iter().filter(move |_| is_young).map(|(pool_id, due_at)| (*pool_id, *due_at))
+    }
+
+    fn of(&self, pool_id: i64) -> i64 {
+        self.current().find(|(known, _)| *known == pool_id).map_or(i64::MIN, |(_, due_at)| due_at)
+    }
+
+    /// `{"7": 1795248131250000}`.
+    fn json(&self) -> String {
+        let entry = |(pool_id, due_at): (i64, i64)| (pool_id.to_string(), due_at.into());
+        serde_json::Value::Object(self.current().map(entry).collect()).to_string()
+    }
+}
+
+/// The pools of these versions that have something due, beginning with the one after `last_pool`.
+pub(super) async fn due_pools(
+    connection: &mut Connection,
+    versions: &str,
+    last_pool: i64,
+    limit: i64,
+    floors: &Floors,
+    now: Timestamp,
+) -> Result<Vec<DuePool>, StoreError> {
+    macro_rules! text {
+        ($active:literal, $hash:literal, $floors:literal, $from:literal) => {
+            concat!(
+                "select p.pool_id, p.source, p.tenant_id, t.name from ",
+                $active,
+                " join pool p on p.source = active.key and p.admit_hash = ",
+                $hash,
+                " left join tenant t on t.tenant_id = p.tenant_id ",
+                $floors,
+                " where p.readmit_after is null and coalesce(p.paused_until, 0) <= $2
+                    and exists (select 1 from lane where lane.pool_id = p.pool_id and lane.due_at <= $2",
+                $from,
+                ") order by p.pool_id <= $3, p.pool_id limit $4"
+            )
+        };
+    }
+    const POOLS: Texts = Texts {
+        sqlite: text!("json_each($1) active", "unhex(active.value)", "", ""),
+        postgres: text!(
+            "jsonb_each_text($1::jsonb) active",
+            "decode(active.value, 'hex')",
+            "left join jsonb_each_text($5::jsonb) floor on floor.key = p.pool_id::text",
+            " and lane.due_at >= coalesce(floor.value::bigint, -9223372036854775808)"
+        ),
+    };
+    let mut select = query(POOLS).bind(versions).bind(now).bind(last_pool).bind(limit);
+    if connection.is_shared() {
+        select = select.bind(floors.json());
+    }
+    let pool = |row: &Row| {
+        let (id, name) = (row.get("tenant_id")?, row.get::<Option<String>>("name")?);
+        let tenant = name.map(|name| Tenant { id, name });
+        Ok(DuePool { pool_id: row.get("pool_id")?, source: row.get("source")?, tenant, lanes: Vec::new() })
+    };
+    select.fetch_all(connection).await?.iter().map(pool).collect()
+}
+
+/// Fills in the lanes of each pool that are due. Where others claim from the same state they are locked, so that the pools get
+/// their shares first, and only what is left over then.
+pub(super) async fn due_lanes(
+    connection: &mut Connection,
+    pools: &mut [DuePool],
+    limit: usize,
+    floors: &mut Floors,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let share = if connection.is_shared() { limit.div_ceil(pools.len().max(1)) } else { limit };
+    let mut left = limit;
+    for pool in pools.iter_mut() {
+        let wanted = share.min(left);
+        pool.lanes = some_due_lanes(connection, pool, wanted, floors, now).await?;
+        if connection.is_shared() {
+            left -= pool.lanes.len();
+        }
+    }
+    if !connection.is_shared() {
+        return Ok(());
+    }
+    for pool in pools.iter_mut().filter(|pool| pool.lanes.len() == share) {
+        if left == 0 {
+            break;
+        }
+        let more = some_due_lanes(connection, pool, left, floors, now).await?;
+        left -= more.len();
+        pool.lanes.extend(more);
+    }
+    Ok(())
+}
+
+async fn some_due_lanes(
+    connection: &mut Connection,
+    pool: &DuePool,
+    limit: usize,
+    floors: &mut Floors,
+    now: Timestamp,
+) -> Result<Vec<i64>, StoreError> {
+    const LANES: Texts = Texts {
+        sqlite: "select lane_id, due_at from lane where pool_id = $1 and due_at <= $2 order by due_at limit $3",
+        postgres: "select lane_id, due_at from lane where pool_id = $1 and due_at <= $2 and due_at >= $4 and lane_id <> all($5)
+            order by due_at limit $3 for update skip locked",
+    };
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut select = query(LANES).bind(pool.pool_id).bind(now).bind(limit);
+    if connection.is_shared() {
+        select = select.bind(floors.of(pool.pool_id)).bind(pool.lanes.clone());
+    }
+    let rows = select.fetch_all(connection).await?;
+    if let Some(first) = rows.first().filter(|_| connection.is_shared()) {
+        floors.raise(pool.pool_id, first.get("due_at")?);
+    }
+    rows.iter().map(|row| row.get("lane_id")).collect()
+}

@@ -1,0 +1,50 @@
+//! Items of a delivery that got no record when it came, because the route file of then did not split it, or not so. They become
+//! records that are asked to run, after all that waits.
+
+use super::sender_ids::{Original, Remembered, remember};
+use crate::clock::Timestamp;
+use crate::model::delivery::DeliveryId;
+use crate::model::record::RecordId;
+use crate::store::error::StoreError;
+use crate::store::intake_form::PreparedRecord;
+use crate::store::sql::{Connection, fixed, query};
+
+/// Adds them behind a record of their delivery. One that the sender has sent before, by its own id, is a duplicate and left out.
+pub(crate) async fn add_further(
+    connection: &mut Connection,
+    behind: RecordId,
+    further: &[PreparedRecord],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if further.is_empty() {
+        return Ok(());
+    }
+    let delivery = delivery_of(connection, behind).await?;
+    for record in further {
+        if let Some(sender_id) = &record.sender_id {
+            let original = Original { delivery, number: record.number };
+            let id = Remembered { hash: sender_id.hash, original, expires_at: now + sender_id.remember };
+            if remember(connection, &[id], now).await?.is_empty() {
+                continue;
+            }
+        }
+        add(connection, behind, record, now).await?;
+    }
+    Ok(())
+}
+
+async fn delivery_of(connection: &mut Connection, record: RecordId) -> Result<DeliveryId, StoreError> {
+    let sql = "select d.id from record r join delivery d on d.delivery_row = r.delivery_row where r.id = $1";
+    let row = query(sql).bind(record.0).fetch_one(connection).await?;
+    Ok(DeliveryId(uuid::Uuid::from_bytes(fixed(row.get("id")?, "a delivery's id")?)))
+}
+
+/// A row that counts as old as the record it stands behind, so that it does not undo what came since.
+async fn add(connection: &mut Connection, behind: RecordId, record: &PreparedRecord, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "insert into record (delivery_row, pool_id, integration_id, record_no, event, state, item_sha256, reason, finished_at, asked, first_run)
+        select delivery_row, $6, $7, $2, $3, 2, $4, 'the route file finds this item since it changed', $5, 1, coalesce(first_run, id)
+        from record where id = $1 on conflict do nothing";
+    let insert = query(sql).bind(behind.0).bind(record.number).bind(&record.event).bind(record.item_sha256);
+    insert.bind(now).bind(record.pool_id).bind(record.integration).execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! One round of the writer: everything that waits, in one transaction and one commit. Callers are answered after the commit
+//! and not before. Where instances were in each other's way, the round is done again at once.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::message::{AppendMessage, Job, Product};
+use super::steps::{Results, all_steps};
+use crate::clock::{Clock, Timestamp};
+use crate::model::lane::Claim;
+use crate::store::error::{AppendError, FinishError, StoreError};
+use crate::store::queue::claim::{Turn, Wanted};
+use crate::store::queue::closing::Closing;
+use crate::store::sql::Connection;
+
+/// How often a round is tried in which instances were in each other's way.
+const MOST_TRIES: u32 = 8;
+/// A round that takes longer is given up: the connection is dead and does not say so.
+const ROUND_LIMIT: Duration = Duration::from_secs(20);
+
+type Asker<T, E = StoreError> = oneshot::Sender<Result<T, E>>;
+
+/// The end of a claim and the one who waits for it.
+pub(crate) type Ending = (Closing, Asker<(), FinishError>);
+
+/// The messages of one round.
+#[derive(Default)]
+pub(crate) struct Round {
+    pub(crate) appends: Vec<AppendMessage>,
+    pub(crate) closings: Vec<Ending>,
+    pub(crate) claims: Vec<(Wanted, Asker<Vec<Claim>>)>,
+    pub(crate) jobs: Vec<Job>,
+}
+
+/// What the writer remembers from round to round.
+pub(crate) struct Memory {
+    /// The first free row number of deliveries, and the first that is not ours to give.
+    pub(crate) next_row: i64,
+    pub(crate) rows_end: i64,
+    /// Whose turn it is to be claimed from.
+    pub(crate) turn: Turn,
+}
+
+/// How a round went.
+pub(crate) struct Performed {
+    /// Whether work is due because of it.
+    pub(crate) work_is_due: bool,
+    /// The moment that counted in it, if it got that far.
+    pub(crate) now: Option<Timestamp>,
+    /// Whether the connection is of no more use.
+    pub(crate) is_cut_off: bool,
+    /// Ends of claims that may or may not be stored, because the connection was cut off. They can be tried again: the fence tells.
+    pub(crate) open: Vec<Ending>,
+}
+
+impl Round {
+    /// Whether there is nothing to do.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.appends.is_empty() && self.closings.is_empty() && self.claims.is_empty() && self.jobs.is_empty()
+    }
+
+    /// Tells everyone that it failed, but for those who wait for the end of a claim if these are `kept`.
+    pub(crate) fn fail(self, error: &StoreError, kept: &mut Vec<Ending>) {
+        for message in self.appends {
+            let _ = message.answer.send(Err(AppendError::from(error.clone())));
+        }
+        kept.extend(self.closings);
+        for (_, answer) in self.claims {
+            let _ = answer.send(Err(error.clone()));
+        }
+        for job in self.jobs {
+            let _ = job.answer.send(Err(error.clone()));
+        }
+    }
+
+    /// Answers all; a caller that has gone away is none of our business any more.
+    fn answer(self, results: Results) {
+        for (message, result) in self.appends.into_iter().zip(results.appends) {
+            let _ = message.answer.send(result.map_err(AppendError::from));
+        }
+        for ((_, answer), result) in self.closings.into_iter().zip(results.closings) {
+            let _ = answer.send(result.unwrap_or(Err(FinishError::Store(StoreError::Closed))));
+        }
+        for ((_, answer), result) in self.claims.into_iter().zip(results.claims) {
+            let _ = answer.send(result);
+        }
+        for (job, result) in self.jobs.into_iter().zip(results.jobs) {
+            let _: Result<(), Result<Product, StoreError>> = job.answer.send(result);
+        }
+    }
+}
+
+/// Does the round, commits and answers.
+pub(crate) async fn perform(connection: &mut Connection, round: Round, memory: &mut Memory, clock: &Clock) -> Performed {
+    let mut performed = Performed { work_is_due: false, now: None, is_cut_off: false, open: Vec::new() };
+    let mut tries = 0;
+    let error = loop {
+        tries += 1;
+        let mut results = Results::of(&round);
+        let once = in_one_transaction(connection, &round, &mut results, memory, clock);
+        let outcome = match tokio::time::timeout(ROUND_LIMIT, once).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(StoreError::CutOff { reason: format!("no answer within {} s", ROUND_LIMIT.as_secs()) }),
+        };
+        match outcome {
+            Ok(now) => {
+                performed.now = Some(now);
+                performed.work_is_due = results.work_is_due;
+                round.answer(results);
+                return performed;
+            }
+            Err(error) if error.is_conflict() && tries < MOST_TRIES => {
+                tracing::debug!(%error, tries, "instances were in each other's way; the round is done again");
+            }
+            Err(error) => break error,
+        }
+    };
+    tracing::error!(error = %error, "the state could not be committed; nothing of this round was acknowledged");
+    performed.is_cut_off = error.is_cut_off();
+    round.fail(&error, &mut performed.open);
+    if !performed.is_cut_off {
+        for (_, answer) in performed.open.drain(..) {
+            let _ = answer.send(Err(error.clone().into()));
+        }
+    }
+    performed
+}
+
+async fn in_one_transaction(
+    connection: &mut Connection,
+    round: &Round,
+    results: &mut Results,
+    memory: &mut Memory,
+    clock: &Clock,
+) -> Result<Timestamp, StoreError> {
+    let now = connection.begin(clock).await?;
+    let done = all_steps(connection, round, results, memory, now).await;
+    let committed = match done {
+        Ok(()) => connection.commit().await,
+        Err(error) => Err(error),
+    };
+    match committed {
+        Ok(()) => Ok(now),
+        Err(error) => {
+            if !error.is_cut_off() {
+                // Fails when the engine has rolled back by itself, which is as good.
+                let _ = connection.rollback().await;
+            }
+            Err(error)
+        }
+    }
+}

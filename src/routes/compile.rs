@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::admits::{admit_hash, bundle_hash};
 use super::file::{FileOptions, RouteOptions, retry_policy};
-use super::integration;
+use super::{handshake, integration};
 use super::masking::secrecy;
 use super::names::{self, Scopes};
 use super::source::{Source, TenantRule};
-use super::{lint, receive};
+use super::receive::{self, Receive};
+use super::lint;
 use crate::auth::scheme::{self, Auth};
 use crate::auth::secret::{self, SecretReader, Surroundings};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
@@ -74,6 +75,12 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
     }
     let secrets = secret::resolve_all(&options.secrets, world.secrets, unset);
     let auth = compile_auth(options, root, &scopes, &secrets, world, diagnostics, unset);
+    let handshakes = payload.as_ref().and_then(|payload| {
+        let surroundings = surroundings(&scopes, &secrets, world);
+        let (written, declared) = (&options.handshake, &options.secrets);
+        let input = handshake::Input { options: written, root, declared, payload, auth: auth.as_ref(), surroundings };
+        handshake::compile(&input, diagnostics, unset)
+    });
     let secret_names: Vec<&Spanned<String>> = options.secrets.entries.iter().map(|(name, _)| name).collect();
     let fields = integration::compile(options.integration.as_ref(), &secret_names, world.engine, &scopes.decoded, diagnostics);
     let tenant = TenantRule::of(options.tenant.as_ref(), auth.as_ref(), diagnostics);
@@ -84,11 +91,13 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
     let extract = extract::compile(&options.extract, &builder.compiler(&scopes.extract), diagnostics);
     let routes = builder.routes(apis.as_deref(), diagnostics);
     let (receive, payload, auth, fields, extract, routes) = (receive?, payload?, auth?, fields?, extract?, routes?);
+    let handshakes = handshakes?;
+    let receive = Receive { handshake_methods: handshakes.methods(), ..receive };
     let event = event.map_or(Some(None), |event| event.map(Some))?;
     lint::check(options, &routes, world.engine, diagnostics);
     let open = fields.iter().filter(|field| !field.secret);
     let integration = open.map(|field| (field.name.clone(), field.from.clone(), field.required)).collect();
-    let (mask, secret_places) = secrecy(&auth, &fields, &payload.secret_places, &secrets, options, world.engine);
+    let (mask, secret_places) = secrecy((&auth, &handshakes), &fields, &payload.secret_places, &secrets, options, world.engine);
     let reads_raw =
         routes.iter().any(|route| route.reads.reads_name("raw")) || raw_in_names(&extract, event.as_ref(), world.engine);
     Some(Source {
@@ -100,7 +109,9 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
         bundle,
         receive,
         auth_reads_body: reads_body(&auth, world.engine),
+        credential_places: credential_places(&auth, world.engine),
         auth,
+        handshakes,
         tenant,
         admission: Admission { source: name.to_owned(), payload, event, integration, extract, routes, reads_raw },
         fields,
@@ -145,14 +156,25 @@ fn compile_auth(
         );
         return None;
     };
-    let surroundings = Surroundings {
+    scheme::compile(auth, &surroundings(scopes, secrets, world), diagnostics, unset)
+}
+
+/// What schemes are compiled with.
+fn surroundings<'a>(scopes: &'a Scopes, secrets: &'a [(String, secret::Values)], world: World<'a>) -> Surroundings<'a> {
+    Surroundings {
         compiler: Compiler { engine: world.engine, scope: &scopes.request },
         secrets,
         fields: &[],
         reader: world.secrets,
         files: world.files,
-    };
-    scheme::compile(auth, &surroundings, diagnostics, unset)
+    }
+}
+
+/// Where a sender proves who it is.
+fn credential_places(auth: &Auth, engine: &Engine) -> Vec<Vec<String>> {
+    let mut reads = Reads::default();
+    auth.add_secret_places(engine, &mut reads);
+    reads.places().map(<[String]>::to_vec).chain([vec!["headers".to_owned(), "authorization".to_owned()]]).collect()
 }
 
 fn secret_fields(options: &FileOptions) -> impl Iterator<Item = String> + '_ {

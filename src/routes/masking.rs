@@ -4,6 +4,7 @@
 use serde_json::{Value as Json, json};
 
 use super::file::FileOptions;
+use super::handshake::Handshakes;
 use super::integration::Field;
 use super::source::Source;
 use crate::auth::scheme::Auth;
@@ -64,7 +65,7 @@ impl Source {
 
 /// What is secret: what the operator holds, wherever it turns up, and the places that auth, fields and `payload.secret` name.
 pub(super) fn secrecy(
-    auth: &Auth,
+    (auth, handshakes): (&Auth, &Handshakes),
     fields: &[Field],
     declared: &[Vec<String>],
     secrets: &[(String, Values)],
@@ -76,6 +77,7 @@ pub(super) fn secrecy(
     secrets.iter().flat_map(|(_, values)| values).chain(inline).for_each(|secret| mask.cover_value(secret.expose()));
     let mut reads = Reads::default();
     auth.add_secret_places(engine, &mut reads);
+    handshakes.cover(engine, &mut mask, &mut reads);
     fields.iter().filter(|field| field.secret).for_each(|field| field.from.add_reads(engine, &mut reads));
     api_header_reads(options, engine, &mut reads);
     let mut places: Vec<Vec<String>> = declared.to_vec();

@@ -1,5 +1,6 @@
 //! A compiled source: one version of one route file, ready to receive and to run.
 
+use super::handshake::Handshakes;
 use super::integration::Field;
 use super::receive::Receive;
 use crate::auth::scheme::Auth;
@@ -70,6 +71,10 @@ pub struct Source {
     pub auth: Auth,
     /// Whether proving that needs the decoded body.
     pub auth_reads_body: bool,
+    /// What is answered at once.
+    pub handshakes: Handshakes,
+    /// Where senders put their credentials.
+    pub(super) credential_places: Vec<Vec<String>>,
     /// What decides the tenant.
     pub tenant: TenantRule,
     /// How requests become records, and what becomes of them.
@@ -89,8 +94,7 @@ pub struct Source {
 impl Source {
     /// The secrets that may go out for one record: the operator's, and those that its request brought along.
     pub fn secret_values(&self, document: &EventDocument) -> Result<SecretValues, Failure> {
-        let operators = self.secrets.iter().filter_map(|(name, values)| Some((name.clone(), values.first()?.secret().clone())));
-        let mut secrets: SecretValues = operators.collect();
+        let mut secrets = self.operator_secrets();
         for field in self.fields.iter().filter(|field| field.secret) {
             let value = field.from.evaluate(Context::from(document)).ok().flatten();
             let text = value.as_ref().and_then(crate::expr::convert::scalar_text).filter(|text| !text.is_empty());
@@ -105,6 +109,12 @@ impl Source {
             }
         }
         Ok(secrets)
+    }
+
+    /// What the operator holds, as far as it goes out.
+    pub fn operator_secrets(&self) -> SecretValues {
+        let firsts = self.secrets.iter().filter_map(|(name, values)| Some((name.clone(), values.first()?.secret().clone())));
+        firsts.collect()
     }
 
     /// Whether rows of this source carry a tenant.

@@ -7,6 +7,7 @@ pub mod bundles;
 pub mod error;
 pub mod inbox;
 pub mod lanes;
+pub mod onboarding;
 pub mod records;
 pub mod state;
 pub mod tenants;

@@ -42,13 +42,25 @@ pub(crate) async fn find_or_make(store: &Store, source: &str, tenant_id: i64) ->
     let name = source.to_owned();
     let job = store.writer().run(move |connection, _| Box::pin(pool_and_key(connection, name, tenant_id, wrapped)));
     let (pool_id, key_id, wrapped) = job.await?;
-    let key = match store.vault().key(key_id) {
-        Some(key) => key,
-        None => store.vault().unwrap_key(key_id, tenant_id, &wrapped)?,
-    };
+    let key = known_or_unwrapped(store, key_id, tenant_id, &wrapped)?;
     let entry = PoolEntry { pool_id, key };
     store.known_pools().insert(source, tenant_id, entry.clone());
     Ok(entry)
+}
+
+/// The data key of a tenant, made when it is first asked for; 0 for what belongs to none.
+pub(crate) async fn data_key(store: &Store, tenant_id: i64) -> Result<Arc<DataKey>, StoreError> {
+    let new = store.vault().new_wrapped_key(tenant_id)?;
+    let job = store.writer().run(move |connection, _| Box::pin(find_or_insert_data_key(connection, tenant_id, new)));
+    let (key_id, wrapped) = job.await?;
+    known_or_unwrapped(store, key_id, tenant_id, &wrapped)
+}
+
+fn known_or_unwrapped(store: &Store, key_id: i64, tenant_id: i64, wrapped: &[u8]) -> Result<Arc<DataKey>, StoreError> {
+    match store.vault().key(key_id) {
+        Some(key) => Ok(key),
+        None => store.vault().unwrap_key(key_id, tenant_id, wrapped),
+    }
 }
 
 async fn pool_and_key(
@@ -58,11 +70,20 @@ async fn pool_and_key(
     wrapped: Vec<u8>,
 ) -> Result<(i64, i64, Vec<u8>), StoreError> {
     let pool_id = find_or_insert_pool(connection, &source, tenant_id).await?;
-    if let Some((key_id, wrapped)) = find_data_key(connection, tenant_id).await? {
-        return Ok((pool_id, key_id, wrapped));
+    let (key_id, wrapped) = find_or_insert_data_key(connection, tenant_id, wrapped).await?;
+    Ok((pool_id, key_id, wrapped))
+}
+
+async fn find_or_insert_data_key(
+    connection: &mut SqliteConnection,
+    tenant_id: i64,
+    wrapped: Vec<u8>,
+) -> Result<(i64, Vec<u8>), StoreError> {
+    if let Some(known) = find_data_key(connection, tenant_id).await? {
+        return Ok(known);
     }
     let key_id = insert_data_key(connection, tenant_id, &wrapped).await?;
-    Ok((pool_id, key_id, wrapped))
+    Ok((key_id, wrapped))
 }
 
 async fn find_or_insert_pool(connection: &mut SqliteConnection, source: &str, tenant_id: i64) -> Result<i64, StoreError> {

@@ -15,6 +15,7 @@ use super::api_keys::{self, Snapshot};
 use super::compression::Packer;
 use super::error::StoreError;
 use super::master_key;
+use super::onboarding::Windows;
 use super::pools::KnownPools;
 use super::sqlite::connect::{self, READ_LIMIT};
 use super::sqlite::message::{Writer, channel};
@@ -56,6 +57,7 @@ struct Inner {
     work_arrived: Arc<Notify>,
     pools: KnownPools,
     api_keys: Snapshot,
+    windows: Windows,
     end: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
@@ -68,6 +70,7 @@ impl Store {
         let vault = open_vault(&mut connection, &options).await?;
         clear_owners(&mut connection, options.clock.now()).await?;
         let api_keys = Snapshot::new(api_keys::read_all(&mut connection).await?);
+        let windows = Windows::read(&mut connection).await?;
         let readers = connect::readers(&options.path).await?;
         let (writer, mailbox) = channel();
         let work_arrived = Arc::new(Notify::new());
@@ -90,6 +93,7 @@ impl Store {
             work_arrived,
             pools: KnownPools::default(),
             api_keys,
+            windows,
             end: Mutex::new(Some(end)),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -147,6 +151,10 @@ impl Store {
 
     pub(crate) fn api_keys(&self) -> &Snapshot {
         &self.inner.api_keys
+    }
+
+    pub(crate) fn windows(&self) -> &Windows {
+        &self.inner.windows
     }
 
     /// Waits for a read, but not for long.

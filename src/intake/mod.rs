@@ -3,6 +3,9 @@
 pub mod address;
 pub mod answer;
 pub mod body;
+pub mod failures;
+pub mod handshake;
 pub mod rate;
 pub mod receive;
+pub mod rejected;
 pub mod rejection;

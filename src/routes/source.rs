@@ -1,5 +1,7 @@
 //! A compiled source: one version of one route file, ready to receive and to run.
 
+use sha2::Digest as _;
+
 use super::handshake::Handshakes;
 use super::integration::Field;
 use super::receive::Receive;
@@ -7,6 +9,7 @@ use crate::auth::scheme::Auth;
 use crate::auth::secret::Values;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::source::Spanned;
+use crate::expr::reads::value_at;
 use crate::expr::scope::SecretValues;
 use crate::expr::template::Context;
 use crate::model::bundle::Bundle;
@@ -109,6 +112,16 @@ impl Source {
             }
         }
         Ok(secrets)
+    }
+
+    /// SHA-256 of what a request presents as its credentials.
+    pub fn presented(&self, document: &EventDocument) -> [u8; 32] {
+        let mut hash = sha2::Sha256::new();
+        for place in &self.credential_places {
+            hash.update(value_at(document, place).map(ToString::to_string).unwrap_or_default());
+            hash.update([0]);
+        }
+        hash.finalize().into()
     }
 
     /// What the operator holds, as far as it goes out.

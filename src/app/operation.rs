@@ -9,8 +9,10 @@ use serde_json::Value as Json;
 
 use super::onboarding::{Address, addresses, takes_api_keys};
 use super::retire::{Retired, retire};
+use super::source_operations::{self, Onboarding};
 use super::sources::Sources;
 use crate::config::diagnostic::closest;
+use crate::intake::rejected::{Rejected, RejectedRequest};
 use crate::model::api_key::ApiKeySummary;
 use crate::model::attempt::Attempt;
 use crate::model::caller::StoredCaller;
@@ -89,6 +91,21 @@ pub enum Operation {
     },
     /// How every source is doing.
     ListSources,
+    /// Opens the onboarding window of a source.
+    OnboardSource {
+        /// Its name.
+        source: String,
+    },
+    /// What handshakes of a source have shown.
+    ShowHandshakes {
+        /// Its name.
+        source: String,
+    },
+    /// The requests of a source that were refused lately.
+    ListRejected {
+        /// Its name.
+        source: String,
+    },
     /// Forgets a source that has no file.
     RetireSource {
         /// Its name.
@@ -101,7 +118,10 @@ pub enum Operation {
 impl Operation {
     /// Whether it needs the route files.
     pub fn needs_sources(&self) -> bool {
-        matches!(self, Self::CreateKey { .. } | Self::ListSources | Self::RetireSource { .. })
+        matches!(
+            self,
+            Self::CreateKey { .. } | Self::ListSources | Self::OnboardSource { .. } | Self::ShowHandshakes { .. } | Self::RetireSource { .. }
+        )
     }
 
     /// Whether it makes sense where there is no state yet.
@@ -134,6 +154,10 @@ pub enum Answer {
     Steered(Steered),
     /// The sources.
     Sources(Vec<SourceView>),
+    /// The window of a source and what was shown in it.
+    Onboarding(Onboarding),
+    /// Requests that were refused.
+    Rejected(Vec<RejectedRequest>),
     /// The source that is retired.
     Retired(Retired),
 }
@@ -233,6 +257,8 @@ pub struct Context {
     pub sources: Option<Arc<Sources>>,
     /// What senders reach the server by.
     pub public_url: String,
+    /// The requests that were refused lately, where a server runs.
+    pub rejected: Option<Arc<Rejected>>,
     /// The server, if one runs.
     pub about: Option<About>,
 }
@@ -265,11 +291,14 @@ pub async fn execute(context: &Context, operation: Operation) -> anyhow::Result<
             Answer::Steered(Steered { delivery, records: answer.count, refused: answer.refused })
         }
         Operation::ListSources => Answer::Sources(source_views(sources_of(context)?)),
+        Operation::OnboardSource { source } => Answer::Onboarding(source_operations::open_window(context, &source).await?),
+        Operation::ShowHandshakes { source } => Answer::Onboarding(source_operations::show_handshakes(context, &source).await?),
+        Operation::ListRejected { source } => Answer::Rejected(source_operations::rejected(context, &source)?),
         Operation::RetireSource { source, force } => Answer::Retired(retire(store, sources_of(context)?, &source, force).await?),
     })
 }
 
-fn sources_of(context: &Context) -> anyhow::Result<&Arc<Sources>> {
+pub(super) fn sources_of(context: &Context) -> anyhow::Result<&Arc<Sources>> {
     context.sources.as_ref().ok_or_else(|| anyhow!("the route files were not loaded"))
 }
 

@@ -94,7 +94,7 @@ impl Server {
         let admin_listener = listen(&settings.admin_listen, "--admin-listen").await?;
         let (intake_address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
         let control = Control::bind(&settings.data)?;
-        let addresses = Addresses { public_url: settings.public_url.clone(), trusted_proxies: Vec::new() };
+        let addresses = Addresses { public_url: settings.public_url.clone(), trusted_proxies: settings.trusted_proxies.clone() };
         let intake = Intake::new(Arc::clone(sources.registry()), store.clone(), Arc::clone(&tools.http), addresses);
         let (stopping, stopped) = (watch::Sender::new(false), watch::Sender::new(false));
         let metrics = Arc::new(Metrics::default());
@@ -121,6 +121,7 @@ impl Server {
             store: tools.store.clone(),
             sources: Some(Arc::clone(&sources)),
             public_url: public_url.clone(),
+            rejected: Some(Arc::clone(intake.rejected())),
             about: Some(About {
                 process: std::process::id(),
                 intake: intake_address.to_string(),

@@ -10,6 +10,7 @@ mod explained;
 pub mod flags;
 pub mod keys;
 pub mod new;
+mod onboarding_text;
 pub mod output;
 pub mod run;
 pub mod schema;

@@ -251,6 +251,11 @@ impl Handshakes {
         methods
     }
 
+    /// Whether one of them has something to show.
+    pub fn show_something(&self) -> bool {
+        self.list.iter().any(Handshake::shows)
+    }
+
     /// The first one that a request is, by its number, with the request as a document.
     pub fn find(&self, request: &Request, params: &[(String, String)]) -> Option<(usize, &Handshake, EventDocument)> {
         if self.list.is_empty() {

@@ -120,7 +120,11 @@ impl Operation {
     pub fn needs_sources(&self) -> bool {
         matches!(
             self,
-            Self::CreateKey { .. } | Self::ListSources | Self::OnboardSource { .. } | Self::ShowHandshakes { .. } | Self::RetireSource { .. }
+            Self::CreateKey { .. }
+                | Self::ListSources
+                | Self::OnboardSource { .. }
+                | Self::ShowHandshakes { .. }
+                | Self::RetireSource { .. }
         )
     }
 

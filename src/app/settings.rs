@@ -220,9 +220,7 @@ fn from_environment(variable: &dyn Fn(&str) -> Option<String>) -> anyhow::Result
         public_url: variable("HOOKTABLE_PUBLIC_URL"),
         trusted_proxies: variable("HOOKTABLE_TRUSTED_PROXIES").map(|text| words_of(&text)).unwrap_or_default(),
         databases: Vec::new(),
-        simulate_api: variable("HOOKTABLE_SIMULATE_API")
-            .map(|text| words_of(&text))
-            .unwrap_or_default(),
+        simulate_api: variable("HOOKTABLE_SIMULATE_API").map(|text| words_of(&text)).unwrap_or_default(),
         workers: workers.transpose()?,
         master_key: secret("HOOKTABLE_MASTER_KEY"),
     })
@@ -230,7 +228,10 @@ fn from_environment(variable: &dyn Fn(&str) -> Option<String>) -> anyhow::Result
 
 /// The words of a variable that holds a list.
 fn words_of(text: &str) -> Vec<String> {
-    text.split(|letter: char| letter.is_whitespace() || letter == ',').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    text.split(|letter: char| letter.is_whitespace() || letter == ',')
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// A list that says something.
@@ -286,12 +287,7 @@ impl Layers {
             None,
         );
         let databases = self.databases(default.databases);
-        let simulated = self.pick(
-            "simulate_api",
-            |given| listed(&given.simulate_api),
-            words_or_none,
-            Vec::new(),
-        );
+        let simulated = self.pick("simulate_api", |given| listed(&given.simulate_api), words_or_none, Vec::new());
         if workers == 0 {
             bail!("`workers` is 0; expected at least one");
         }
@@ -441,7 +437,9 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_refused() {
         let many = [("TRUSTED_PROXIES", "10.0.0.0/8, everyone")];
-        for (name, value) in many.into_iter().chain([("WORKERS", "many"), ("WORKERS", "0"), ("PUBLIC_URL", "here"), ("STATE", "postgres://db/x")]) {
+        for (name, value) in
+            many.into_iter().chain([("WORKERS", "many"), ("WORKERS", "0"), ("PUBLIC_URL", "here"), ("STATE", "postgres://db/x")])
+        {
             assert!(resolved(Given::default(), &[(&format!("HOOKTABLE_{name}"), value)], "").is_err(), "{name}={value}");
         }
         let missing = Given { config: Some(PathBuf::from("no/such.yaml")), ..Given::default() };

@@ -80,3 +80,24 @@ fn is_length_limit(error: &axum::Error) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read_slowly(pieces: u32, most: u64) -> Result<Bytes, Rejection> {
+        let (parts, ()) = axum::http::Request::new(()).into_parts();
+        let pieces = futures_util::stream::unfold(0, move |number| async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            (number < pieces).then(|| (Ok::<_, std::io::Error>(Bytes::from_static(b"1234")), number + 1))
+        });
+        read(&parts, Body::from_stream(pieces), most, Duration::from_millis(400)).await
+    }
+
+    #[tokio::test]
+    async fn a_body_has_its_time_and_its_size_however_it_comes() {
+        assert_eq!(read_slowly(2, 8).await, Ok(Bytes::from_static(b"12341234")));
+        assert_eq!(read_slowly(3, 8).await, Err(Rejection::TooLarge(8)));
+        assert_eq!(read_slowly(1000, 8000).await, Err(Rejection::TooSlow));
+    }
+}

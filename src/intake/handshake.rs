@@ -44,7 +44,12 @@ pub(super) async fn answered(intake: &Intake, arrived: Arrived<'_>) -> Result<Op
     let answered = handshake.answer(&document, &source.operator_secrets());
     let answered = answered.map_err(|error| {
         // a reason may repeat what was computed with a secret
-        tracing::debug!(source = source.name, handshake = number, reason = source.mask_for(&document).text(&error.0), "unanswered");
+        tracing::debug!(
+            source = source.name,
+            handshake = number,
+            reason = source.mask_for(&document).text(&error.0),
+            "unanswered"
+        );
         Rejection::Broken("this looks like a handshake, but what its answer needs is not in it".to_owned())
     })?;
     tracing::info!(source = source.name, handshake = number, "handshake answered");

@@ -136,7 +136,12 @@ impl Rejected {
     /// Those of a source, the newest first.
     pub fn of(&self, source: &str) -> Vec<RejectedRequest> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.sources.get(source).into_iter().flat_map(|ring| ring.requests.iter().rev()).map(|(request, _)| request.clone()).collect()
+        kept.sources
+            .get(source)
+            .into_iter()
+            .flat_map(|ring| ring.requests.iter().rev())
+            .map(|(request, _)| request.clone())
+            .collect()
     }
 }
 

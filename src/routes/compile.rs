@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::admits::{admit_hash, bundle_hash};
 use super::file::{FileOptions, RouteOptions, retry_policy};
-use super::{handshake, integration};
+use super::lint;
 use super::masking::secrecy;
 use super::names::{self, Scopes};
-use super::source::{Source, TenantRule};
 use super::receive::{self, Receive};
-use super::lint;
+use super::source::{Source, TenantRule};
+use super::{handshake, integration};
 use crate::auth::scheme::{self, Auth};
 use crate::auth::secret::{self, SecretReader, Surroundings};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};

@@ -145,9 +145,11 @@ fn compile_one(
     let names = input.surroundings.secrets.iter().map(|(name, _)| name.clone()).collect();
     let open = scope.with_secrets(SecretRule::Allowed(names));
     let reply = compile_reply(options.reply.as_ref(), &Compiler { engine, scope: &open }, diagnostics);
-    let show = options.show.entries.iter().map(|(name, node)| {
-        Value::compile_text(node, &compiler, diagnostics).map(|value| (name.value.clone(), value))
-    });
+    let show = options
+        .show
+        .entries
+        .iter()
+        .map(|(name, node)| Value::compile_text(node, &compiler, diagnostics).map(|value| (name.value.clone(), value)));
     let show = show.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>();
     let (when, reply, show) = (when?, reply?, show?);
     let auth = match auth {
@@ -177,7 +179,7 @@ fn methods_named(options: &HandshakeOptions, reads: &Reads, diagnostics: &mut Di
     let quoted: Vec<&str> = text.split(['\'', '"']).skip(1).step_by(2).collect();
     let methods: Vec<String> = METHODS.into_iter().filter(|method| quoted.contains(method)).map(str::to_owned).collect();
     if methods.is_empty() {
-        let message = "the condition looks at `method` and names no HTTP method, so it is known of none that it lets it in";
+        let message = "the condition looks at `method`, and no HTTP method stands in it; expected such as `'GET'`";
         diagnostics.report(
             Diagnostic::error("method-not-named", options.when.span, message)
                 .hint("methods are in upper case: `method == 'GET'`, `method in ['GET', 'HEAD']`"),

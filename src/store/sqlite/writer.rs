@@ -15,8 +15,8 @@ use super::message::{AppendMessage, Mailbox, Work};
 use super::round::{Memory, Round, perform};
 use super::sender_ids::forget_expired;
 use crate::clock::{Clock, Timestamp};
-use crate::store::onboarding;
 use crate::store::error::{AppendError, StoreError};
+use crate::store::onboarding;
 
 /// The most deliveries and bytes in one batch, and the most other messages in one round.
 const BATCH_APPENDS: usize = 256;

@@ -8,6 +8,8 @@ pub mod combined;
 pub mod evidence;
 pub mod integration;
 pub mod ip;
+mod jwks;
+pub mod jwt;
 pub mod scheme;
 pub mod secret;
 pub mod token;

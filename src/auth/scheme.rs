@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use super::caller::{Caller, Refusal};
 use super::evidence::Evidence;
 use super::secret::{SecretSource, Surroundings};
-use super::{api_key, basic, check, combined, integration, ip, token};
+use super::{api_key, basic, check, combined, integration, ip, jwt, token};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, OptionDoc, map_of, options, report_unknown};
 use crate::config::shape::Shape;
@@ -23,13 +23,15 @@ pub enum AuthOptions {
     /// A key that we issued; it says which tenant this is.
     ApiKey(api_key::Options),
     /// The endpoint id of an integration; it says which tenant this is.
-    Integration(integration::Options),
+    Integration(integration::EndpointOptions),
     /// A fixed value.
     Token(token::Options),
     /// A user and a password.
     Basic(basic::Options),
     /// Certain addresses.
     Ip(ip::Options),
+    /// A signed JSON Web Token.
+    Jwt(jwt::Options),
     /// A condition.
     Check(check::Options),
     /// One of several.
@@ -54,6 +56,7 @@ const SCHEMES: &[OptionDoc] = &[
     OptionDoc { name: "token", doc: "a fixed value" },
     OptionDoc { name: "basic", doc: "a user and a password" },
     OptionDoc { name: "ip", doc: "certain addresses" },
+    OptionDoc { name: "jwt", doc: "a signed JSON Web Token" },
     OptionDoc { name: "check", doc: "a condition" },
     OptionDoc { name: "any", doc: "one of several schemes" },
     OptionDoc { name: "all", doc: "all of several schemes" },
@@ -89,10 +92,11 @@ impl FromYaml for AuthOptions {
         };
         match scheme.name.value.as_str() {
             "api_key" => api_key::Options::from_yaml(node, diagnostics).map(Self::ApiKey),
-            "integration" => integration::Options::from_yaml(node, diagnostics).map(Self::Integration),
+            "integration" => integration::EndpointOptions::from_yaml(node, diagnostics).map(Self::Integration),
             "token" => token::Options::from_yaml(node, diagnostics).map(Self::Token),
             "basic" => basic::Options::from_yaml(node, diagnostics).map(Self::Basic),
             "ip" => ip::Options::from_yaml(node, diagnostics).map(Self::Ip),
+            "jwt" => jwt::Options::from_yaml(node, diagnostics).map(Self::Jwt),
             "check" => check::Options::from_yaml(node, diagnostics).map(Self::Check),
             "any" => combined::AnyOptions::from_yaml(node, diagnostics).map(Self::Any),
             "all" => combined::AllOptions::from_yaml(node, diagnostics).map(Self::All),
@@ -103,10 +107,11 @@ impl FromYaml for AuthOptions {
     fn shape() -> Shape {
         Shape::OneOf(vec![
             api_key::Options::shape(),
-            integration::Options::shape(),
+            integration::EndpointOptions::shape(),
             token::Options::shape(),
             basic::Options::shape(),
             ip::Options::shape(),
+            jwt::Options::shape(),
             check::Options::shape(),
             combined::AnyOptions::shape(),
             combined::AllOptions::shape(),
@@ -116,9 +121,21 @@ impl FromYaml for AuthOptions {
 }
 
 impl AuthOptions {
-    /// Whether it verifies claims, which what follows it under `all` can look at.
-    pub(super) fn leaves_claims(&self) -> bool {
+    /// Whether the credentials say which tenant this is.
+    pub fn names_tenant(&self) -> bool {
         match self {
+            Self::ApiKey(_) | Self::Integration(_) => true,
+            Self::Any(options) => !options.any.is_empty() && options.any.iter().all(Self::names_tenant),
+            Self::All(options) => options.all.iter().any(Self::names_tenant),
+            Self::Token(_) | Self::Basic(_) | Self::Ip(_) | Self::Jwt(_) | Self::Check(_) | Self::None(_) => false,
+        }
+    }
+
+    /// Whether it verifies claims, which what follows it under `all` can look at.
+    pub fn leaves_claims(&self) -> bool {
+        match self {
+            Self::Jwt(_) => true,
+            Self::Any(options) => !options.any.is_empty() && options.any.iter().all(Self::leaves_claims),
             Self::All(options) => options.all.iter().any(Self::leaves_claims),
             _ => false,
         }
@@ -138,6 +155,8 @@ pub enum Auth {
     Basic(basic::Scheme),
     /// Certain addresses.
     Ip(ip::Scheme),
+    /// A signed JSON Web Token.
+    Jwt(jwt::Scheme),
     /// A condition.
     Check(check::Scheme),
     /// One of several.
@@ -174,6 +193,7 @@ pub fn compile(
         AuthOptions::Token(options) => token::compile(options, surroundings, diagnostics, unset).map(Auth::Token),
         AuthOptions::Basic(options) => basic::compile(options, surroundings, diagnostics, unset).map(Auth::Basic),
         AuthOptions::Ip(options) => Some(Auth::Ip(ip::compile(options))),
+        AuthOptions::Jwt(options) => jwt::compile(options, surroundings, diagnostics, unset).map(Auth::Jwt),
         AuthOptions::Check(options) => check::compile(options, surroundings, diagnostics).map(Auth::Check),
         AuthOptions::Any(options) => combined::compile_any(options, surroundings, diagnostics, unset).map(Auth::Any),
         AuthOptions::All(options) => combined::compile_all(options, surroundings, diagnostics, unset).map(Auth::All),
@@ -199,6 +219,7 @@ impl Auth {
                 Self::Token(scheme) => scheme.verify(&evidence),
                 Self::Basic(scheme) => scheme.verify(&evidence),
                 Self::Ip(scheme) => scheme.verify(&evidence),
+                Self::Jwt(scheme) => scheme.verify(&evidence, means.http).await,
                 Self::Check(scheme) => scheme.verify(&evidence),
                 Self::Any(schemes) => combined::verify_any(schemes, evidence, means).await,
                 Self::All(schemes) => combined::verify_all(schemes, evidence, means).await,
@@ -213,7 +234,7 @@ impl Auth {
             Self::ApiKey(_) | Self::Integration(_) => true,
             Self::Any(schemes) => !schemes.is_empty() && schemes.iter().all(Self::names_tenant),
             Self::All(schemes) => schemes.iter().any(Self::names_tenant),
-            Self::Token(_) | Self::Basic(_) | Self::Ip(_) | Self::Check(_) | Self::None => false,
+            Self::Token(_) | Self::Basic(_) | Self::Ip(_) | Self::Jwt(_) | Self::Check(_) | Self::None => false,
         }
     }
 
@@ -225,6 +246,7 @@ impl Auth {
             Self::Token(_) => "token",
             Self::Basic(_) => "basic",
             Self::Ip(_) => "ip",
+            Self::Jwt(_) => "jwt",
             Self::Check(_) => "check",
             Self::Any(_) => "any",
             Self::All(_) => "all",
@@ -245,9 +267,18 @@ impl Auth {
         match self {
             Self::Token(scheme) => Some(scheme.secret()),
             Self::Basic(scheme) => Some(scheme.secret()),
+            Self::Jwt(scheme) => scheme.secret(),
             Self::ApiKey(_) | Self::Integration(_) | Self::Ip(_) | Self::Check(_) | Self::Any(_) | Self::All(_) | Self::None => {
                 None
             }
+        }
+    }
+
+    /// Where a sender puts the endpoint id of an integration, where that is what the scheme looks at.
+    pub fn endpoint_place(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Integration(scheme) => scheme.place(),
+            _ => None,
         }
     }
 
@@ -266,6 +297,7 @@ impl Auth {
             Self::ApiKey(scheme) => scheme.at.add_reads(engine, reads),
             Self::Integration(scheme) => scheme.at.add_reads(engine, reads),
             Self::Token(scheme) => scheme.at.add_reads(engine, reads),
+            Self::Jwt(scheme) => scheme.at.add_reads(engine, reads),
             Self::Any(schemes) | Self::All(schemes) => schemes.iter().for_each(|scheme| scheme.add_secret_places(engine, reads)),
             // of `basic` the header is masked whoever sends it
             Self::Basic(_) | Self::Ip(_) | Self::Check(_) | Self::None => {}

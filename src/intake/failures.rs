@@ -9,7 +9,8 @@ use std::time::Duration;
 use sha2::Digest as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::receive::{Arrived, Intake};
+use super::authenticate::Arrived;
+use super::receive::Intake;
 use super::rejection::Rejection;
 use crate::clock::Timestamp;
 use crate::payload::request::document;

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::receive::{Arrived, Intake, verify};
+use super::authenticate::Arrived;
+use super::receive::Intake;
 use super::rejection::Rejection;
 use crate::clock::Timestamp;
 use crate::config::units::Rate;
@@ -35,19 +36,21 @@ pub(super) async fn answered(intake: &Intake, arrived: Arrived<'_>) -> Result<Op
         Some((auth, reads_body)) => (auth, *reads_body),
         None => (&source.auth, source.auth_reads_body),
     };
-    verify(intake, arrived, auth, reads_body).await?;
+    let (_, integration) = intake.gate.verify(arrived, auth, reads_body).await?;
     let now = intake.store.clock().now();
     if let Some(rate) = source.receive.rate {
         intake.rates.admit(&source.name, OF_HANDSHAKES, rate, now).map_err(Rejection::TooMany)?;
     }
     keep_shown(intake, arrived, handshake, &document).await?;
-    let answered = handshake.answer(&document, &source.operator_secrets());
+    let mut secrets = source.operator_secrets(now.date());
+    secrets.extend(integration.iter().flat_map(|integration| integration.secrets.clone()));
+    let answered = handshake.answer(&document, &secrets);
     let answered = answered.map_err(|error| {
         // a reason may repeat what was computed with a secret
         tracing::debug!(
             source = source.name,
             handshake = number,
-            reason = source.mask_for(&document).text(&error.0),
+            reason = source.mask_for(&document, integration.as_deref()).text(&error.0),
             "unanswered"
         );
         Rejection::Broken("this looks like a handshake, but what its answer needs is not in it".to_owned())

@@ -1,10 +1,9 @@
 //! The handler of all webhooks: match, read, authenticate, admit, store, answer. A 2xx leaves only after the commit.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::body::Body;
@@ -14,6 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 
 use super::address::Addresses;
+use super::authenticate::{Arrived, Gate};
 use super::failures::{self, Failures};
 use super::handshake::{self, Reminders};
 use super::rate::Rates;
@@ -21,50 +21,43 @@ use super::rejected::Rejected;
 use super::rejection::Rejection;
 use super::{answer, body};
 use crate::auth::caller::Caller;
-use crate::auth::evidence::Evidence;
-use crate::auth::scheme::{Auth, Means};
 use crate::clock::Timestamp;
-use crate::expr::scope::SecretValues;
 use crate::http_client::client::HttpClient;
 use crate::model::delivery::{AdmittedDelivery, Appended, DeliveryId, Request};
-use crate::model::integration::Integrations;
-use crate::model::tenant::Tenant;
-use crate::payload;
 use crate::routes::handshake::Answered;
 use crate::routes::registry::Registry;
-use crate::routes::source::{Source, TenantRule};
+use crate::routes::source::Source;
 use crate::routes::table::{Matched, RouteTable};
 use crate::steps::admission::Arrival;
-use crate::store::{Store, inbox, tenants};
+use crate::store::{Store, inbox, integrations};
 
 /// What the handler works with.
 pub struct Intake {
     registry: Arc<Registry>,
     pub(super) store: Store,
-    http: Arc<HttpClient>,
+    pub(super) gate: Gate,
     addresses: Addresses,
     pub(super) rates: Rates,
     pub(super) failures: Failures,
     pub(super) reminders: Reminders,
     rejected: Arc<Rejected>,
     closed: AtomicBool,
-    tenants: Mutex<HashMap<String, Tenant>>,
 }
 
 impl Intake {
     /// An open intake.
     pub fn new(registry: Arc<Registry>, store: Store, http: Arc<HttpClient>, addresses: Addresses) -> Arc<Self> {
+        let gate = Gate::new(store.clone(), http);
         Arc::new(Self {
             registry,
             store,
-            http,
+            gate,
             addresses,
             rates: Rates::default(),
             failures: Failures::default(),
             reminders: Reminders::default(),
             rejected: Arc::default(),
             closed: AtomicBool::new(false),
-            tenants: Mutex::default(),
         })
     }
 
@@ -86,19 +79,6 @@ impl Intake {
 
 /// What stood in the place of a path's parameters, by name.
 type Parameters = Vec<(String, String)>;
-
-/// A request that is some source's.
-#[derive(Clone, Copy)]
-pub(super) struct Arrived<'a> {
-    /// Whose it is.
-    pub(super) source: &'a Source,
-    /// With its body, once that is read.
-    pub(super) request: &'a Request,
-    /// What stood in the place of the path's parameters.
-    pub(super) params: &'a [(String, String)],
-    /// The whole URL as the sender used it.
-    pub(super) url: &'a str,
-}
 
 /// What a request came to.
 enum Outcome {
@@ -145,7 +125,7 @@ async fn outcome_of(intake: &Intake, request: axum::extract::Request) -> Result<
     match outcome {
         Ok(outcome) => Ok(outcome),
         Err(rejection) => {
-            let rejection = intake.rejected.note(arrived, rejection, intake.store.clock().now());
+            let rejection = intake.rejected.note(&intake.gate, arrived, rejection, intake.store.clock().now()).await;
             Err(failures::slow(intake, arrived, rejection).await)
         }
     }
@@ -163,7 +143,7 @@ async fn handshake_or_delivery(intake: &Intake, arrived: Arrived<'_>) -> Result<
     }
     let source = arrived.source;
     refuse_method_of_handshakes(source, arrived.request)?;
-    let caller = authenticate(intake, arrived).await?;
+    let caller = intake.gate.authenticate(arrived).await?;
     limit(intake, source, &caller)?;
     body::refuse_uninflatable(arrived.request, source.receive.max_body)?;
     let delivery = admit(intake, source, arrived.request.clone(), arrived.params, &caller);
@@ -193,46 +173,6 @@ fn find(table: &RouteTable, request: &Request) -> Result<(Arc<Source>, Parameter
     }
 }
 
-async fn authenticate(intake: &Intake, arrived: Arrived<'_>) -> Result<Caller, Rejection> {
-    let source = arrived.source;
-    let caller = verify(intake, arrived, &source.auth, source.auth_reads_body).await?;
-    match &source.tenant {
-        TenantRule::Named(name) => tenant_named(intake, name).await.map(|tenant| caller.on_behalf_of(Some(&tenant))),
-        TenantRule::Caller | TenantRule::None => Ok(caller),
-    }
-}
-
-/// Verifies by the source's own scheme, or by that of a handshake.
-pub(super) async fn verify(intake: &Intake, arrived: Arrived<'_>, auth: &Auth, reads_body: bool) -> Result<Caller, Rejection> {
-    let Arrived { source, request, params, url } = arrived;
-    let document = if reads_body {
-        body::refuse_uninflatable(request, source.receive.max_body)?;
-        source.admission.read(request, params).document
-    } else {
-        payload::request::document(request, params)
-    };
-    let now = intake.store.clock().now();
-    let evidence = Evidence { request, document: &document, url, now, source: &source.name, fields: &SecretValues::new() };
-    let means = Means { store: &intake.store, integrations: &Integrations::default(), http: &intake.http };
-    auth.verify(evidence, means).await.map_err(Rejection::Unauthorized)
-}
-
-/// The tenant that a route file names; it comes into being with its first delivery.
-async fn tenant_named(intake: &Intake, name: &str) -> Result<Tenant, Rejection> {
-    let known = intake.tenants.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-    if let Some(tenant) = known {
-        return Ok(tenant);
-    }
-    let unavailable = |error: crate::store::StoreError| Rejection::Unavailable(error.to_string());
-    let found = tenants::find_by_name(&intake.store, name).await.map_err(unavailable)?;
-    let tenant = match found {
-        Some(tenant) => tenant,
-        None => tenants::add(&intake.store, name).await.map_err(unavailable)?,
-    };
-    intake.tenants.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), tenant.clone());
-    Ok(tenant)
-}
-
 fn limit(intake: &Intake, source: &Source, caller: &Caller) -> Result<(), Rejection> {
     let Some(rate) = source.receive.rate else { return Ok(()) };
     let tenant = caller.tenant().map_or(0, |tenant| tenant.id);
@@ -244,12 +184,16 @@ fn admit(intake: &Intake, source: &Source, request: Request, params: &[(String, 
     let received_at: Timestamp = intake.store.clock().now();
     let id = DeliveryId::at(received_at);
     let stored = caller.to_stored();
-    let arrival = Arrival { delivery: id, received_at, caller: &stored, attempt: 1, work_key: intake.store.work_key() };
+    let snapshot = intake.store.integrations();
+    let work_key = intake.store.work_key();
+    let arrival = Arrival { delivery: id, received_at, caller: &stored, attempt: 1, work_key, integrations: &snapshot };
     let received = source.admission.read(&request, params);
-    let mask = source.mask_for(&received.document);
+    let integration = stored.integration.and_then(|id| snapshot.by_id(id));
+    let mask = source.mask_for(&received.document, integration.as_deref());
     let masked = source.masked_view(&request, &received, &mask);
     let items = source.admission.items(&request, received, arrival, None);
-    let records = items.into_iter().map(|item| item.into_record(&stored).masked(&mask)).collect();
+    let records: Vec<_> = items.into_iter().map(|item| item.into_record().masked(&mask)).collect();
+    records.iter().filter_map(|record| record.integration).for_each(|id| integrations::used(&intake.store, id));
     AdmittedDelivery {
         id,
         source: source.name.clone(),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::receive::Arrived;
+use super::authenticate::{Arrived, Gate};
 use super::rejection::Rejection;
 use crate::auth::caller::Refusal;
 use crate::clock::Timestamp;
@@ -75,7 +75,7 @@ struct Ring {
 
 impl Rejected {
     /// Keeps a request that was refused; what was found wrong with it goes on with its secrets masked.
-    pub(super) fn note(&self, arrived: Arrived<'_>, rejection: Rejection, now: Timestamp) -> Rejection {
+    pub(super) async fn note(&self, gate: &Gate, arrived: Arrived<'_>, rejection: Rejection, now: Timestamp) -> Rejection {
         if !rejection.is_the_senders() {
             return rejection;
         }
@@ -84,7 +84,8 @@ impl Rejected {
         let body = if small { arrived.request.body.clone() } else { Bytes::new() };
         let request = Request { body, ..arrived.request.clone() };
         let received = source.admission.read(&request, arrived.params);
-        let mut mask = source.mask_for(&received.document);
+        let integration = gate.integration_of(source, &received.document).await.ok().flatten();
+        let mut mask = source.mask_for(&received.document, integration.as_deref());
         cover_api_keys(&request, &mut mask);
         let masked: Option<Json> = serde_json::from_str(&source.masked_view(&request, &received, &mask)).ok();
         let mut masked = masked.unwrap_or_default();

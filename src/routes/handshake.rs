@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 
 use super::oracle;
 use super::receive::METHODS;
+use super::verifying::reads_body;
 use crate::auth::scheme::{self, Auth, AuthOptions};
 use crate::auth::secret::{SecretOptions, Surroundings};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
@@ -23,6 +24,7 @@ use crate::payload::options::Payload;
 use crate::payload::request::document;
 use crate::secret::{Mask, Secret};
 use crate::steps::api::compile_headers;
+use crate::steps::integration::IntegrationRule;
 
 /// The largest body that a handshake looks into, on the wire and inflated.
 const MOST_BYTES: u64 = 64 << 10;
@@ -115,8 +117,6 @@ pub(super) struct Input<'a> {
     pub(super) root: &'a Node,
     /// What the operator holds.
     pub(super) declared: &'a Named<Vec<SecretOptions>>,
-    /// How deliveries are read.
-    pub(super) payload: &'a Payload,
     /// The file's own scheme.
     pub(super) auth: Option<&'a Auth>,
     /// What schemes and expressions over requests are compiled with.
@@ -124,16 +124,24 @@ pub(super) struct Input<'a> {
 }
 
 /// Compiles them.
-pub(super) fn compile(input: &Input<'_>, diagnostics: &mut Diagnostics, unset: &mut Diagnostics) -> Option<Handshakes> {
-    let compiled = input.options.iter().map(|options| compile_one(options, input, diagnostics, unset)).collect::<Vec<_>>();
+pub(super) fn compile(
+    input: &Input<'_>,
+    payload: Option<&Payload>,
+    integration: Option<&IntegrationRule>,
+    diagnostics: &mut Diagnostics,
+    unset: &mut Diagnostics,
+) -> Option<Handshakes> {
+    let one = |options| compile_one(options, input, integration, diagnostics, unset);
+    let compiled = input.options.iter().map(one).collect::<Vec<_>>();
     let list = compiled.into_iter().collect::<Option<Vec<_>>>()?;
     let reads_body = list.iter().any(|handshake| handshake.reads_body(input.surroundings.compiler.engine));
-    Some(Handshakes { list, reads_body, payloads: input.payload.strict(MOST_BYTES).into() })
+    Some(Handshakes { list, reads_body, payloads: payload?.strict(MOST_BYTES).into() })
 }
 
 fn compile_one(
     options: &HandshakeOptions,
     input: &Input<'_>,
+    integration: Option<&IntegrationRule>,
     diagnostics: &mut Diagnostics,
     unset: &mut Diagnostics,
 ) -> Option<Handshake> {
@@ -142,7 +150,8 @@ fn compile_one(
     let compiler = Compiler { engine, scope: &closed };
     let when = Condition::compile(&options.when, &compiler, diagnostics);
     let auth = options.auth.as_ref().map(|auth| scheme::compile(auth, &input.surroundings, diagnostics, unset));
-    let names = input.surroundings.secrets.iter().map(|(name, _)| name.clone()).collect();
+    let secrets = input.surroundings.secrets.iter().map(|(name, _)| name.clone());
+    let names = secrets.chain(input.surroundings.fields.iter().cloned()).collect();
     let open = scope.with_secrets(SecretRule::Allowed(names));
     let reply = compile_reply(options.reply.as_ref(), &Compiler { engine, scope: &open }, diagnostics);
     let show = options
@@ -162,11 +171,13 @@ fn compile_one(
     let mut reads = Reads::default();
     when.add_reads(engine, &mut reads);
     let methods = methods_named(options, &reads, diagnostics);
-    let auth = auth.map(|auth| {
-        let mut reads = Reads::default();
-        auth.add_reads(engine, &mut reads);
-        (auth, reads.reads_name("body"))
-    });
+    let auth = match (auth, integration) {
+        (Some(auth), integration) => {
+            let reads_body = reads_body(&auth, integration?, engine);
+            Some((auth, reads_body))
+        }
+        (None, _) => None,
+    };
     Some(Handshake { auth, when, when_reads_body: reads.reads_name("body"), reply, show, methods })
 }
 

@@ -9,4 +9,7 @@ mod onboarding;
 mod opening;
 mod queue_model;
 mod replaying;
+mod rotation;
 mod sender_id;
+mod set_ups;
+mod whose;

@@ -5,6 +5,7 @@ mod budget;
 mod changed_lanes;
 mod harness;
 mod lane_order;
+mod onboarding;
 mod opening;
 mod queue_model;
 mod replaying;

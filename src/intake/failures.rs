@@ -61,7 +61,7 @@ impl Default for Failures {
 
 impl Failures {
     /// Counts a failure and says what it comes to. `credential` is the digest of what was presented.
-    pub(super) fn note(&self, peer: Option<IpAddr>, source: &str, credential: &[u8; 32], now: Timestamp) -> Slowed {
+    pub(super) fn note(&self, peer: IpAddr, source: &str, credential: &[u8; 32], now: Timestamp) -> Slowed {
         let delay = self.count(failing(peer, source, credential), now);
         if delay.is_zero() {
             return Slowed::No;
@@ -89,11 +89,9 @@ impl Failures {
     }
 }
 
-/// Lets a failed verification wait for its answer; everything else goes on at once.
+/// Lets a failed verification wait for its answer; everything else goes on at once, and so does what came over no network.
 pub(super) async fn slow(intake: &Intake, arrived: Arrived<'_>, rejection: Rejection) -> Rejection {
-    if !matches!(rejection, Rejection::Unauthorized(_)) {
-        return rejection;
-    }
+    let (Rejection::Unauthorized(_), Some(peer)) = (&rejection, arrived.request.peer) else { return rejection };
     let source = arrived.source;
     let document = if source.auth_reads_body {
         source.admission.read(arrived.request, arrived.params).document
@@ -101,7 +99,7 @@ pub(super) async fn slow(intake: &Intake, arrived: Arrived<'_>, rejection: Rejec
         document(arrived.request, arrived.params)
     };
     let now = intake.store.clock().now();
-    match intake.failures.note(arrived.request.peer, &source.name, &source.presented(&document), now) {
+    match intake.failures.note(peer, &source.name, &source.presented(&document), now) {
         Slowed::No => rejection,
         Slowed::For(delay, _permit) => {
             tokio::time::sleep(delay).await;
@@ -119,10 +117,9 @@ fn delay_after(failures: u32) -> Duration {
     }
 }
 
-fn failing(peer: Option<IpAddr>, source: &str, credential: &[u8; 32]) -> Failing {
-    let peer = peer.map(|peer| peer.to_string()).unwrap_or_default();
+fn failing(peer: IpAddr, source: &str, credential: &[u8; 32]) -> Failing {
     sha2::Sha256::new()
-        .chain_update(peer)
+        .chain_update(peer.to_string())
         .chain_update([0])
         .chain_update(source)
         .chain_update([0])
@@ -138,6 +135,7 @@ mod tests {
 
     const A: [u8; 32] = [1; 32];
     const B: [u8; 32] = [2; 32];
+    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
     fn delay(slowed: &Slowed) -> u128 {
         match slowed {
@@ -150,13 +148,13 @@ mod tests {
     #[test]
     fn the_same_failure_is_answered_later_and_later_and_forgiven_after_a_minute() {
         let (failures, clock) = (Failures::default(), Clock::manual(Timestamp::from_micros(0)));
-        let peer = "192.0.2.1".parse().ok();
+        let peer = PEER;
         let fail = |credential: &[u8; 32]| delay(&failures.note(peer, "a", credential, clock.now()));
         let delays: Vec<u128> = (0..13).map(|_| fail(&A)).collect();
         assert_eq!(delays, [0, 0, 0, 0, 0, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
         assert_eq!(fail(&B), 0, "another credential from the same address");
         assert_eq!(delay(&failures.note(peer, "b", &A, clock.now())), 0, "at another source");
-        assert_eq!(delay(&failures.note("192.0.2.2".parse().ok(), "a", &A, clock.now())), 0, "from another address");
+        assert_eq!(delay(&failures.note(IpAddr::from([192, 0, 2, 2]), "a", &A, clock.now())), 0, "from another address");
         clock.move_to(clock.now() + Duration::from_secs(59));
         assert_eq!(fail(&A), 5000);
         clock.move_to(clock.now() + Duration::from_secs(60));
@@ -167,13 +165,13 @@ mod tests {
     fn only_so_many_answers_wait_at_once_and_only_so_many_senders_are_known() {
         let failures = Failures::default();
         let now = Timestamp::from_micros(0);
-        let waiting: Vec<Slowed> = (0..MOST_DELAYED + 10).map(|_| failures.note(None, "a", &A, now)).collect();
+        let waiting: Vec<Slowed> = (0..MOST_DELAYED + 10).map(|_| failures.note(PEER, "a", &A, now)).collect();
         let turned_away = waiting.iter().filter(|slowed| matches!(slowed, Slowed::TooMany(_))).count();
         assert_eq!(turned_away, 10 - FREE as usize);
         drop(waiting);
-        assert!(matches!(failures.note(None, "a", &A, now), Slowed::For(..)), "room again");
+        assert!(matches!(failures.note(PEER, "a", &A, now), Slowed::For(..)), "room again");
         for number in 0..2 * MOST_KNOWN {
-            failures.note(None, &number.to_string(), &A, now);
+            failures.note(PEER, &number.to_string(), &A, now);
         }
         assert!(failures.known.lock().expect("not poisoned").len() <= MOST_KNOWN);
     }

@@ -238,7 +238,7 @@ fn compile_status(options: &HandshakeReplyOptions, diagnostics: &mut Diagnostics
         other => format!("expected a status from 200 to 299; found {other}"),
     };
     let hint = "what is not accepted is refused by `auth`, with 401";
-    diagnostics.report(Diagnostic::error("wrong-type", status.span, message).hint(hint));
+    diagnostics.report(Diagnostic::error("bad-status", status.span, message).hint(hint));
     None
 }
 

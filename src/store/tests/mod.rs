@@ -3,6 +3,7 @@
 mod access;
 mod budget;
 mod changed_lanes;
+mod changed_tenants;
 mod harness;
 mod lane_order;
 mod onboarding;

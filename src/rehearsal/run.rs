@@ -14,6 +14,7 @@ use super::compare::{Row, compare};
 use super::project::Project;
 use super::report::{Mismatch, Outcome, Seen, SeenRecord, Verdict};
 use super::send::{Credential, WebhookRequest};
+use super::signed;
 use super::suite::Suite;
 use crate::model::delivery::DeliveryId;
 use crate::model::failure::Failure;
@@ -94,6 +95,7 @@ async fn with_credentials(suite: &Suite, case: &Case, project: &Project) -> Resu
             Credential::Header(name, value) => request.headers.push(((*name).to_owned(), value.clone())),
             Credential::Endpoint(_) => return Err("integrations cannot be made up here yet".to_owned()),
             Credential::From(address) => request.client = Some(*address),
+            Credential::Signature(..) => {}
             Credential::ApiKey(place) => {
                 let store = &project.tools.store;
                 let tenant = tenants::add(store, case.tenant.as_deref().unwrap_or_default()).await;
@@ -102,6 +104,11 @@ async fn with_credentials(suite: &Suite, case: &Case, project: &Project) -> Resu
                 let (_, key) = made.map_err(|error| error.to_string())?;
                 request.put(place, key.expose())?;
             }
+        }
+    }
+    for credential in &case.credentials {
+        if let Credential::Signature(scheme, signing) = credential {
+            signed::sign(&mut request, scheme, *signing, &suite.source, project.tools.store.clock().now())?;
         }
     }
     Ok(request)

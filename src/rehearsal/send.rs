@@ -7,6 +7,8 @@ use serde_json::{Map, Value as Json};
 
 use crate::auth::scheme::Auth;
 use crate::auth::secret::SecretSource;
+use crate::auth::signature::scheme::Scheme;
+use crate::auth::signature::sign::Signing;
 use crate::routes::test_file::AuthBreak;
 
 /// What a path cannot hold as it is.
@@ -58,20 +60,44 @@ pub enum Credential {
     Header(&'static str, String),
     /// This address of the sender.
     From(IpAddr),
+    /// A signature over all the rest.
+    Signature(Box<Scheme>, Signing),
 }
 
 /// The credentials that a source asks for, or what breaks them; an error says why they cannot be added.
 pub fn credentials_of(auth: &Auth, broken: Option<AuthBreak>) -> Result<Vec<Credential>, String> {
-    if broken == Some(AuthBreak::None) {
-        return Ok(Vec::new());
+    match broken {
+        Some(AuthBreak::None) => Ok(Vec::new()),
+        Some(AuthBreak::Stale) if !auth.leaves().into_iter().any(grows_old) => {
+            Err("it has no signature with a `tolerance`, so no request is too old".to_owned())
+        }
+        _ => credentials_for(auth, broken),
     }
+}
+
+fn grows_old(auth: &Auth) -> bool {
+    matches!(auth, Auth::Signature(scheme) if scheme.has_tolerance())
+}
+
+fn credentials_for(auth: &Auth, broken: Option<AuthBreak>) -> Result<Vec<Credential>, String> {
+    if let Auth::Signature(scheme) = auth {
+        let signing = match broken {
+            Some(AuthBreak::Stale) if scheme.has_tolerance() => Signing::Stale,
+            Some(AuthBreak::Wrong | AuthBreak::None) => Signing::Wrong,
+            _ => Signing::Right,
+        };
+        return Ok(vec![Credential::Signature(scheme.clone(), signing)]);
+    }
+    // only signatures can be too old
+    let all = broken;
+    let broken = broken.filter(|broken| *broken != AuthBreak::Stale);
     let nowhere = || "its `auth` does not look at one place of the request".to_owned();
     let secret = |scheme: &Auth| {
         let values = scheme.secret().map(SecretSource::declared).unwrap_or_default();
         values.first().filter(|_| broken.is_none()).map_or(WRONG.to_owned(), |value| value.expose().to_owned())
     };
     Ok(match auth {
-        Auth::None | Auth::Check(_) => Vec::new(),
+        Auth::None | Auth::Check(_) | Auth::Signature(_) => Vec::new(),
         Auth::ApiKey(scheme) => {
             let place = scheme.place().ok_or_else(nowhere)?;
             vec![if broken.is_some() { Credential::Value(place, WRONG.to_owned()) } else { Credential::ApiKey(place) }]
@@ -88,11 +114,11 @@ pub fn credentials_of(auth: &Auth, broken: Option<AuthBreak>) -> Result<Vec<Cred
         // nobody knows where a request of a test comes from, unless it is said
         Auth::Ip(scheme) => scheme.example().filter(|_| broken.is_none()).map(Credential::From).into_iter().collect(),
         Auth::Any(schemes) => match schemes.first() {
-            Some(first) => credentials_of(first, broken)?,
+            Some(first) => credentials_for(first, all)?,
             None => Vec::new(),
         },
         Auth::All(schemes) => {
-            let each = schemes.iter().map(|scheme| credentials_of(scheme, broken));
+            let each = schemes.iter().map(|scheme| credentials_for(scheme, all));
             each.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect()
         }
     })
@@ -157,10 +183,18 @@ impl WebhookRequest {
 /// Puts a text at a path of names, making the objects on the way; says whether there was room for it.
 fn put_into(body: &mut Json, path: &[String], value: &str) -> bool {
     let [first, rest @ ..] = path else {
-        *body = Json::String(value.to_owned());
+        // what was a number stays one
+        *body = match (&*body, value.parse::<i64>()) {
+            (Json::Number(_), Ok(number)) => number.into(),
+            _ => Json::String(value.to_owned()),
+        };
         return true;
     };
     match body {
+        Json::Array(items) => {
+            let item = first.parse::<usize>().ok().and_then(|index| items.get_mut(index));
+            item.is_some_and(|item| put_into(item, rest, value))
+        }
         Json::Object(fields) => put_into(fields.entry(first.clone()).or_insert(Json::Object(Map::new())), rest, value),
         _ => false,
     }

@@ -1,5 +1,6 @@
 //! Who is asking: one file per scheme. `Caller` is made nowhere else, and everything fails closed.
 
+pub mod alone;
 pub mod api_key;
 pub mod basic;
 pub mod caller;

@@ -35,7 +35,8 @@ fn put_all(request: &mut WebhookRequest, placed: &[Placed]) -> Result<(), String
 /// The request as it will be seen when it arrives.
 fn with_evidence<T>(request: &WebhookRequest, source: &Source, now: Timestamp, look: impl FnOnce(&Evidence<'_>) -> T) -> T {
     let arriving = arriving(request);
-    let document = source.admission.read(&arriving, &[]).document;
+    let params = source.receive.path_parameters(&arriving.path).unwrap_or_default();
+    let document = source.admission.read(&arriving, &params).document;
     let url = Addresses::default().url(&arriving);
     look(&Evidence {
         request: &arriving,

@@ -22,6 +22,7 @@ mod rust_source;
 mod schema;
 mod secrets;
 mod serve;
+mod signature_doctor;
 mod signatures;
 mod support;
 mod templates;

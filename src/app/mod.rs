@@ -1,9 +1,14 @@
 //! The parts put together: settings, server, telemetry, shutdown.
 
 pub mod admin;
+pub mod carried;
 pub mod control;
+mod integration_fields;
+pub mod integrations;
+pub mod keys;
 pub mod metrics;
 pub mod onboarding;
+mod onboarding_text;
 pub mod operation;
 mod patience;
 pub mod retire;
@@ -13,3 +18,4 @@ pub mod settings_file;
 pub mod shutdown;
 pub mod sources;
 pub mod telemetry;
+pub mod users;

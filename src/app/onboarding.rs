@@ -1,4 +1,4 @@
-//! What to paste at a provider: the URL, or the header, that carries an API key. The one place that knows how a source's
+//! What to paste at a provider: the URL, or the header, that carries an API key or an endpoint id. The one place that knows how a source's
 //! `receive` and `auth` become an address.
 
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -9,6 +9,7 @@ use crate::expr::jsonpath::Path;
 use crate::routes::receive::Segment;
 use crate::routes::source::Source;
 use crate::secret::Secret;
+use crate::steps::integration::FoundBy;
 
 /// Everything but the letters that a query can hold as they are; `*` stays, so that a pattern can be read.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'*');
@@ -31,27 +32,59 @@ pub struct Address {
     pub note: Option<String>,
 }
 
-/// The addresses of a source for the holder of a key: one, or one per event where the event is a parameter of the query.
-pub fn addresses(source: &Source, public_url: &str, key: &Secret<String>) -> Vec<Address> {
-    let place = key_place(source);
-    let place: Vec<&str> = place.iter().flatten().map(String::as_str).collect();
-    let (mut header, mut note, mut parameters) = (None, None, Vec::new());
-    let mut path_key = None;
-    match place.as_slice() {
-        ["query", name] => parameters.push(((*name).to_owned(), key.expose().clone())),
-        ["headers", name] => header = Some(format!("{}: {}", name.replace('_', "-"), key.expose())),
-        ["params", name] => path_key = Some(*name),
-        [] => note = Some(format!("the key is {}", key.expose())),
-        elsewhere => note = Some(format!("the request carries the key at `$.{}`: {}", elsewhere.join("."), key.expose())),
+/// What a sender of a source proves itself by, as far as it is at hand.
+#[derive(Clone, Copy, Default)]
+pub struct Credentials<'a> {
+    /// The API key, at the one moment at which it is known.
+    pub key: Option<&'a Secret<String>>,
+    /// The endpoint id of the integration.
+    pub endpoint: Option<&'a Secret<String>>,
+}
+
+/// What stands at a place of the request: a credential, or words in its stead.
+struct Filled<'a> {
+    place: Vec<String>,
+    what: &'static str,
+    value: &'a str,
+    is_known: bool,
+}
+
+impl<'a> Filled<'a> {
+    fn new(place: Vec<String>, what: &'static str, secret: Option<&'a Secret<String>>, words: &'a str) -> Self {
+        Self { place, what, value: secret.map_or(words, |secret| secret.expose().as_str()), is_known: secret.is_some() }
     }
-    let base = format!("{}{}", public_url.trim_end_matches('/'), path_of(source, path_key.map(|name| (name, key))));
+
+    /// As a part of a URL; words that stand in for something are to be read, not sent.
+    fn encoded(&self, set: &'static AsciiSet) -> String {
+        if self.is_known { utf8_percent_encode(self.value, set).to_string() } else { self.value.to_owned() }
+    }
+}
+
+/// The addresses of a source for one sender: one, or one per event where the event is a parameter of the query.
+pub fn addresses(source: &Source, public_url: &str, credentials: Credentials<'_>) -> Vec<Address> {
+    let filled = filled(source, credentials);
+    let (mut headers, mut notes, mut parameters, mut in_path) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for one in &filled {
+        let place: Vec<&str> = one.place.iter().map(String::as_str).collect();
+        match place.as_slice() {
+            ["query", name] => parameters.push(format!("{}={}", utf8_percent_encode(name, QUERY), one.encoded(QUERY))),
+            ["headers", name] => headers.push(format!("{}: {}", name.replace('_', "-"), one.value)),
+            ["params", name] => in_path.push((*name, one.encoded(SEGMENT))),
+            [] => notes.push(format!("the {} is {}", one.what, one.value)),
+            elsewhere => {
+                notes.push(format!("the request carries the {} at `$.{}`: {}", one.what, elsewhere.join("."), one.value));
+            }
+        }
+    }
+    notes.extend(headers.iter().skip(1).map(|header| format!("it has the header {header} too")));
+    let base = format!("{}{}", public_url.trim_end_matches('/'), path_of(source, &in_path));
     let method = source.receive.methods.first().cloned().unwrap_or_else(|| "POST".to_owned());
     let address = |(event, values): Variant| Address {
         event,
         method: method.clone(),
-        url: with_query(&base, parameters.iter().chain(&values)),
-        header: header.clone(),
-        note: note.clone(),
+        url: with_query(&base, &parameters, &values),
+        header: headers.first().cloned(),
+        note: (!notes.is_empty()).then(|| notes.join("; ")),
     };
     variants(source).into_iter().map(address).collect()
 }
@@ -61,6 +94,19 @@ pub fn takes_api_keys(source: &Source) -> bool {
     source.auth.leaves().iter().any(|scheme| matches!(scheme, Auth::ApiKey(_)))
 }
 
+/// Whether requests of the source carry the endpoint id of an integration.
+pub fn takes_endpoint_ids(source: &Source) -> bool {
+    endpoint_place(source).is_some()
+}
+
+fn filled<'a>(source: &Source, credentials: Credentials<'a>) -> Vec<Filled<'a>> {
+    let key = takes_api_keys(source).then(|| key_place(source).unwrap_or_default());
+    let endpoint = endpoint_place(source);
+    let key = key.map(|place| Filled::new(place, "key", credentials.key, "<API-KEY>"));
+    let endpoint = endpoint.map(|place| Filled::new(place, "endpoint id", credentials.endpoint, "<ENDPOINT-ID>"));
+    key.into_iter().chain(endpoint).collect()
+}
+
 fn key_place(source: &Source) -> Option<Vec<String>> {
     source.auth.leaves().into_iter().find_map(|scheme| match scheme {
         Auth::ApiKey(scheme) => scheme.place(),
@@ -68,13 +114,24 @@ fn key_place(source: &Source) -> Option<Vec<String>> {
     })
 }
 
-fn path_of(source: &Source, key: Option<(&str, &Secret<String>)>) -> String {
-    let segments = source.receive.path.iter().map(|segment| match (segment, key) {
-        (Segment::Parameter(name), Some((known, key))) if name == known => {
-            format!("/{}", utf8_percent_encode(key.expose(), SEGMENT))
-        }
-        (Segment::Parameter(name), _) => format!("/:{name}"),
-        (Segment::Literal(text), _) => format!("/{}", utf8_percent_encode(text, SEGMENT)),
+/// Where the endpoint id stands, if the source looks for one; empty when that is no single place.
+fn endpoint_place(source: &Source) -> Option<Vec<String>> {
+    if let FoundBy::Endpoint(at) = &source.integration().found {
+        return Some(at.as_path().and_then(Path::place).unwrap_or_default());
+    }
+    source.auth.leaves().into_iter().find_map(|scheme| match scheme {
+        Auth::Integration(scheme) => Some(scheme.place().unwrap_or_default()),
+        _ => None,
+    })
+}
+
+fn path_of(source: &Source, filled: &[(&str, String)]) -> String {
+    let segments = source.receive.path.iter().map(|segment| match segment {
+        Segment::Parameter(name) => match filled.iter().find(|(known, _)| known == name) {
+            Some((_, value)) => format!("/{value}"),
+            None => format!("/:{name}"),
+        },
+        Segment::Literal(text) => format!("/{}", utf8_percent_encode(text, SEGMENT)),
     });
     segments.collect()
 }
@@ -132,10 +189,10 @@ fn events_named(source: &Source) -> Vec<String> {
     names
 }
 
-fn with_query<'v>(base: &str, values: impl Iterator<Item = &'v (String, String)>) -> String {
-    let pairs: Vec<String> = values
-        .map(|(name, value)| format!("{}={}", utf8_percent_encode(name, QUERY), utf8_percent_encode(value, QUERY)))
-        .collect();
+fn with_query(base: &str, filled: &[String], values: &[(String, String)]) -> String {
+    let values =
+        values.iter().map(|(name, value)| format!("{}={}", utf8_percent_encode(name, QUERY), utf8_percent_encode(value, QUERY)));
+    let pairs: Vec<String> = filled.iter().cloned().chain(values).collect();
     if pairs.is_empty() { base.to_owned() } else { format!("{base}?{}", pairs.join("&")) }
 }
 
@@ -157,7 +214,9 @@ mod tests {
         let surroundings = surroundings(&Settings::default(), Box::new(EnvironmentSecrets::new(Clock::system())));
         let loaded = load(&texts, surroundings.world(), &[]);
         let source = loaded.files[0].source.clone().unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
-        let addresses = addresses(&source, "https://hooks.example/", &Secret::from("htk_k"));
+        let (key, endpoint) = (Secret::from("htk_k"), Secret::from("hti_e"));
+        let credentials = Credentials { key: Some(&key), endpoint: Some(&endpoint) };
+        let addresses = addresses(&source, "https://hooks.example/", credentials);
         let line = |one: Address| {
             let parts = [one.event, Some(one.method), Some(one.url), one.header, one.note];
             parts.into_iter().flatten().collect::<Vec<_>>().join(" | ")
@@ -209,5 +268,13 @@ routes:
             pasted("auth: { api_key: $.body.key }"),
             ["POST | https://hooks.example/in/in | the request carries the key at `$.body.key`: htk_k"]
         );
+    }
+
+    #[test]
+    fn an_endpoint_id_stands_where_the_file_looks_for_it() {
+        let by_path = "receive: { path: /in/:integration }\nauth: { integration: $.params.integration }";
+        assert_eq!(pasted(by_path), ["POST | https://hooks.example/in/hti_e"]);
+        let beside_a_key = "auth: { api_key: $.headers.x_key }\nintegration: { is: $.query.IntegrationKey }";
+        assert_eq!(pasted(beside_a_key), ["POST | https://hooks.example/in/in?IntegrationKey=hti_e | x-key: htk_k"]);
     }
 }

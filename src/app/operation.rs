@@ -7,18 +7,24 @@ use anyhow::{anyhow, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::onboarding::{Address, addresses, takes_api_keys};
+use super::carried::Carried;
+use super::integrations::{self, IntegrationOperation, IntegrationView};
+use super::keys::{self, CreatedKey};
 use super::retire::{Retired, retire};
 use super::sources::Sources;
+use super::users::{self, UserOperation};
 use crate::config::diagnostic::closest;
 use crate::model::api_key::ApiKeySummary;
 use crate::model::attempt::Attempt;
 use crate::model::caller::StoredCaller;
 use crate::model::delivery::DeliveryId;
+use crate::model::integration::IntegrationSummary;
 use crate::model::record::{RecordState, RecordSummary};
 use crate::model::tenant::Tenant;
+use crate::model::user::UserSummary;
 use crate::routes::registry::Status;
 use crate::store::records::{Filter, Replay};
+use crate::store::rotation::rotate_master_key;
 use crate::store::{Store, api_keys, records, tenants};
 
 /// What can be asked for.
@@ -42,6 +48,9 @@ pub enum Operation {
         source: String,
         /// What it is for.
         description: String,
+        /// The language of what the customer is handed.
+        #[serde(default)]
+        language: String,
     },
     /// All API keys, revoked ones too.
     ListKeys,
@@ -49,6 +58,23 @@ pub enum Operation {
     RevokeKey {
         /// Its number.
         id: i64,
+    },
+    /// Revokes an API key and makes another one for the same purpose.
+    RotateKey {
+        /// Its number.
+        id: i64,
+        /// The language of what the customer is handed.
+        #[serde(default)]
+        language: String,
+    },
+    /// Something about integrations.
+    Integrations(IntegrationOperation),
+    /// Something about users of the portal.
+    Users(UserOperation),
+    /// Replaces the master key.
+    RotateMasterKey {
+        /// By this one; by a random one where it is kept in a file.
+        new: Option<Carried>,
     },
     /// Records, newest first.
     ListDeliveries {
@@ -101,12 +127,16 @@ pub enum Operation {
 impl Operation {
     /// Whether it needs the route files.
     pub fn needs_sources(&self) -> bool {
-        matches!(self, Self::CreateKey { .. } | Self::ListSources | Self::RetireSource { .. })
+        match self {
+            Self::CreateKey { .. } | Self::RotateKey { .. } | Self::ListSources | Self::RetireSource { .. } => true,
+            Self::Integrations(operation) => operation.needs_sources(),
+            _ => false,
+        }
     }
 
     /// Whether it makes sense where there is no state yet.
     pub fn begins_a_state(&self) -> bool {
-        matches!(self, Self::AddTenant { .. } | Self::ListSources)
+        matches!(self, Self::AddTenant { .. } | Self::ListSources | Self::Users(UserOperation::Add { .. }))
     }
 }
 
@@ -126,6 +156,18 @@ pub enum Answer {
     RevokedKey(ApiKeySummary),
     /// All keys.
     Keys(Vec<ApiKeySummary>),
+    /// An integration.
+    Integration(Box<IntegrationView>),
+    /// Integrations.
+    Integrations(Vec<IntegrationSummary>),
+    /// A user.
+    User(UserSummary),
+    /// All users.
+    Users(Vec<UserSummary>),
+    /// The user who is removed.
+    RemovedUser(String),
+    /// What came of rotating the master key.
+    RotatedMasterKey(RotatedMasterKey),
     /// Records.
     Deliveries(Vec<RecordSummary>),
     /// A delivery.
@@ -149,19 +191,13 @@ pub struct About {
     pub admin: String,
 }
 
-/// A key at the one moment at which it is seen.
-#[derive(Serialize, Deserialize)]
-pub struct CreatedKey {
-    /// Its number, to revoke it by.
-    pub id: i64,
-    /// The tenant's name.
-    pub tenant: String,
-    /// The source it opens.
-    pub source: String,
-    /// The key.
-    pub key: String,
-    /// What to paste at the provider.
-    pub addresses: Vec<Address>,
+/// What came of rotating the master key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RotatedMasterKey {
+    /// How many data keys it wraps now.
+    pub data_keys: u64,
+    /// Whether an operator has to give it to the next start.
+    pub was_given: bool,
 }
 
 /// A delivery as it is shown: nothing in it is secret.
@@ -244,11 +280,18 @@ pub async fn execute(context: &Context, operation: Operation) -> anyhow::Result<
         Operation::About => Answer::About(context.about.clone()),
         Operation::AddTenant { name } => Answer::Tenant(tenants::add(store, &name).await?),
         Operation::ListTenants => Answer::Tenants(tenants::list(store).await?),
-        Operation::CreateKey { tenant, source, description } => {
-            Answer::Key(create_key(context, &tenant, &source, &description).await?)
+        Operation::CreateKey { tenant, source, description, language } => {
+            Answer::Key(keys::create(context, &tenant, &source, &description, &language).await?)
         }
         Operation::ListKeys => Answer::Keys(api_keys::list(store).await?.iter().map(ApiKeySummary::from).collect()),
-        Operation::RevokeKey { id } => Answer::RevokedKey(revoke_key(store, id).await?),
+        Operation::RevokeKey { id } => Answer::RevokedKey(keys::revoke(store, id).await?),
+        Operation::RotateKey { id, language } => Answer::Key(keys::rotate(context, id, &language).await?),
+        Operation::Integrations(operation) => integrations::execute(context, operation).await?,
+        Operation::Users(operation) => users::execute(store, operation).await?,
+        Operation::RotateMasterKey { new } => {
+            let rotated = rotate_master_key(store, new.map(Carried::secret)).await?;
+            Answer::RotatedMasterKey(RotatedMasterKey { data_keys: rotated.data_keys, was_given: rotated.was_given })
+        }
         Operation::ListDeliveries { source, tenant, state, event, limit } => {
             let filter = Filter { source, tenant, state, event, delivery: None, limit };
             Answer::Deliveries(records::list(store, &filter).await?)
@@ -269,7 +312,7 @@ pub async fn execute(context: &Context, operation: Operation) -> anyhow::Result<
     })
 }
 
-fn sources_of(context: &Context) -> anyhow::Result<&Arc<Sources>> {
+pub(super) fn sources_of(context: &Context) -> anyhow::Result<&Arc<Sources>> {
     context.sources.as_ref().ok_or_else(|| anyhow!("the route files were not loaded"))
 }
 
@@ -284,31 +327,6 @@ pub fn source_views(sources: &Sources) -> Vec<SourceView> {
         SourceView { source: status.name, state: state.to_owned(), path: status.path, reason }
     };
     sources.statuses().into_iter().map(view).collect()
-}
-
-async fn create_key(context: &Context, tenant: &str, source: &str, description: &str) -> anyhow::Result<CreatedKey> {
-    let sources = sources_of(context)?;
-    let table = sources.registry().table();
-    let Some(compiled) = table.source(source) else { bail!("{}", no_source(sources, source)) };
-    if !takes_api_keys(compiled) {
-        bail!("the source `{source}` takes no API keys\nhint: its file would say `auth: {{ api_key: $.query.key }}`");
-    }
-    let Some(owner) = tenants::find_by_name(&context.store, tenant).await? else {
-        let known = tenants::list(&context.store).await?;
-        let hint = match closest(tenant, known.iter().map(|tenant| tenant.name.as_str())) {
-            Some(name) => format!("did you mean `{name}`?"),
-            None => format!("add it: `hooktable tenants add {tenant}`"),
-        };
-        bail!("there is no tenant `{tenant}`\nhint: {hint}");
-    };
-    let (made, key) = api_keys::create(&context.store, &owner, source, description).await?;
-    Ok(CreatedKey {
-        id: made.id,
-        tenant: owner.name,
-        source: made.source,
-        addresses: addresses(compiled, &context.public_url, &key),
-        key: key.expose().clone(),
-    })
 }
 
 /// That there is no source of this name, or none that runs, with what may be meant.
@@ -327,10 +345,17 @@ pub(super) fn no_source(sources: &Sources, name: &str) -> String {
     format!("there is no source `{name}`\nhint: {hint}")
 }
 
-async fn revoke_key(store: &Store, id: i64) -> anyhow::Result<ApiKeySummary> {
-    api_keys::revoke(store, id).await?;
-    let keys = api_keys::list(store).await?;
-    keys.iter().find(|key| key.id == id).map(ApiKeySummary::from).ok_or_else(|| anyhow!("there is no API key {id}"))
+/// The tenant of this name, or what may be meant.
+pub(super) async fn the_tenant(store: &Store, name: &str) -> anyhow::Result<Tenant> {
+    if let Some(tenant) = tenants::find_by_name(store, name).await? {
+        return Ok(tenant);
+    }
+    let known = tenants::list(store).await?;
+    let hint = match closest(name, known.iter().map(|tenant| tenant.name.as_str())) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("add it: `hooktable tenants add {name}`"),
+    };
+    bail!("there is no tenant `{name}`\nhint: {hint}");
 }
 
 async fn show_delivery(store: &Store, id: &str) -> anyhow::Result<DeliveryView> {

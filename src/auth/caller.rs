@@ -74,6 +74,14 @@ impl Caller {
         self
     }
 
+    /// The same for the integration that the request named; refused when the credentials say another tenant or integration.
+    pub fn for_integration(self, integration: &Integration) -> Result<Self, Refusal> {
+        let scheme = self.stored.scheme.clone();
+        let mut joined = Self::of_integration("integration", integration).and(self)?;
+        joined.stored.scheme = scheme;
+        Ok(joined)
+    }
+
     /// What is kept beside the delivery.
     pub fn to_stored(&self) -> StoredCaller {
         self.stored.clone()
@@ -88,12 +96,19 @@ pub struct Refusal {
     /// In words for the integrator, never for the sender: what was found and what was expected, one thing each. Never a secret, and
     /// never a value that would have been accepted.
     pub findings: Vec<String>,
+    /// Whether it is a fault of ours or of an issuer, so that nobody can tell now whether the sender is the rightful one.
+    pub is_undecided: bool,
 }
 
 impl Refusal {
     /// A refusal of which there is no more to say than what the sender is told.
     pub fn new(told: impl Into<String>) -> Self {
-        Self { told: told.into(), findings: Vec::new() }
+        Self { told: told.into(), findings: Vec::new(), is_undecided: false }
+    }
+
+    /// That it cannot be told now; the sender is asked to come again.
+    pub fn undecided(reason: impl Into<String>) -> Self {
+        Self { told: "this cannot be verified now".to_owned(), findings: vec![reason.into()], is_undecided: true }
     }
 
     /// The same with something for the integrator.

@@ -84,6 +84,7 @@ pub(super) async fn verify_any(schemes: &[Auth], evidence: Evidence<'_>, means: 
                 let findings = refusal.findings.into_iter().map(|finding| format!("{}: {finding}", scheme.word()));
                 let known = refused.get_or_insert_with(|| Refusal::new(refusal.told));
                 known.findings.extend(findings);
+                known.is_undecided |= refusal.is_undecided;
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::model::integration::Integrations;
 
 options! {
     /// The endpoint id of an integration; it says which tenant this is.
-    pub struct Options {
+    pub struct EndpointOptions {
         /// Where the id stands in the request: a path such as `$.params.integration`.
         integration: Node as shape::text_value,
     }
@@ -25,7 +25,7 @@ pub struct Scheme {
 }
 
 /// Compiles it.
-pub(super) fn compile(options: &Options, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Scheme> {
+pub(super) fn compile(options: &EndpointOptions, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Scheme> {
     let at = Value::compile_text(&options.integration, compiler, diagnostics)?;
     if matches!(at, Value::Literal(_)) {
         let message = "the endpoint id is a fixed text here, not a place in the request";

@@ -9,6 +9,8 @@ pub mod combined;
 pub mod evidence;
 pub mod integration;
 pub mod ip;
+mod jwks;
+pub mod jwt;
 pub mod preset;
 pub mod scheme;
 pub mod secret;

@@ -6,7 +6,7 @@ use super::caller::{Caller, Refusal};
 use super::evidence::Evidence;
 use super::secret::{SecretSource, Surroundings};
 use super::signature::{compile as compile_signature, options::Options as SignatureOptions, scheme::Scheme as SignatureScheme};
-use super::{api_key, basic, check, combined, integration, ip, preset, token};
+use super::{api_key, basic, check, combined, integration, ip, jwt, preset, token};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, OptionDoc, map_of, options, report_unknown};
 use crate::config::shape::Shape;
@@ -24,7 +24,7 @@ pub enum AuthOptions {
     /// A key that we issued; it says which tenant this is.
     ApiKey(api_key::Options),
     /// The endpoint id of an integration; it says which tenant this is.
-    Integration(integration::Options),
+    Integration(integration::EndpointOptions),
     /// A fixed value.
     Token(token::Options),
     /// A signature over the request.
@@ -33,6 +33,8 @@ pub enum AuthOptions {
     Basic(basic::Options),
     /// Certain addresses.
     Ip(ip::Options),
+    /// A signed JSON Web Token.
+    Jwt(jwt::Options),
     /// A condition.
     Check(check::Options),
     /// One of several.
@@ -59,6 +61,7 @@ const SCHEMES: &[OptionDoc] = &[
     OptionDoc { name: "preset", doc: "a scheme that is written already" },
     OptionDoc { name: "basic", doc: "a user and a password" },
     OptionDoc { name: "ip", doc: "certain addresses" },
+    OptionDoc { name: "jwt", doc: "a signed JSON Web Token" },
     OptionDoc { name: "check", doc: "a condition" },
     OptionDoc { name: "any", doc: "one of several schemes" },
     OptionDoc { name: "all", doc: "all of several schemes" },
@@ -97,11 +100,12 @@ impl FromYaml for AuthOptions {
         };
         match scheme.name.value.as_str() {
             "api_key" => api_key::Options::from_yaml(node, diagnostics).map(Self::ApiKey),
-            "integration" => integration::Options::from_yaml(node, diagnostics).map(Self::Integration),
+            "integration" => integration::EndpointOptions::from_yaml(node, diagnostics).map(Self::Integration),
             "token" => token::Options::from_yaml(node, diagnostics).map(Self::Token),
             "signature" => SignatureOptions::from_yaml(node, diagnostics).map(Box::new).map(Self::Signature),
             "basic" => basic::Options::from_yaml(node, diagnostics).map(Self::Basic),
             "ip" => ip::Options::from_yaml(node, diagnostics).map(Self::Ip),
+            "jwt" => jwt::Options::from_yaml(node, diagnostics).map(Self::Jwt),
             "check" => check::Options::from_yaml(node, diagnostics).map(Self::Check),
             "any" => combined::AnyOptions::from_yaml(node, diagnostics).map(Self::Any),
             "all" => combined::AllOptions::from_yaml(node, diagnostics).map(Self::All),
@@ -112,12 +116,13 @@ impl FromYaml for AuthOptions {
     fn shape() -> Shape {
         Shape::OneOf(vec![
             api_key::Options::shape(),
-            integration::Options::shape(),
+            integration::EndpointOptions::shape(),
             token::Options::shape(),
             SignatureOptions::shape(),
             preset::PresetOptions::shape(),
             basic::Options::shape(),
             ip::Options::shape(),
+            jwt::Options::shape(),
             check::Options::shape(),
             combined::AnyOptions::shape(),
             combined::AllOptions::shape(),
@@ -127,9 +132,27 @@ impl FromYaml for AuthOptions {
 }
 
 impl AuthOptions {
-    /// Whether it verifies claims, which what follows it under `all` can look at.
-    pub(super) fn leaves_claims(&self) -> bool {
+    /// Whether the credentials say which tenant this is.
+    pub fn names_tenant(&self) -> bool {
         match self {
+            Self::ApiKey(_) | Self::Integration(_) => true,
+            Self::Any(options) => !options.any.is_empty() && options.any.iter().all(Self::names_tenant),
+            Self::All(options) => options.all.iter().any(Self::names_tenant),
+            Self::Token(_)
+            | Self::Signature(_)
+            | Self::Basic(_)
+            | Self::Ip(_)
+            | Self::Jwt(_)
+            | Self::Check(_)
+            | Self::None(_) => false,
+        }
+    }
+
+    /// Whether it verifies claims, which what follows it under `all` can look at.
+    pub fn leaves_claims(&self) -> bool {
+        match self {
+            Self::Jwt(_) => true,
+            Self::Any(options) => !options.any.is_empty() && options.any.iter().all(Self::leaves_claims),
             Self::All(options) => options.all.iter().any(Self::leaves_claims),
             _ => false,
         }
@@ -151,6 +174,8 @@ pub enum Auth {
     Basic(basic::Scheme),
     /// Certain addresses.
     Ip(ip::Scheme),
+    /// A signed JSON Web Token.
+    Jwt(jwt::Scheme),
     /// A condition.
     Check(check::Scheme),
     /// One of several.
@@ -191,6 +216,7 @@ pub fn compile(
         }
         AuthOptions::Basic(options) => basic::compile(options, surroundings, diagnostics, unset).map(Auth::Basic),
         AuthOptions::Ip(options) => Some(Auth::Ip(ip::compile(options))),
+        AuthOptions::Jwt(options) => jwt::compile(options, surroundings, diagnostics, unset).map(Auth::Jwt),
         AuthOptions::Check(options) => check::compile(options, surroundings, diagnostics).map(Auth::Check),
         AuthOptions::Any(options) => combined::compile_any(options, surroundings, diagnostics, unset).map(Auth::Any),
         AuthOptions::All(options) => combined::compile_all(options, surroundings, diagnostics, unset).map(Auth::All),
@@ -217,6 +243,7 @@ impl Auth {
                 Self::Signature(scheme) => scheme.verify(&evidence),
                 Self::Basic(scheme) => scheme.verify(&evidence),
                 Self::Ip(scheme) => scheme.verify(&evidence),
+                Self::Jwt(scheme) => scheme.verify(&evidence, means.http).await,
                 Self::Check(scheme) => scheme.verify(&evidence),
                 Self::Any(schemes) => combined::verify_any(schemes, evidence, means).await,
                 Self::All(schemes) => combined::verify_all(schemes, evidence, means).await,
@@ -231,7 +258,9 @@ impl Auth {
             Self::ApiKey(_) | Self::Integration(_) => true,
             Self::Any(schemes) => !schemes.is_empty() && schemes.iter().all(Self::names_tenant),
             Self::All(schemes) => schemes.iter().any(Self::names_tenant),
-            Self::Token(_) | Self::Signature(_) | Self::Basic(_) | Self::Ip(_) | Self::Check(_) | Self::None => false,
+            Self::Token(_) | Self::Signature(_) | Self::Basic(_) | Self::Ip(_) | Self::Jwt(_) | Self::Check(_) | Self::None => {
+                false
+            }
         }
     }
 
@@ -244,6 +273,7 @@ impl Auth {
             Self::Signature(_) => "signature",
             Self::Basic(_) => "basic",
             Self::Ip(_) => "ip",
+            Self::Jwt(_) => "jwt",
             Self::Check(_) => "check",
             Self::Any(_) => "any",
             Self::All(_) => "all",
@@ -265,9 +295,18 @@ impl Auth {
             Self::Token(scheme) => Some(scheme.secret()),
             Self::Signature(scheme) => Some(scheme.secret()),
             Self::Basic(scheme) => Some(scheme.secret()),
+            Self::Jwt(scheme) => scheme.secret(),
             Self::ApiKey(_) | Self::Integration(_) | Self::Ip(_) | Self::Check(_) | Self::Any(_) | Self::All(_) | Self::None => {
                 None
             }
+        }
+    }
+
+    /// Where a sender puts the endpoint id of an integration, where that is what the scheme looks at.
+    pub fn endpoint_place(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Integration(scheme) => scheme.place(),
+            _ => None,
         }
     }
 
@@ -288,6 +327,7 @@ impl Auth {
             Self::Integration(scheme) => scheme.at.add_reads(engine, reads),
             Self::Token(scheme) => scheme.at.add_reads(engine, reads),
             Self::Signature(scheme) => scheme.add_secret_places(reads),
+            Self::Jwt(scheme) => scheme.at.add_reads(engine, reads),
             Self::Any(schemes) | Self::All(schemes) => schemes.iter().for_each(|scheme| scheme.add_secret_places(engine, reads)),
             // of `basic` the header is masked whoever sends it
             Self::Basic(_) | Self::Ip(_) | Self::Check(_) | Self::None => {}

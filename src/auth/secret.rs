@@ -184,6 +184,8 @@ pub struct Surroundings<'a> {
     pub secrets: &'a [(String, Values)],
     /// The secret fields of the integration, where that is known before the sender is verified.
     pub fields: &'a [String],
+    /// Those of an integration that is known only afterwards: they cannot verify.
+    pub late_fields: &'a [String],
     /// Where secrets that are named in place come from.
     pub reader: &'a dyn SecretReader,
     /// Reads a file beside the route file by the path as that writes it, or says why it cannot.
@@ -219,6 +221,11 @@ impl Surroundings<'_> {
     }
 
     fn unknown(&self, name: &Spanned<String>) -> Diagnostic {
+        if self.late_fields.contains(&name.value) {
+            let message = format!("`{}` is held by an integration, which is known only after the sender is verified", name.value);
+            return Diagnostic::error("integration-too-late", name.span, message)
+                .hint("let the request say which integration it is for: `integration: { is: $.params.integration, … }`");
+        }
         let names = self.secrets.iter().map(|(name, _)| name.as_str()).chain(self.fields.iter().map(String::as_str));
         let message = format!("there is no secret `{}`", name.value);
         let diagnostic = Diagnostic::error("unknown-secret", name.span, message).did_you_mean(&name.value, names, name.span);

@@ -65,6 +65,29 @@ pub enum Format {
     Json,
 }
 
+/// The language of a text for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    /// English
+    #[default]
+    En,
+    /// Danish
+    Da,
+    /// German
+    De,
+}
+
+impl Language {
+    /// `en`, `da`, `de`.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::En => "en",
+            Self::Da => "da",
+            Self::De => "de",
+        }
+    }
+}
+
 /// Has an operation done by the running server, or here when none runs.
 pub async fn ask(settings: &Settings, operation: Operation) -> anyhow::Result<Answer> {
     let clock = Clock::system();

@@ -2,10 +2,12 @@
 
 use clap::Subcommand;
 
-use super::flags::{Format, GlobalFlags, ask, unexpected};
+use super::flags::{Format, GlobalFlags, Language, ask, unexpected};
 use super::output;
 use super::run::Exit;
-use crate::app::operation::{Answer, CreatedKey, Operation};
+use crate::app::keys::CreatedKey;
+use crate::app::onboarding::Address;
+use crate::app::operation::{Answer, Operation};
 use crate::app::settings::{Given, resolve};
 use crate::model::api_key::ApiKeySummary;
 
@@ -26,6 +28,9 @@ pub enum Keys {
         /// The URL that senders reach the server by, when no server runs that knows it
         #[arg(long, value_name = "URL")]
         public_url: Option<String>,
+        /// The language of what the customer is handed
+        #[arg(long, value_enum, default_value_t)]
+        lang: Language,
         /// How it is shown
         #[arg(long, value_enum, default_value_t)]
         format: Format,
@@ -40,6 +45,23 @@ pub enum Keys {
     Revoke {
         /// Its number in `keys list`
         id: i64,
+        /// How it is told
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Make another key for the same tenant, source and purpose, show it this once, and revoke the old one
+    Rotate {
+        /// Its number in `keys list`
+        id: i64,
+        /// The URL that senders reach the server by, when no server runs that knows it
+        #[arg(long, value_name = "URL")]
+        public_url: Option<String>,
+        /// The language of what the customer is handed
+        #[arg(long, value_enum, default_value_t)]
+        lang: Language,
+        /// How it is shown
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
     },
 }
 
@@ -47,9 +69,10 @@ impl Keys {
     /// Does it.
     pub async fn run(self, global: GlobalFlags) -> anyhow::Result<Exit> {
         match self {
-            Self::Create { tenant, source, description, public_url, format } => {
+            Self::Create { tenant, source, description, public_url, lang, format } => {
                 let settings = resolve(Given { public_url, ..global.given() })?.settings;
-                let operation = Operation::CreateKey { tenant, source, description };
+                let language = lang.code().to_owned();
+                let operation = Operation::CreateKey { tenant, source, description, language };
                 let Answer::Key(key) = ask(&settings, operation).await? else { return Err(unexpected()) };
                 match format {
                     Format::Json => output::json(&key)?,
@@ -64,12 +87,25 @@ impl Keys {
                     Format::Text => list(&keys),
                 }
             }
-            Self::Revoke { id } => {
+            Self::Revoke { id, format } => {
                 let settings = global.settings()?;
                 let Answer::RevokedKey(key) = ask(&settings, Operation::RevokeKey { id }).await? else {
                     return Err(unexpected());
                 };
                 output::note(&format!("revoked key {} of `{}` for `{}` (…{})", key.id, key.tenant, key.source, key.ending));
+                if format == Format::Json {
+                    output::json(&key)?;
+                }
+            }
+            Self::Rotate { id, public_url, lang, format } => {
+                let settings = resolve(Given { public_url, ..global.given() })?.settings;
+                let operation = Operation::RotateKey { id, language: lang.code().to_owned() };
+                let Answer::Key(key) = ask(&settings, operation).await? else { return Err(unexpected()) };
+                output::note(&format!("key {id} is revoked"));
+                match format {
+                    Format::Json => output::json(&key)?,
+                    Format::Text => show_created(&key),
+                }
             }
         }
         Ok(Exit::Fine)
@@ -79,8 +115,19 @@ impl Keys {
 fn show_created(key: &CreatedKey) {
     output::note(&format!("key {} of `{}` for `{}`; it is shown only now:\n", key.id, key.tenant, key.source));
     output::data(&key.key);
-    output::note("\nwhat to paste at the provider:\n");
-    for address in &key.addresses {
+    if !key.addresses.is_empty() {
+        output::note("\nwhat to paste at the provider:\n");
+    }
+    show_addresses(&key.addresses);
+    if let Some(text) = &key.onboarding {
+        output::note("\nwhat to hand to the customer:\n");
+        output::data(text);
+    }
+}
+
+/// Each address on a line, what else belongs to it below.
+pub(super) fn show_addresses(addresses: &[Address]) {
+    for address in addresses {
         let event = address.event.as_ref().map_or_else(String::new, |event| format!("{event}: "));
         output::data(&format!("{event}{} {}", address.method, address.url));
         for more in address.header.iter().chain(&address.note) {

@@ -9,11 +9,14 @@ mod demo_text;
 pub mod explain;
 mod explained;
 pub mod flags;
+pub mod integrations;
 pub mod keys;
 pub mod new;
 pub mod output;
 pub mod run;
 pub mod schema;
+mod secret_input;
+pub mod secrets;
 pub mod serve;
 pub mod simulate;
 pub mod sources;
@@ -22,6 +25,7 @@ pub mod tenants;
 pub mod test;
 mod test_report;
 pub mod trial;
+pub mod users;
 
 /// The commands.
 #[derive(Debug, clap::Subcommand)]
@@ -47,9 +51,18 @@ pub enum Command {
     /// Add and list tenants, the customers on whose behalf something arrives
     #[command(subcommand)]
     Tenants(tenants::Tenants),
-    /// Issue, list and revoke API keys
+    /// Issue, list, replace and revoke API keys
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Set up sources for tenants: the URL to hand out, and the tenant's fields and credentials
+    #[command(subcommand)]
+    Integrations(integrations::Integrations),
+    /// Say who may sign in to the portal
+    #[command(subcommand)]
+    Users(users::Users),
+    /// Replace the master key
+    #[command(subcommand)]
+    Secrets(secrets::Secrets),
     /// Look at what arrived, run it again, give it up
     #[command(subcommand)]
     Deliveries(deliveries::Deliveries),

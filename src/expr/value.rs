@@ -50,6 +50,16 @@ impl Value {
         Self::compile_for(Purpose::Text, node, compiler, diagnostics)
     }
 
+    /// Compiles a whole template of the folder, whose name stands at a node; problems inside it are reported at their places there.
+    pub fn compile_included(name: &str, node: &Node, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let text = format!("{{% include {} %}}", Json::from(name));
+        let template = Template::compile(&text, compiler.engine, Purpose::Text)
+            .map_err(|error| report_template(&error, node, diagnostics))
+            .ok()?;
+        check_names(&template, node, compiler, diagnostics);
+        Some(Self::Template(Arc::new(template)))
+    }
+
     /// Compiles a value that must come out as one text or number, such as a lane: a list, a map or nothing cannot.
     pub fn compile_text(node: &Node, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
         match &node.content {

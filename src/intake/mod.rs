@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod answer;
+pub mod authenticate;
 pub mod body;
 pub mod rate;
 pub mod receive;

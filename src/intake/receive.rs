@@ -1,10 +1,9 @@
 //! The handler of all webhooks: match, read, authenticate, admit, store, answer. A 2xx leaves only after the commit.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::extract::{ConnectInfo, State};
@@ -12,41 +11,35 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 
 use super::address::Addresses;
+use super::authenticate::{Gate, Unverified};
 use super::rate::Rates;
 use super::rejection::Rejection;
 use super::{answer, body};
 use crate::auth::caller::Caller;
-use crate::auth::evidence::Evidence;
-use crate::auth::scheme::Means;
 use crate::clock::Timestamp;
-use crate::expr::scope::SecretValues;
 use crate::http_client::client::HttpClient;
 use crate::model::delivery::{AdmittedDelivery, Appended, DeliveryId, Request};
-use crate::model::integration::Integrations;
-use crate::model::tenant::Tenant;
-use crate::payload;
 use crate::routes::registry::Registry;
-use crate::routes::source::{Source, TenantRule};
+use crate::routes::source::Source;
 use crate::routes::table::{Matched, RouteTable};
 use crate::steps::admission::Arrival;
-use crate::store::{Store, inbox, tenants};
+use crate::store::{Store, inbox, integrations};
 
 /// What the handler works with.
 pub struct Intake {
     registry: Arc<Registry>,
     store: Store,
-    http: Arc<HttpClient>,
+    gate: Gate,
     addresses: Addresses,
     rates: Rates,
     closed: AtomicBool,
-    tenants: Mutex<HashMap<String, Tenant>>,
 }
 
 impl Intake {
     /// An open intake.
     pub fn new(registry: Arc<Registry>, store: Store, http: Arc<HttpClient>, addresses: Addresses) -> Arc<Self> {
-        let (rates, closed, tenants) = (Rates::default(), AtomicBool::new(false), Mutex::default());
-        Arc::new(Self { registry, store, http, addresses, rates, closed, tenants })
+        let gate = Gate::new(store.clone(), http);
+        Arc::new(Self { registry, store, gate, addresses, rates: Rates::default(), closed: AtomicBool::new(false) })
     }
 
     /// From now on senders are told to come again: the program is about to stop.
@@ -92,7 +85,7 @@ async fn receive_delivery(intake: &Intake, request: axum::extract::Request) -> R
     let (source, params) = find(&table, &request)?;
     body::refuse_unknown_encodings(&request)?;
     request.body = body::read(&parts, stream, source.receive.max_body).await?;
-    let caller = authenticate(intake, &source, &request, &url, &params).await?;
+    let caller = intake.gate.authenticate(&source, Unverified { request: &request, url: &url, params: &params }).await?;
     limit(intake, &source, &caller)?;
     body::refuse_uninflatable(&request, source.receive.max_body)?;
     let delivery = admit(intake, &source, request, &params, &caller);
@@ -116,48 +109,6 @@ fn find(table: &RouteTable, request: &Request) -> Result<(Arc<Source>, Parameter
     }
 }
 
-async fn authenticate(
-    intake: &Intake,
-    source: &Source,
-    request: &Request,
-    url: &str,
-    params: &[(String, String)],
-) -> Result<Caller, Rejection> {
-    let document = if source.auth_reads_body {
-        body::refuse_uninflatable(request, source.receive.max_body)?;
-        source.admission.read(request, params).document
-    } else {
-        payload::request::document(request, params)
-    };
-    let now = intake.store.clock().now();
-    let evidence = Evidence { request, document: &document, url, now, source: &source.name, fields: &SecretValues::new() };
-    let verified = source
-        .auth
-        .verify(evidence, Means { store: &intake.store, integrations: &Integrations::default(), http: &intake.http })
-        .await;
-    let caller = verified.map_err(|refusal| Rejection::Unauthorized(refusal.told))?;
-    match &source.tenant {
-        TenantRule::Named(name) => tenant_named(intake, name).await.map(|tenant| caller.on_behalf_of(Some(&tenant))),
-        TenantRule::Caller | TenantRule::None => Ok(caller),
-    }
-}
-
-/// The tenant that a route file names; it comes into being with its first delivery.
-async fn tenant_named(intake: &Intake, name: &str) -> Result<Tenant, Rejection> {
-    let known = intake.tenants.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-    if let Some(tenant) = known {
-        return Ok(tenant);
-    }
-    let unavailable = |error: crate::store::StoreError| Rejection::Unavailable(error.to_string());
-    let found = tenants::find_by_name(&intake.store, name).await.map_err(unavailable)?;
-    let tenant = match found {
-        Some(tenant) => tenant,
-        None => tenants::add(&intake.store, name).await.map_err(unavailable)?,
-    };
-    intake.tenants.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), tenant.clone());
-    Ok(tenant)
-}
-
 fn limit(intake: &Intake, source: &Source, caller: &Caller) -> Result<(), Rejection> {
     let Some(rate) = source.receive.rate else { return Ok(()) };
     let tenant = caller.tenant().map_or(0, |tenant| tenant.id);
@@ -169,12 +120,16 @@ fn admit(intake: &Intake, source: &Source, request: Request, params: &[(String, 
     let received_at: Timestamp = intake.store.clock().now();
     let id = DeliveryId::at(received_at);
     let stored = caller.to_stored();
-    let arrival = Arrival { delivery: id, received_at, caller: &stored, attempt: 1, work_key: intake.store.work_key() };
+    let snapshot = intake.store.integrations();
+    let work_key = intake.store.work_key();
+    let arrival = Arrival { delivery: id, received_at, caller: &stored, attempt: 1, work_key, integrations: &snapshot };
     let received = source.admission.read(&request, params);
-    let mask = source.mask_for(&received.document);
+    let integration = stored.integration.and_then(|id| snapshot.by_id(id));
+    let mask = source.mask_for(&received.document, integration.as_deref());
     let masked = source.masked_view(&request, &received, &mask);
     let items = source.admission.items(&request, received, arrival, None);
-    let records = items.into_iter().map(|item| item.into_record(&stored).masked(&mask)).collect();
+    let records: Vec<_> = items.into_iter().map(|item| item.into_record().masked(&mask)).collect();
+    records.iter().filter_map(|record| record.integration).for_each(|id| integrations::used(&intake.store, id));
     AdmittedDelivery {
         id,
         source: source.name.clone(),

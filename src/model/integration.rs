@@ -72,9 +72,16 @@ impl fmt::Display for Ambiguous {
 pub struct Integrations {
     by_id: BTreeMap<i64, Arc<Integration>>,
     /// By the first bytes of the SHA-256 of the endpoint id. Finding one by them tells nothing: they are of a hash of random bytes.
-    by_endpoint: HashMap<[u8; 8], Vec<([u8; 32], Arc<Integration>)>>,
+    by_endpoint: HashMap<[u8; 8], Vec<Known>>,
     /// Active ones.
     of_source: HashMap<String, OfSource>,
+}
+
+/// An active integration and the SHA-256 of its endpoint id.
+#[derive(Clone, Debug)]
+struct Known {
+    hash: [u8; 32],
+    integration: Arc<Integration>,
 }
 
 /// The active integrations of one source.
@@ -87,11 +94,11 @@ struct OfSource {
 
 impl FromIterator<Arc<Integration>> for Integrations {
     fn from_iter<I: IntoIterator<Item = Arc<Integration>>>(all: I) -> Self {
+        let by_id: BTreeMap<i64, Arc<Integration>> = all.into_iter().map(|one| (one.id, one)).collect();
         let mut integrations = Self::default();
-        integrations.by_id = all.into_iter().map(|one| (one.id, one)).collect();
-        for one in integrations.by_id.values().filter(|one| one.is_active()) {
+        for one in by_id.values().filter(|one| one.is_active()) {
             let hash = hash_of(one.endpoint.expose());
-            integrations.by_endpoint.entry(start_of(&hash)).or_default().push((hash, Arc::clone(one)));
+            integrations.by_endpoint.entry(start_of(&hash)).or_default().push(Known { hash, integration: Arc::clone(one) });
             let of_source = integrations.of_source.entry(one.source.clone()).or_default();
             of_source.of_tenant.entry(one.tenant.id).or_default().push(Arc::clone(one));
             for (name, value) in &one.fields {
@@ -99,7 +106,7 @@ impl FromIterator<Arc<Integration>> for Integrations {
                 with_name.entry(value.clone()).or_default().push(Arc::clone(one));
             }
         }
-        integrations
+        Self { by_id, ..integrations }
     }
 }
 
@@ -108,7 +115,7 @@ impl Integrations {
     pub fn by_endpoint(&self, source: &str, presented: &str) -> Option<Arc<Integration>> {
         let hash = hash_of(presented);
         let candidates = self.by_endpoint.get(&start_of(&hash))?;
-        let (_, found) = candidates.iter().find(|(known, _)| bool::from(known.ct_eq(&hash)))?;
+        let found = &candidates.iter().find(|known| bool::from(known.hash.ct_eq(&hash)))?.integration;
         (found.source == source).then(|| Arc::clone(found))
     }
 

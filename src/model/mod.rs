@@ -13,3 +13,4 @@ pub mod lane;
 pub mod record;
 pub mod retry;
 pub mod tenant;
+pub mod user;

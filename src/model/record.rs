@@ -160,6 +160,9 @@ pub struct RecordSummary {
     pub source: String,
     /// The tenant's name, when it has one.
     pub tenant: Option<String>,
+    /// The integration it came by, when it came by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub integration: Option<i64>,
     /// The event's name, when one could be told.
     pub event: Option<String>,
     /// The lane as the route file renders it, when it has one.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use reqwest::{Method, Url};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use super::compare::Row;
 use super::send::{Credential, WebhookBody, WebhookRequest, credentials_of};
 use crate::auth::scheme::Auth;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
-use crate::config::options::{Named, report_expected};
+use crate::config::options::{Named, report_expected, report_unknown};
 use crate::config::source::Spanned;
 use crate::config::yaml::{Content, Node};
 use crate::http_client::recorded::RecordedAnswer;
@@ -29,6 +29,10 @@ pub struct Case {
     pub line: usize,
     /// The tenant that sends, and whose rows are there before.
     pub tenant: Option<String>,
+    /// What the tenant's integration holds, as far as the test says.
+    pub integration: Vec<(String, String)>,
+    /// The claims of the token that it is sent with.
+    pub claims: Map<String, Json>,
     /// What is sent.
     pub request: WebhookRequest,
     /// The credentials that are added.
@@ -87,7 +91,8 @@ impl Surrounding<'_> {
 pub fn compile(options: &TestOptions, line: usize, surrounding: Surrounding<'_>, problems: &mut Diagnostics) -> Option<Case> {
     let tenant = tenant_of(options, surrounding.source, problems);
     let request = request_of(&options.send, surrounding, problems);
-    let credentials = credentials_of(&surrounding.source.auth, options.send.auth).map_err(|reason| {
+    let integration = integration_of(options, surrounding.source, problems)?;
+    let credentials = credentials_of(surrounding.source, options.send.auth, &integration).map_err(|reason| {
         let message = format!("credentials cannot be added for `{}`: {reason}", surrounding.source.name);
         let hint = "write them yourself and say `auth: none`";
         problems.report(Diagnostic::error("auth-not-a-path", options.send.span, message).hint(hint));
@@ -100,6 +105,8 @@ pub fn compile(options: &TestOptions, line: usize, surrounding: Surrounding<'_>,
         name: options.name.value.clone(),
         line,
         tenant: tenant?,
+        claims: options.send.claims.entries.iter().map(|(name, value)| (name.value.clone(), value.to_json())).collect(),
+        integration,
         request: request?,
         credentials: credentials.ok()?,
         answers: answers.into_iter().collect::<Option<_>>()?,
@@ -108,8 +115,24 @@ pub fn compile(options: &TestOptions, line: usize, surrounding: Surrounding<'_>,
     })
 }
 
+fn integration_of(options: &TestOptions, source: &Source, problems: &mut Diagnostics) -> Option<Vec<(String, String)>> {
+    let fields = &source.integration().fields;
+    let known = || fields.iter().map(|field| field.name.as_str());
+    let mut all_known = true;
+    for (name, _) in options.integration.entries.iter().filter(|(name, _)| !known().any(|known| known == name.value)) {
+        report_unknown(name, known(), problems);
+        all_known = false;
+    }
+    let given = options.integration.entries.iter().map(|(name, value)| (name.value.clone(), value.clone()));
+    all_known.then(|| given.collect())
+}
+
 fn tenant_of(options: &TestOptions, source: &Source, problems: &mut Diagnostics) -> Option<Option<String>> {
-    let needs_key = source.auth.leaves().iter().any(|scheme| matches!(scheme, Auth::ApiKey(_))) && options.send.auth.is_none();
+    let needs_tenant = match source.tenant {
+        TenantRule::Caller => options.send.auth.is_none(),
+        TenantRule::Record => true,
+        TenantRule::Named(_) | TenantRule::None => false,
+    };
     match (&options.tenant, &source.tenant) {
         (Some(tenant), _) if !Tenant::is_name(tenant) => {
             let message =
@@ -124,8 +147,8 @@ fn tenant_of(options: &TestOptions, source: &Source, problems: &mut Diagnostics)
         }
         (Some(tenant), _) => Some(Some(tenant.value.clone())),
         (None, TenantRule::Named(name)) => Some(Some(name.clone())),
-        (None, _) if needs_key => {
-            let message = "the test needs a `tenant`: whose API key is it sent with?";
+        (None, _) if needs_tenant => {
+            let message = "the test needs a `tenant`: on whose behalf is it sent?";
             problems.report(Diagnostic::error("missing-option", options.name.span, message).hint("add `tenant: acme`"));
             None
         }
@@ -136,7 +159,13 @@ fn tenant_of(options: &TestOptions, source: &Source, problems: &mut Diagnostics)
 fn request_of(send: &SendOptions, surrounding: Surrounding<'_>, problems: &mut Diagnostics) -> Option<WebhookRequest> {
     let receive = &surrounding.source.receive;
     let path = send.path.as_ref().map_or_else(|| receive.path_text(), |path| path.value.clone());
-    if send.path.is_none() && path.contains("/:") {
+    let endpoint = surrounding.source.integration().endpoint_place();
+    let endpoint = endpoint.or_else(|| surrounding.source.auth.leaves().into_iter().find_map(Auth::endpoint_place));
+    let filled = match endpoint.as_deref() {
+        Some([block, name]) if block == "params" => path.replace(&format!("/:{name}"), ""),
+        _ => path.clone(),
+    };
+    if send.path.is_none() && filled.contains("/:") {
         let message = format!("the path `{path}` has parameters: the test needs a `path`");
         let hint = format!("such as `path: {}`", path.replace(':', ""));
         problems.report(Diagnostic::error("missing-option", send.span, message).hint(hint));

@@ -3,6 +3,7 @@
 pub mod cases;
 pub mod compare;
 pub mod demo;
+pub mod made_up;
 pub mod project;
 pub mod report;
 pub mod run;

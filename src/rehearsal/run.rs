@@ -2,6 +2,7 @@
 //! the real workers until nothing is open, and a comparison with what was expected.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::{Body, to_bytes};
@@ -11,6 +12,7 @@ use tower::ServiceExt as _;
 
 use super::cases::{Case, Expected};
 use super::compare::{Row, compare};
+use super::made_up;
 use super::project::Project;
 use super::report::{Mismatch, Outcome, Seen, SeenRecord, Verdict};
 use super::send::{Credential, WebhookRequest};
@@ -18,8 +20,10 @@ use super::signed;
 use super::suite::Suite;
 use crate::model::delivery::DeliveryId;
 use crate::model::failure::Failure;
+use crate::model::integration::Integration;
 use crate::model::record::{RecordState, RecordSummary};
-use crate::store::{api_keys, records, tenants};
+use crate::model::tenant::Tenant;
+use crate::store::{api_keys, integrations, records, tenants};
 use crate::target::Database;
 use crate::target::inspect::{ColumnKind, ColumnSchema};
 
@@ -89,29 +93,62 @@ async fn give(suite: &Suite, case: &Case, project: &Project, table: &str, rows: 
 
 async fn with_credentials(suite: &Suite, case: &Case, project: &Project) -> Result<WebhookRequest, String> {
     let mut request = case.request.clone();
+    let integration = set_up(suite, case, project).await?;
     for credential in &case.credentials {
         match credential {
             Credential::Value(place, value) => request.put(place, value)?,
             Credential::Header(name, value) => request.headers.push(((*name).to_owned(), value.clone())),
-            Credential::Endpoint(_) => return Err("integrations cannot be made up here yet".to_owned()),
+            Credential::Claims(scheme, secret) => {
+                let token = scheme.token(&case.claims, secret, project.tools.store.clock().now())?;
+                let place = scheme.place().ok_or("its `jwt` does not look at one place of the request")?;
+                request.put(&place, &token)?;
+            }
             Credential::From(address) => request.client = Some(*address),
             Credential::Signature(..) => {}
+            Credential::Endpoint(place) => {
+                let endpoint = integration.as_ref().map(|integration| integration.endpoint.expose().as_str());
+                request.put(place, endpoint.unwrap_or(made_up::ENDPOINT))?;
+            }
             Credential::ApiKey(place) => {
-                let store = &project.tools.store;
-                let tenant = tenants::add(store, case.tenant.as_deref().unwrap_or_default()).await;
-                let tenant = tenant.map_err(|error| error.to_string())?;
-                let made = api_keys::create(store, &tenant, &suite.source.name, "test").await;
+                let tenant = sending_tenant(case, project).await?;
+                let made = api_keys::create(&project.tools.store, &tenant, &suite.source.name, "test").await;
                 let (_, key) = made.map_err(|error| error.to_string())?;
                 request.put(place, key.expose())?;
             }
         }
     }
     for credential in &case.credentials {
-        if let Credential::Signature(scheme, signing) = credential {
-            signed::sign(&mut request, scheme, *signing, &suite.source, project.tools.store.clock().now())?;
+        if let Credential::Signature(scheme, signing, fields) = credential {
+            let with = signed::With { source: &suite.source, fields, now: project.tools.store.clock().now() };
+            signed::sign(&mut request, scheme, *signing, with)?;
         }
     }
     Ok(request)
+}
+
+/// Makes the tenant's integration, where the source needs one.
+async fn set_up(suite: &Suite, case: &Case, project: &Project) -> Result<Option<Arc<Integration>>, String> {
+    let rule = suite.source.integration();
+    let is_stored = rule.is_declared && (rule.names_tenant() || rule.fields.iter().any(|field| field.from.is_none()));
+    let by_scheme = suite.source.auth.leaves().into_iter().any(|scheme| scheme.endpoint_place().is_some());
+    if case.tenant.is_none() || !(is_stored || by_scheme) {
+        return Ok(None);
+    }
+    let tenant = sending_tenant(case, project).await?;
+    let (open, secret) = made_up::fields_of(rule, &case.integration, None);
+    let fields = integrations::Fields { open, secret };
+    let added = integrations::add(&project.tools.store, &tenant, &suite.source.name, "test", fields, &[]).await;
+    added.map(Some).map_err(|error| error.to_string())
+}
+
+async fn sending_tenant(case: &Case, project: &Project) -> Result<Tenant, String> {
+    let store = &project.tools.store;
+    let name = case.tenant.as_deref().unwrap_or_default();
+    let found = tenants::find_by_name(store, name).await.map_err(|error| error.to_string())?;
+    match found {
+        Some(tenant) => Ok(tenant),
+        None => tenants::add(store, name).await.map_err(|error| error.to_string()),
+    }
 }
 
 async fn receive(project: &Project, request: WebhookRequest) -> Result<Seen, String> {

@@ -5,10 +5,14 @@ use std::net::IpAddr;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Map, Value as Json};
 
+use super::made_up;
+use crate::auth::jwt;
 use crate::auth::scheme::Auth;
 use crate::auth::secret::SecretSource;
 use crate::auth::signature::scheme::Scheme;
 use crate::auth::signature::sign::Signing;
+use crate::expr::scope::SecretValues;
+use crate::routes::source::Source;
 use crate::routes::test_file::AuthBreak;
 
 /// What a path cannot hold as it is.
@@ -56,48 +60,62 @@ pub enum Credential {
     ApiKey(Vec<String>),
     /// The endpoint id of a fresh integration at this place.
     Endpoint(Vec<String>),
+    /// A token with the claims of the test, signed with this secret.
+    Claims(Box<jwt::Scheme>, String),
     /// This header.
     Header(&'static str, String),
     /// This address of the sender.
     From(IpAddr),
-    /// A signature over all the rest.
-    Signature(Box<Scheme>, Signing),
+    /// A signature over all the rest, with these fields of the integration.
+    Signature(Box<Scheme>, Signing, SecretValues),
 }
 
-/// The credentials that a source asks for, or what breaks them; an error says why they cannot be added.
-pub fn credentials_of(auth: &Auth, broken: Option<AuthBreak>) -> Result<Vec<Credential>, String> {
-    match broken {
-        Some(AuthBreak::None) => Ok(Vec::new()),
-        Some(AuthBreak::Stale) if !auth.leaves().into_iter().any(grows_old) => {
-            Err("it has no signature with a `tolerance`, so no request is too old".to_owned())
-        }
-        _ => credentials_for(auth, broken),
+/// The credentials that a source asks for, or what breaks them; `given` are fields of the integration that the test names. An error
+/// says why they cannot be added.
+pub fn credentials_of(source: &Source, broken: Option<AuthBreak>, given: &[(String, String)]) -> Result<Vec<Credential>, String> {
+    if broken == Some(AuthBreak::Stale) && !source.auth.leaves().into_iter().any(grows_old) {
+        return Err("it has no signature with a `tolerance`, so no request is too old".to_owned());
     }
+    // that it is for an integration is no credential, unless its id is
+    let named = source.integration().endpoint_place();
+    let mut credentials: Vec<Credential> = named.map(Credential::Endpoint).into_iter().collect();
+    if broken != Some(AuthBreak::None) {
+        credentials.extend(credentials_for(&source.auth, broken, given)?);
+    }
+    Ok(credentials)
 }
 
 fn grows_old(auth: &Auth) -> bool {
     matches!(auth, Auth::Signature(scheme) if scheme.has_tolerance())
 }
 
-fn credentials_for(auth: &Auth, broken: Option<AuthBreak>) -> Result<Vec<Credential>, String> {
-    if let Auth::Signature(scheme) = auth {
-        let signing = match broken {
-            Some(AuthBreak::Stale) if scheme.has_tolerance() => Signing::Stale,
-            Some(AuthBreak::Wrong | AuthBreak::None) => Signing::Wrong,
-            _ => Signing::Right,
-        };
-        return Ok(vec![Credential::Signature(scheme.clone(), signing)]);
-    }
+fn signature_for(scheme: &Scheme, broken: Option<AuthBreak>, given: &[(String, String)]) -> Credential {
+    let signing = match broken {
+        Some(AuthBreak::Stale) if scheme.has_tolerance() => Signing::Stale,
+        Some(AuthBreak::Wrong | AuthBreak::None) => Signing::Wrong,
+        Some(AuthBreak::Stale) | None => Signing::Right,
+    };
+    let field = match scheme.secret() {
+        SecretSource::Field(name) => Some((name.clone(), made_up::value_of(name, given).into())),
+        SecretSource::Declared(_) => None,
+    };
+    Credential::Signature(Box::new(scheme.clone()), signing, field.into_iter().collect())
+}
+
+fn credentials_for(auth: &Auth, all: Option<AuthBreak>, given: &[(String, String)]) -> Result<Vec<Credential>, String> {
     // only signatures can be too old
-    let all = broken;
-    let broken = broken.filter(|broken| *broken != AuthBreak::Stale);
+    let broken = all.filter(|broken| *broken != AuthBreak::Stale);
     let nowhere = || "its `auth` does not look at one place of the request".to_owned();
     let secret = |scheme: &Auth| {
-        let values = scheme.secret().map(SecretSource::declared).unwrap_or_default();
-        values.first().filter(|_| broken.is_none()).map_or(WRONG.to_owned(), |value| value.expose().to_owned())
+        let value = scheme.secret().filter(|_| broken.is_none()).and_then(|secret| match secret {
+            SecretSource::Declared(values) => values.first().map(|value| value.expose().to_owned()),
+            SecretSource::Field(name) => Some(made_up::value_of(name, given)),
+        });
+        value.unwrap_or_else(|| WRONG.to_owned())
     };
     Ok(match auth {
-        Auth::None | Auth::Check(_) | Auth::Signature(_) => Vec::new(),
+        Auth::None | Auth::Check(_) => Vec::new(),
+        Auth::Signature(scheme) => vec![signature_for(scheme, all, given)],
         Auth::ApiKey(scheme) => {
             let place = scheme.place().ok_or_else(nowhere)?;
             vec![if broken.is_some() { Credential::Value(place, WRONG.to_owned()) } else { Credential::ApiKey(place) }]
@@ -110,15 +128,16 @@ fn credentials_for(auth: &Auth, broken: Option<AuthBreak>) -> Result<Vec<Credent
             let (place, prefix) = scheme.place();
             vec![Credential::Value(place.ok_or_else(nowhere)?, format!("{prefix}{}", secret(auth)))]
         }
+        Auth::Jwt(scheme) => vec![Credential::Claims(Box::new(scheme.clone()), secret(auth))],
         Auth::Basic(scheme) => vec![Credential::Header("authorization", scheme.header(&secret(auth)))],
         // nobody knows where a request of a test comes from, unless it is said
         Auth::Ip(scheme) => scheme.example().filter(|_| broken.is_none()).map(Credential::From).into_iter().collect(),
         Auth::Any(schemes) => match schemes.first() {
-            Some(first) => credentials_for(first, all)?,
+            Some(first) => credentials_for(first, all, given)?,
             None => Vec::new(),
         },
         Auth::All(schemes) => {
-            let each = schemes.iter().map(|scheme| credentials_for(scheme, all));
+            let each = schemes.iter().map(|scheme| credentials_for(scheme, all, given));
             each.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect()
         }
     })
@@ -128,6 +147,12 @@ impl WebhookRequest {
     /// Puts a credential where a source looks for it, in place of what is there.
     pub fn put(&mut self, place: &[String], value: &str) -> Result<(), String> {
         match place {
+            [block, name] if block == "params" => {
+                let segment = format!("/:{name}");
+                let has_place = self.path.contains(&segment);
+                self.path = self.path.replace(&segment, &format!("/{value}"));
+                if has_place { Ok(()) } else { Err(format!("the path has no place for `:{name}`")) }
+            }
             [block, name] if block.starts_with("query") => {
                 self.query.retain(|(known, _)| known != name);
                 self.query.push((name.clone(), value.to_owned()));
@@ -227,5 +252,8 @@ mod tests {
         assert_eq!(request.bytes(), br#"{"n":1,"auth":{"token":"new"}}"#);
         assert!(request.put(&place("body.n.token"), "new").is_err());
         assert!(request.put(&place("params.key"), "new").is_err());
+        request.path = "/in/:key/x".into();
+        assert_eq!(request.put(&place("params.key"), "new"), Ok(()));
+        assert_eq!(request.path, "/in/new/x");
     }
 }

@@ -12,19 +12,24 @@ use crate::intake::address::Addresses;
 use crate::model::delivery::Request;
 use crate::routes::source::Source;
 
+/// What a request is signed with besides itself.
+#[derive(Clone, Copy)]
+pub(super) struct With<'a> {
+    /// The source it is for.
+    pub(super) source: &'a Source,
+    /// The secret fields of the integration.
+    pub(super) fields: &'a SecretValues,
+    /// When it is sent.
+    pub(super) now: Timestamp,
+}
+
 /// Puts into the request what its source's scheme asks for.
-pub(super) fn sign(
-    request: &mut WebhookRequest,
-    scheme: &Scheme,
-    signing: Signing,
-    source: &Source,
-    now: Timestamp,
-) -> Result<(), String> {
-    let placed = with_evidence(request, source, now, |evidence| scheme.before_signing(evidence, signing))?;
+pub(super) fn sign(request: &mut WebhookRequest, scheme: &Scheme, signing: Signing, with: With<'_>) -> Result<(), String> {
+    let placed = with_evidence(request, with, |evidence| scheme.before_signing(evidence, signing))?;
     put_all(request, &placed)?;
-    let digest = with_evidence(request, source, now, |evidence| scheme.digest(evidence))?;
+    let digest = with_evidence(request, with, |evidence| scheme.digest(evidence))?;
     put_all(request, digest.as_slice())?;
-    let signatures = with_evidence(request, source, now, |evidence| scheme.signatures(evidence, signing))?;
+    let signatures = with_evidence(request, with, |evidence| scheme.signatures(evidence, signing))?;
     put_all(request, &signatures)
 }
 
@@ -33,19 +38,13 @@ fn put_all(request: &mut WebhookRequest, placed: &[Placed]) -> Result<(), String
 }
 
 /// The request as it will be seen when it arrives.
-fn with_evidence<T>(request: &WebhookRequest, source: &Source, now: Timestamp, look: impl FnOnce(&Evidence<'_>) -> T) -> T {
+fn with_evidence<T>(request: &WebhookRequest, with: With<'_>, look: impl FnOnce(&Evidence<'_>) -> T) -> T {
+    let With { source, fields, now } = with;
     let arriving = arriving(request);
     let params = source.receive.path_parameters(&arriving.path).unwrap_or_default();
     let document = source.admission.read(&arriving, &params).document;
     let url = Addresses::default().url(&arriving);
-    look(&Evidence {
-        request: &arriving,
-        document: &document,
-        url: &url,
-        now,
-        source: &source.name,
-        fields: &SecretValues::new(),
-    })
+    look(&Evidence { request: &arriving, document: &document, url: &url, now, source: &source.name, fields })
 }
 
 fn arriving(request: &WebhookRequest) -> Request {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 use super::cases::{self, Surrounding};
+use super::made_up;
 use super::project::START;
 use crate::auth::secret::SecretReader;
 use crate::clock::Clock;
@@ -21,6 +22,7 @@ use crate::model::change::{Cell, Change};
 use crate::model::delivery::{DeliveryId, Request};
 use crate::model::event::EventDocument;
 use crate::model::failure::{Failure, Step};
+use crate::model::integration::{Integration, Integrations};
 use crate::model::record::RecordState;
 use crate::model::tenant::Tenant;
 use crate::payload::request::NAMES;
@@ -158,7 +160,7 @@ pub async fn run(
     let tenant = match &source.tenant {
         TenantRule::None => None,
         TenantRule::Named(name) => Some(name.clone()),
-        TenantRule::Caller => Some(tenant.or(tests_tenant).unwrap_or_else(|| SOMEONE.to_owned())),
+        TenantRule::Caller | TenantRule::Record => Some(tenant.or(tests_tenant).unwrap_or_else(|| SOMEONE.to_owned())),
     };
     let (clock, recorded) = match answers {
         Answers::Recorded => (Clock::manual(START), Some(Arc::new(Recorded::new(recorded)))),
@@ -172,14 +174,22 @@ pub async fn run(
         user_agent: "hooktable-try".to_owned(),
     });
     let http = http.map_err(|error| error.to_string())?;
-    let caller = StoredCaller {
-        tenant: tenant.clone().map(|name| Tenant { id: 0, name }),
-        scheme: source.auth.word().to_owned(),
-        ..StoredCaller::default()
-    };
     let received_at = clock.now();
-    let arrival = Arrival { delivery: DeliveryId::at(received_at), received_at, caller: &caller, attempt: 1, work_key: &[0; 32] };
     let received = source.admission.read(request, &params);
+    let owner = tenant.clone().map(|name| Tenant { id: 0, name });
+    let rule = source.integration();
+    let made_up = owner.clone().filter(|_| rule.is_declared);
+    let made_up = made_up.map(|tenant| made_up::integration(rule, &source.name, tenant, &received.document, received_at));
+    let integrations: Integrations = made_up.into_iter().map(Arc::new).collect();
+    let caller = StoredCaller { tenant: owner, scheme: source.auth.word().to_owned(), ..StoredCaller::default() };
+    let arrival = Arrival {
+        delivery: DeliveryId::at(received_at),
+        received_at,
+        caller: &caller,
+        attempt: 1,
+        work_key: &[0; 32],
+        integrations: &integrations,
+    };
     let mut records = Vec::new();
     for item in source.admission.items(request, received, arrival, None) {
         records.push(try_item(source, item, &http, arrival).await);
@@ -220,7 +230,7 @@ fn recorded_of(source: &Arc<Source>, world: World<'_>) -> (Vec<RecordedAnswer>, 
 }
 
 async fn try_item(source: &Source, item: Item<'_>, http: &HttpClient, arrival: Arrival<'_>) -> TriedRecord {
-    let mask = Arc::new(source.mask_for(&item.document));
+    let mask = Arc::new(source.mask_for(&item.document, item.integration.as_deref()));
     let mut record = TriedRecord {
         number: item.number,
         route: None,
@@ -236,7 +246,8 @@ async fn try_item(source: &Source, item: Item<'_>, http: &HttpClient, arrival: A
             record.route = Some(chosen.route.place.trim_end_matches('.').to_owned());
             let lane = chosen.route.queueing.lane(&item.document, arrival.delivery, item.number);
             record.lane = lane.ok().map(|lane| mask.text(&lane.label));
-            run_route(source, chosen, item.document, http, arrival, &mask, &mut record).await
+            let item = (item.document, item.integration);
+            run_route(source, chosen, item, http, arrival, &mask, &mut record).await
         }
     };
     if let End::Failed { failure } = &mut record.end {
@@ -248,13 +259,13 @@ async fn try_item(source: &Source, item: Item<'_>, http: &HttpClient, arrival: A
 async fn run_route(
     source: &Source,
     chosen: Chosen<'_>,
-    mut document: EventDocument,
+    (mut document, integration): (EventDocument, Option<Arc<Integration>>),
     http: &HttpClient,
     arrival: Arrival<'_>,
     mask: &Arc<Mask>,
     record: &mut TriedRecord,
 ) -> End {
-    let secrets = match source.secret_values(&document) {
+    let secrets = match source.secret_values(&document, integration.as_deref(), arrival.received_at.date()) {
         Ok(secrets) => secrets,
         Err(failure) => return End::Failed { failure },
     };

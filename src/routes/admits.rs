@@ -1,6 +1,7 @@
 //! Two hashes of a version of a source: of all that it was compiled from, and of what decides how its records are queued. When the
 //! second changes, what waits is admitted again.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use sha2::Digest as _;
@@ -22,8 +23,15 @@ pub(super) fn bundle_hash(bundle: &Bundle) -> [u8; 32] {
     hash_of(&serde_json::to_vec(bundle).unwrap_or_default())
 }
 
-/// SHA-256 of what decides event, route, lane, id and work hash. It may cover too much, never too little.
-pub(super) fn admit_hash(root: &Node, bundle: &Bundle, receive: &Receive, routes: &[Route]) -> [u8; 32] {
+/// SHA-256 of what decides event, route, lane, id and work hash. It may cover too much, never too little. `for_people` are templates
+/// that records have nothing to do with.
+pub(super) fn admit_hash(
+    root: &Node,
+    bundle: &Bundle,
+    for_people: &BTreeSet<String>,
+    receive: &Receive,
+    routes: &[Route],
+) -> [u8; 32] {
     let mut text = format!("{ADMISSION}\n{}\n", receive.path_text());
     add_options(root, &DECIDING, &mut text);
     let written: Vec<&Node> = match root.get("routes").map(|routes| (&routes.content, routes)) {
@@ -43,7 +51,7 @@ pub(super) fn admit_hash(root: &Node, bundle: &Bundle, receive: &Receive, routes
         }
     }
     // what a file includes may stand in any of its values; the route files in the bundle only lend calls and secrets
-    for (name, path) in &bundle.templates {
+    for (name, path) in bundle.templates.iter().filter(|(name, _)| !for_people.contains(*name)) {
         let _ = writeln!(text, "{name} {:?}", bundle.files.get(path));
     }
     hash_of(text.as_bytes())

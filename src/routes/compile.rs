@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::admits::{admit_hash, bundle_hash};
 use super::file::{FileOptions, RouteOptions, retry_policy};
-use super::integration;
 use super::masking::secrecy;
 use super::names::{self, Scopes};
+use super::onboarding;
 use super::source::{Source, TenantRule};
 use super::{lint, receive};
 use crate::auth::scheme::{self, Auth};
@@ -29,6 +29,8 @@ use crate::steps::call::CallForm;
 use crate::steps::choose::{Matcher, Pattern};
 use crate::steps::enrich;
 use crate::steps::extract::{self, Extract};
+use crate::steps::integration::{self, IntegrationRule};
+use crate::steps::integration_options::IntegrationOptions;
 use crate::steps::lane::{Coalesce, Queueing, REMEMBER};
 use crate::steps::late;
 use crate::steps::map::{self, Destination, Write};
@@ -58,11 +60,13 @@ pub struct Input<'a> {
     pub name: &'a str,
     /// What it is compiled from.
     pub bundle: Bundle,
+    /// Those of its templates that only its onboarding text is made of.
+    pub for_people: BTreeSet<String>,
 }
 
 /// Compiles a source. `None` when something essential is missing; `unset` tells of secrets that have no value.
 pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics, unset: &mut Diagnostics) -> Option<Source> {
-    let Input { options, root, name, bundle } = input;
+    let Input { options, root, name, bundle, for_people } = input;
     check_header(options, root, name, diagnostics);
     names::check(options, world.engine, diagnostics);
     let scopes = Scopes::new(options);
@@ -73,22 +77,24 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
         secret::check(values, secret.span, diagnostics);
     }
     let secrets = secret::resolve_all(&options.secrets, world.secrets, unset);
-    let auth = compile_auth(options, root, &scopes, &secrets, world, diagnostics, unset);
     let secret_names: Vec<&Spanned<String>> = options.secrets.entries.iter().map(|(name, _)| name).collect();
-    let fields = integration::compile(options.integration.as_ref(), &secret_names, world.engine, &scopes.decoded, diagnostics);
-    let tenant = TenantRule::of(options.tenant.as_ref(), auth.as_ref(), diagnostics);
+    let integration_scopes = integration::Scopes { request: &scopes.request, decoded: &scopes.decoded };
+    let written = options.integration.as_ref();
+    let integration = integration::compile(written, &secret_names, world.engine, integration_scopes, diagnostics);
+    let auth = compile_auth(options, root, &scopes, &secrets, world, diagnostics, unset);
+    let tenant = TenantRule::of(options.tenant.as_ref(), auth.as_ref(), written, diagnostics);
     let allowed: BTreeSet<String> = options.secrets.names().map(str::to_owned).chain(secret_fields(options)).collect();
     let builder = Builder { options, scopes: &scopes, allowed, has_tenant: tenant != TenantRule::None, world };
     let apis = builder.apis(diagnostics);
     let event = options.event.as_ref().map(|node| Value::compile_text(node, &builder.compiler(&scopes.event), diagnostics));
     let extract = extract::compile(&options.extract, &builder.compiler(&scopes.extract), diagnostics);
     let routes = builder.routes(apis.as_deref(), diagnostics);
-    let (receive, payload, auth, fields, extract, routes) = (receive?, payload?, auth?, fields?, extract?, routes?);
+    let fields: Vec<&str> = options.integration.iter().flat_map(|integration| integration.fields.names()).collect();
+    let onboarding = onboarding::compile(options.onboarding.as_ref(), &fields, world.engine, diagnostics);
+    let (receive, payload, auth, integration, extract, routes) = (receive?, payload?, auth?, integration?, extract?, routes?);
     let event = event.map_or(Some(None), |event| event.map(Some))?;
     lint::check(options, &routes, world.engine, diagnostics);
-    let open = fields.iter().filter(|field| !field.secret);
-    let integration = open.map(|field| (field.name.clone(), field.from.clone(), field.required)).collect();
-    let (mask, secret_places) = secrecy(&auth, &fields, &payload.secret_places, &secrets, options, world.engine);
+    let (mask, secret_places) = secrecy(&auth, &integration, &payload.secret_places, &secrets, options, world.engine);
     let reads_raw =
         routes.iter().any(|route| route.reads.reads_name("raw")) || raw_in_names(&extract, event.as_ref(), world.engine);
     Some(Source {
@@ -96,14 +102,14 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
         name: name.to_owned(),
         path: bundle.main.clone(),
         bundle_hash: bundle_hash(&bundle),
-        admit_hash: admit_hash(root, &bundle, &receive, &routes),
+        admit_hash: admit_hash(root, &bundle, &for_people, &receive, &routes),
         bundle,
         receive,
-        auth_reads_body: reads_body(&auth, world.engine),
+        auth_reads_body: reads_body(&auth, &integration, world.engine),
         auth,
         tenant,
         admission: Admission { source: name.to_owned(), payload, event, integration, extract, routes, reads_raw },
-        fields,
+        onboarding: onboarding?,
         samples: options.onboarding.iter().flat_map(|onboarding| onboarding.samples.clone()).collect(),
         secrets,
         mask,
@@ -145,10 +151,15 @@ fn compile_auth(
         );
         return None;
     };
+    let stored = options.integration.as_ref().map(IntegrationOptions::stored_secrets).unwrap_or_default();
+    let known_before =
+        options.tenant.is_some() || options.integration.as_ref().is_some_and(|integration| integration.is.is_some());
+    let (verifying, late) = if known_before { (stored, Vec::new()) } else { (Vec::new(), stored) };
     let surroundings = Surroundings {
         compiler: Compiler { engine: world.engine, scope: &scopes.request },
         secrets,
-        fields: &[],
+        fields: &verifying,
+        late_fields: &late,
         reader: world.secrets,
         files: world.files,
     };
@@ -321,11 +332,13 @@ impl<'a> Builder<'a> {
         pipeline.enrich.calls().for_each(|call| all.extend(&call.reads));
         pipeline.writes.iter().for_each(|write| write.add_reads(engine, &mut all));
         queueing.gone.iter().for_each(|gone| gone.add_reads(engine, &mut all));
-        for (_, field) in self.options.integration.iter().flat_map(|integration| &integration.fields.entries) {
+        if self.options.integration.is_some() {
             let mut unheard = Diagnostics::default();
-            if let Some(from) = Value::compile(&field.from, &self.compiler(&self.scopes.decoded), &mut unheard) {
-                from.add_reads(engine, &mut all);
-            }
+            let scopes = integration::Scopes { request: &self.scopes.request, decoded: &self.scopes.decoded };
+            let rule = integration::compile(self.options.integration.as_ref(), &[], engine, scopes, &mut unheard);
+            rule.iter().for_each(|rule| rule.add_reads(engine, &mut all));
+            // the secrets of two integrations make two pieces of work
+            all.add(vec!["integration".to_owned(), "id".to_owned()]);
         }
         let answers: BTreeSet<&str> = pipeline.enrich.calls().map(|call| call.name.as_str()).collect();
         let items = pipeline.writes.iter().filter_map(|write| write.each.as_ref()).map(|(name, _)| name.as_str());
@@ -365,8 +378,9 @@ fn refuse_coalesced_insert(coalesce: Option<&Spanned<Coalesce>>, writes: &[Write
     }
 }
 
-fn reads_body(auth: &Auth, engine: &Engine) -> bool {
+fn reads_body(auth: &Auth, integration: &IntegrationRule, engine: &Engine) -> bool {
     let mut reads = Reads::default();
+    integration.add_reads_before_verification(engine, &mut reads);
     auth.add_reads(engine, &mut reads);
     reads.reads_name("body")
 }

@@ -156,13 +156,10 @@ fn words_of(route: &Route, source: &Source) -> Vec<String> {
 fn footer(source: &Arc<Source>, routes: &[(usize, &Route)], world: World<'_>) -> String {
     let mut lines = Vec::new();
     let mut secrets: Vec<String> = source.secrets.iter().map(|(name, _)| format!("  secret.{name}")).collect();
-    secrets.extend(
-        source
-            .fields
-            .iter()
-            .filter(|field| field.secret)
-            .map(|field| format!("  secret.{}: {}", field.name, field.from.origin())),
-    );
+    secrets.extend(source.integration().fields.iter().filter(|field| field.secret).map(|field| match &field.from {
+        Some(from) => format!("  secret.{}: {}", field.name, from.origin()),
+        None => format!("  secret.{}: held by the integration", field.name),
+    }));
     secrets.extend(source.secret_places.iter().map(|place| format!("  $.{}", place.join("."))));
     secrets.sort();
     secrets.dedup();

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::integration::IntegrationOptions;
 use super::receive::ReceiveOptions;
 use crate::auth::scheme::AuthOptions;
 use crate::auth::secret::SecretOptions;
@@ -17,6 +16,7 @@ use crate::payload::options::PayloadOptions;
 use crate::steps::api::ApiOptions;
 use crate::steps::call::CallForm;
 use crate::steps::choose::Pattern;
+use crate::steps::integration_options::IntegrationOptions;
 use crate::steps::lane::Coalesce;
 use crate::steps::write_options::WriteOptions;
 
@@ -117,6 +117,12 @@ options! {
 options! {
     /// What is shown and tried when a customer is set up.
     pub struct OnboardingOptions {
+        /// The text that a customer is handed, a file of the folder of templates: `onboarding/economic.{{ lang }}.md`, of which the
+        /// English one must be there. It knows `url` and `addresses` (one for each event, with `event`, `method`, `url` and
+        /// `header`), `key`, `body`, `field`, `integration`, `tenant` and `lang`; secrets are placeholders in it.
+        template: Option<Node> as shape::text_value,
+        /// What to paste at the provider as the body; it knows the same names but `body`.
+        body: Option<Node> as shape::text_value,
         /// Requests as the provider sends them, for trying and testing.
         samples: Vec<Spanned<String>>,
     }

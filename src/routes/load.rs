@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::claims;
 use super::compile::{Input, World, compile};
 use super::file::FileOptions;
+use super::onboarding;
 use super::samples;
+use super::shipped;
 use super::side_by_side;
 use super::source::Source;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
@@ -110,8 +112,11 @@ struct Parsed {
 /// Loads a folder. `running` are the sources that run already: where two overlap, what runs wins.
 pub fn load(texts: &Texts, world: World<'_>, running: &[Arc<Source>]) -> Loaded {
     let mut loaded = Loaded::default();
-    let engine = (!texts.templates.is_empty()).then(|| texts.engine(&mut loaded.texts));
-    let world = World { engine: engine.as_ref().unwrap_or(world.engine), ..world };
+    let mut texts = texts.clone();
+    shipped::add_missing(&mut texts.templates);
+    let texts = &texts;
+    let engine = texts.engine(&mut loaded.texts);
+    let world = World { engine: &engine, ..world };
     let unreadable = |path: &str, reason: &str| Diagnostic::without_place("unreadable-file", format!("`{path}` {reason}"));
     for (path, reason) in &texts.unreadable {
         let mut problems = Diagnostics::default();
@@ -234,6 +239,10 @@ fn compile_source(parsed: Parsed, lenders: &[Parsed], texts: &Texts, world: Worl
             included.extend(templates_of(&lender.root, world.engine));
         }
     }
+    let mut for_people: BTreeSet<String> =
+        onboarding::templates_of(options.onboarding.as_ref(), world.engine).into_iter().collect();
+    for_people.retain(|name| !included.contains(name));
+    included.extend(for_people.iter().cloned());
     let mut templates = BTreeMap::new();
     for (name, template) in included.into_iter().filter_map(|name| texts.templates.get_key_value(&name)) {
         templates.insert(name.clone(), template.path.clone());
@@ -241,7 +250,8 @@ fn compile_source(parsed: Parsed, lenders: &[Parsed], texts: &Texts, world: Worl
     }
     let bundle = Bundle { source: name.clone(), files, main: path.clone(), templates };
     let mut unset = Diagnostics::default();
-    let source = compile(Input { options: &options, root: &root, name: &name, bundle }, world, &mut problems, &mut unset);
+    let source =
+        compile(Input { options: &options, root: &root, name: &name, bundle, for_people }, world, &mut problems, &mut unset);
     let source = source.filter(|_| !problems.has_errors()).map(Arc::new);
     let name_span = Some(options.source.as_ref().map_or(root.head(), |source| source.span));
     let file = LoadedFile { path, name, source, unset: !unset.is_empty(), diagnostics: problems, is_named: true, name_span };
@@ -415,6 +425,7 @@ pub(super) mod tests {
                 caller: &caller,
                 attempt: 1,
                 work_key: &[0; 32],
+                integrations: &crate::model::integration::Integrations::default(),
             };
             let item = source.admission.items(&request, source.admission.read(&request, &[]), arrival, None).remove(0);
             let found = item.document.get("integration").map(|found| found.to_string());

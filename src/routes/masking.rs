@@ -4,7 +4,6 @@
 use serde_json::{Value as Json, json};
 
 use super::file::FileOptions;
-use super::integration::Field;
 use super::source::Source;
 use crate::auth::scheme::Auth;
 use crate::auth::secret::{SecretSource, Values};
@@ -15,8 +14,10 @@ use crate::expr::template::Engine;
 use crate::expr::value::{Compiler, Value};
 use crate::model::delivery::Request;
 use crate::model::event::EventDocument;
+use crate::model::integration::Integration;
 use crate::secret::{MASK, Mask};
 use crate::steps::admission::Received;
+use crate::steps::integration::IntegrationRule;
 
 /// Headers that are secret whoever sends them.
 const SECRET_HEADERS: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "x_api_key", "set_cookie"];
@@ -26,9 +27,13 @@ const SECRET_HEADERS: [&str; 5] = ["authorization", "proxy-authorization", "cook
 const MOST_SEARCHED: usize = 100;
 
 impl Source {
-    /// Covers what the operator holds and what this request brought along, wherever it turns up.
-    pub fn mask_for(&self, document: &EventDocument) -> Mask {
+    /// Covers what the operator and the integration hold and what this request brought along, wherever it turns up.
+    pub fn mask_for(&self, document: &EventDocument, integration: Option<&Integration>) -> Mask {
         let mut mask = self.mask.clone();
+        if let Some(integration) = integration {
+            integration.secrets.values().for_each(|secret| mask.cover_value(secret.expose()));
+            mask.cover_value(integration.endpoint.expose());
+        }
         let mut left = MOST_SEARCHED;
         for name in SECRET_HEADERS {
             for block in ["headers", "headers_all"] {
@@ -65,7 +70,7 @@ impl Source {
 /// What is secret: what the operator holds, wherever it turns up, and the places that auth, fields and `payload.secret` name.
 pub(super) fn secrecy(
     auth: &Auth,
-    fields: &[Field],
+    integration: &IntegrationRule,
     declared: &[Vec<String>],
     secrets: &[(String, Values)],
     options: &FileOptions,
@@ -76,7 +81,7 @@ pub(super) fn secrecy(
     secrets.iter().flat_map(|(_, values)| values).chain(inline).for_each(|secret| mask.cover_value(secret.expose()));
     let mut reads = Reads::default();
     auth.add_secret_places(engine, &mut reads);
-    fields.iter().filter(|field| field.secret).for_each(|field| field.from.add_reads(engine, &mut reads));
+    integration.add_secret_places(engine, &mut reads);
     api_header_reads(options, engine, &mut reads);
     let mut places: Vec<Vec<String>> = declared.to_vec();
     for place in reads.places() {

@@ -7,6 +7,7 @@ use crate::config::source::{Span, Spanned};
 use crate::expr::scope::{Scope, SecretRule};
 use crate::expr::template::Engine;
 use crate::payload;
+use crate::steps::integration_options::IntegrationOptions;
 
 /// What decoding adds.
 pub const BODY: [&str; 2] = ["body", "raw"];
@@ -27,6 +28,8 @@ const OTHERS: [&str; 13] = [
     "loop",
     "headers",
 ];
+/// What the text that a customer is handed is made of; its body comes on top.
+pub const ONBOARDING: [&str; 7] = ["url", "addresses", "key", "field", "integration", "tenant", "lang"];
 /// What means something of its own in an expression.
 const WORDS: [&str; 10] = ["and", "or", "not", "in", "is", "if", "else", "true", "false", "none"];
 
@@ -54,10 +57,15 @@ impl Scopes {
             .with(["raw"])
             .with(split.iter().flat_map(|split| split.names()))
             .with(if split.is_some_and(|split| !split.is_empty()) { vec!["index"] } else { vec![] });
-        let has_tenant = options.tenant.is_some() || matches!(options.auth, Some(AuthOptions::ApiKey(_)));
-        let fields = options.integration.iter().flat_map(|integration| &integration.fields.entries);
-        let has_fields = fields.into_iter().any(|(_, field)| field.secret != Some(true));
-        let known = decoded.with(INBOX).with(has_tenant.then_some("tenant")).with(has_fields.then_some("integration"));
+        let has_tenant = options.tenant.is_some()
+            || options.auth.as_ref().is_some_and(AuthOptions::names_tenant)
+            || options.integration.as_ref().is_some_and(IntegrationOptions::names_tenant);
+        let has_claims = options.auth.as_ref().is_some_and(AuthOptions::leaves_claims);
+        let known = decoded
+            .with(INBOX)
+            .with(has_tenant.then_some("tenant"))
+            .with(options.integration.is_some().then_some("integration"))
+            .with(has_claims.then_some("claims"));
         let identified = known.with_secrets(SecretRule::Refused("an event's name"));
         let event = identified
             .with_later(["event"], "this line")

@@ -1,19 +1,23 @@
 //! A compiled source: one version of one route file, ready to receive and to run.
 
-use super::integration::Field;
+use jiff::civil::Date;
+
+use super::onboarding::Onboarding;
 use super::receive::Receive;
 use crate::auth::scheme::Auth;
 use crate::auth::secret::Values;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::source::Spanned;
 use crate::expr::scope::SecretValues;
-use crate::expr::template::Context;
 use crate::model::bundle::Bundle;
 use crate::model::event::EventDocument;
-use crate::model::failure::{Failure, Step};
+use crate::model::failure::Failure;
+use crate::model::integration::Integration;
 use crate::model::tenant::Tenant;
-use crate::secret::{Mask, Secret};
+use crate::secret::Mask;
 use crate::steps::admission::Admission;
+use crate::steps::integration::IntegrationRule;
+use crate::steps::integration_options::IntegrationOptions;
 
 /// What decides which tenant a delivery belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +28,21 @@ pub enum TenantRule {
     Caller,
     /// The file.
     Named(String),
+    /// Each record's integration does.
+    Record,
 }
 
 impl TenantRule {
     /// What a file and its credentials say together.
-    pub(super) fn of(written: Option<&Spanned<String>>, auth: Option<&Auth>, diagnostics: &mut Diagnostics) -> Self {
-        let caller = auth.is_some_and(Auth::names_tenant);
+    pub(super) fn of(
+        written: Option<&Spanned<String>>,
+        auth: Option<&Auth>,
+        integration: Option<&IntegrationOptions>,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
+        let by_id = integration.is_some_and(|integration| integration.is.is_some());
+        let by_fields = integration.is_some_and(|integration| !integration.r#where.is_empty());
+        let caller = auth.is_some_and(Auth::names_tenant) || by_id;
         match written {
             Some(tenant) => {
                 if !Tenant::is_name(&tenant.value) {
@@ -37,13 +50,15 @@ impl TenantRule {
                     diagnostics.report(
                         Diagnostic::error("bad-name", tenant.span, message).hint("1 to 64 letters, digits, `.`, `_` and `-`"),
                     );
-                } else if caller {
-                    let message = "the API key says which tenant this is; the file cannot say another";
+                } else if caller || by_fields {
+                    let who = if by_id || by_fields { "integration" } else { "sender's credential" };
+                    let message = format!("the {who} says which tenant this is; the file cannot say another");
                     diagnostics.report(Diagnostic::error("two-tenants", tenant.span, message).hint("remove `tenant`"));
                 }
                 TenantRule::Named(tenant.value.clone())
             }
             None if caller => TenantRule::Caller,
+            None if by_fields => TenantRule::Record,
             None => TenantRule::None,
         }
     }
@@ -74,8 +89,8 @@ pub struct Source {
     pub tenant: TenantRule,
     /// How requests become records, and what becomes of them.
     pub admission: Admission,
-    /// What each customer's set-up holds.
-    pub fields: Vec<Field>,
+    /// What a customer is handed.
+    pub onboarding: Onboarding,
     /// The saved requests beside the file, as it names them.
     pub samples: Vec<Spanned<String>>,
     /// What the operator holds; the first value of each is the one that goes out.
@@ -87,24 +102,24 @@ pub struct Source {
 }
 
 impl Source {
-    /// The secrets that may go out for one record: the operator's, and those that its request brought along.
-    pub fn secret_values(&self, document: &EventDocument) -> Result<SecretValues, Failure> {
-        let operators = self.secrets.iter().filter_map(|(name, values)| Some((name.clone(), values.first()?.secret().clone())));
+    /// The secrets that may go out for one record: the operator's, those that its integration holds, and those that its request
+    /// brought along.
+    pub fn secret_values(
+        &self,
+        document: &EventDocument,
+        integration: Option<&Integration>,
+        today: Date,
+    ) -> Result<SecretValues, Failure> {
+        let first = |values: &Values| values.iter().find(|value| value.is_active(today)).map(|value| value.secret().clone());
+        let operators = self.secrets.iter().filter_map(|(name, values)| Some((name.clone(), first(values)?)));
         let mut secrets: SecretValues = operators.collect();
-        for field in self.fields.iter().filter(|field| field.secret) {
-            let value = field.from.evaluate(Context::from(document)).ok().flatten();
-            let text = value.as_ref().and_then(crate::expr::convert::scalar_text).filter(|text| !text.is_empty());
-            match text {
-                Some(text) => drop(secrets.insert(field.name.clone(), Secret::new(text))),
-                None if field.required => {
-                    let reason =
-                        format!("the integration's field `{}` is missing: nothing at `{}`", field.name, field.from.origin());
-                    return Err(Failure::permanent(Step::Admission, reason));
-                }
-                None => {}
-            }
-        }
+        self.admission.integration.add_secrets(document, integration, &mut secrets)?;
         Ok(secrets)
+    }
+
+    /// How a record finds the integration it is for, and what that holds.
+    pub fn integration(&self) -> &IntegrationRule {
+        &self.admission.integration
     }
 
     /// Whether rows of this source carry a tenant.

@@ -23,6 +23,8 @@ options! {
         name: Spanned<String>,
         /// The tenant that sends.
         tenant: Option<Spanned<String>>,
+        /// What the tenant's integration holds; every field that is not named here is `test-NAME`.
+        integration: Named<String>,
         /// The request.
         send: SendOptions,
         /// What the provider's API answers.
@@ -51,6 +53,8 @@ options! {
         text: Option<String>,
         /// A body from a file.
         file: Option<Spanned<String>>,
+        /// The claims of the token, where the file asks for a `jwt`; times, issuer and audience are added.
+        claims: Named<Node> as shape::json,
         /// `none` leaves auth out, `wrong` sends a wrong one, `stale` signs with a timestamp beyond the tolerance.
         auth: Option<AuthBreak>,
     }

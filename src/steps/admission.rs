@@ -2,11 +2,13 @@
 //! again at each attempt, so that a record always runs by the route as it is now.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
 use super::choose::Matcher;
 use super::extract::Extract;
+use super::integration::IntegrationRule;
 use super::lane::Queueing;
 use super::pipeline::Pipeline;
 use super::work;
@@ -19,8 +21,10 @@ use crate::model::caller::StoredCaller;
 use crate::model::delivery::{DeliveryId, Request};
 use crate::model::event::EventDocument;
 use crate::model::failure::{Failure, Step};
+use crate::model::integration::{Integration, Integrations};
 use crate::model::record::{AdmittedRecord, Fate};
 use crate::model::retry::RetryPolicy;
+use crate::model::tenant::Tenant;
 use crate::payload;
 use crate::payload::options::Payload;
 
@@ -33,8 +37,8 @@ pub struct Admission {
     pub payload: Payload,
     /// The event's name; without it every record is `*`.
     pub event: Option<Value>,
-    /// The fields of the integration that are no secrets, and whether each must be there.
-    pub integration: Vec<(String, Value, bool)>,
+    /// How a record finds the integration it is for, and what that holds.
+    pub integration: IntegrationRule,
     /// The file's names.
     pub extract: Extract,
     /// The routes in file order.
@@ -79,6 +83,8 @@ pub struct Arrival<'a> {
     pub attempt: u32,
     /// What work hashes are keyed with.
     pub work_key: &'a [u8; 32],
+    /// The integrations as they are now.
+    pub integrations: &'a Integrations,
 }
 
 /// A request as the event document begins: its head, and its body when that could be decoded.
@@ -99,6 +105,10 @@ pub struct Item<'r> {
     pub event: Option<String>,
     /// The event document as it stands.
     pub document: EventDocument,
+    /// The tenant it is for.
+    pub tenant: Option<Tenant>,
+    /// The integration it is for.
+    pub integration: Option<Arc<Integration>>,
     /// Its route, or why it has none.
     pub chosen: Result<Chosen<'r>, NotChosen>,
 }
@@ -162,12 +172,12 @@ impl Admission {
         let mut base = received.document;
         self.add_arrival(&mut base, &arrival);
         if let Some(reason) = received.undecoded {
-            return vec![undecoded(request, base, first, reason)];
+            return vec![undecoded(request, base, first, reason, &arrival)];
         }
         match self.split(&base) {
             Ok(None) if first > 0 => Vec::new(),
             Ok(None) => vec![self.item(0, work::item_sha256(&request.body), base, &arrival)],
-            Ok(Some((_, items))) if items.is_empty() => vec![emptied(request, base, first)],
+            Ok(Some((_, items))) if items.is_empty() => vec![emptied(request, base, first, &arrival)],
             Ok(Some((name, items))) => {
                 let wanted =
                     items.into_iter().zip(0u32..).filter(|(_, number)| only.as_ref().is_none_or(|only| only.contains(number)));
@@ -180,7 +190,7 @@ impl Admission {
                 };
                 wanted.map(item).collect()
             }
-            Err(reason) => vec![undecoded(request, base, first, reason)],
+            Err(reason) => vec![undecoded(request, base, first, reason, &arrival)],
         }
     }
 
@@ -191,6 +201,9 @@ impl Admission {
         document.set("attempt", json!(arrival.attempt));
         if let Some(tenant) = &arrival.caller.tenant {
             document.set("tenant", json!(tenant.name));
+        }
+        if let Some(claims) = &arrival.caller.claims {
+            document.set("claims", claims.clone());
         }
     }
 
@@ -205,8 +218,16 @@ impl Admission {
 
     fn item(&self, number: u32, item_sha256: [u8; 32], mut document: EventDocument, arrival: &Arrival<'_>) -> Item<'_> {
         let mut event = None;
-        let chosen = self.choose(&mut event, &mut document, number, arrival);
-        Item { number, item_sha256, event, document, chosen }
+        let tenant = arrival.caller.tenant.clone();
+        let (tenant, integration, chosen) = match self.add_integration(&mut document, arrival) {
+            Ok(integration) => {
+                let tenant = integration.as_ref().map(|one| one.tenant.clone()).or(tenant);
+                let chosen = self.choose(&mut event, &mut document, number, arrival, integration.as_deref());
+                (tenant, integration, chosen)
+            }
+            Err(failure) => (tenant, None, Err(NotChosen::Failed(failure))),
+        };
+        Item { number, item_sha256, event, document, tenant, integration, chosen }
     }
 
     fn choose(
@@ -215,8 +236,11 @@ impl Admission {
         document: &mut EventDocument,
         number: u32,
         arrival: &Arrival<'_>,
+        integration: Option<&Integration>,
     ) -> Result<Chosen<'_>, NotChosen> {
-        self.add_integration(document)?;
+        if let Some(open) = self.integration.open_part(document, integration)? {
+            document.set("integration", open);
+        }
         let name = event.insert(self.event_name(document)?).clone();
         document.set("event", json!(name));
         self.extract.run(document)?;
@@ -229,22 +253,13 @@ impl Admission {
         Ok(Chosen { route, gone, queue: Queue { lane, sender_id, work_hash } })
     }
 
-    /// Adds what the request brings along of the integration's open fields.
-    fn add_integration(&self, document: &mut EventDocument) -> Result<(), Failure> {
-        let mut fields = serde_json::Map::new();
-        for (name, from, required) in &self.integration {
-            let fail =
-                |reason: String| Failure::permanent(Step::Admission, format!("the integration's field `{name}`: {reason}"));
-            match from.evaluate(Context::from(&*document)).map_err(|error| fail(error.0))? {
-                Some(value) => drop(fields.insert(name.clone(), value)),
-                None if *required => return Err(fail(format!("`{}` is missing", from.origin()))),
-                None => {}
-            }
+    /// Finds the integration of a record; its tenant is the record's.
+    fn add_integration(&self, document: &mut EventDocument, arrival: &Arrival<'_>) -> Result<Option<Arc<Integration>>, Failure> {
+        let found = self.integration.of_record(document, &self.source, arrival.caller, arrival.integrations)?;
+        if let Some(found) = &found {
+            document.set("tenant", json!(found.tenant.name));
         }
-        if !self.integration.is_empty() {
-            document.set("integration", Json::Object(fields));
-        }
-        Ok(())
+        Ok(found)
     }
 
     fn event_name(&self, document: &EventDocument) -> Result<String, Failure> {
@@ -279,7 +294,7 @@ impl Chosen<'_> {
 
 impl Item<'_> {
     /// What is put into the inbox.
-    pub fn into_record(self, caller: &StoredCaller) -> AdmittedRecord {
+    pub fn into_record(self) -> AdmittedRecord {
         let (fate, sender_id, work_hash) = match self.chosen {
             Ok(Chosen { queue, .. }) => (Fate::Queue(queue.lane), queue.sender_id, queue.work_hash),
             Err(NotChosen::Ignored(reason)) => (Fate::Ignore(reason), None, None),
@@ -287,8 +302,8 @@ impl Item<'_> {
         };
         AdmittedRecord {
             number: self.number,
-            tenant: caller.tenant.clone(),
-            integration: caller.integration,
+            tenant: self.tenant,
+            integration: self.integration.map(|integration| integration.id),
             event: self.event,
             item_sha256: self.item_sha256,
             work_hash,
@@ -304,12 +319,14 @@ impl From<Failure> for NotChosen {
     }
 }
 
-fn undecoded(request: &Request, document: EventDocument, number: u32, reason: String) -> Item<'static> {
+fn undecoded(request: &Request, document: EventDocument, number: u32, reason: String, arrival: &Arrival<'_>) -> Item<'static> {
     let chosen = Err(NotChosen::Failed(Failure::permanent(Step::Decode, reason)));
-    Item { number, item_sha256: work::item_sha256(&request.body), event: None, document, chosen }
+    let (item_sha256, tenant) = (work::item_sha256(&request.body), arrival.caller.tenant.clone());
+    Item { number, item_sha256, event: None, document, tenant, integration: None, chosen }
 }
 
-fn emptied(request: &Request, document: EventDocument, number: u32) -> Item<'static> {
+fn emptied(request: &Request, document: EventDocument, number: u32, arrival: &Arrival<'_>) -> Item<'static> {
     let chosen = Err(NotChosen::Ignored("the list to split is empty".to_owned()));
-    Item { number, item_sha256: work::item_sha256(&request.body), event: None, document, chosen }
+    let (item_sha256, tenant) = (work::item_sha256(&request.body), arrival.caller.tenant.clone());
+    Item { number, item_sha256, event: None, document, tenant, integration: None, chosen }
 }

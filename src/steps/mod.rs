@@ -7,6 +7,8 @@ pub mod call;
 pub mod choose;
 pub mod enrich;
 pub mod extract;
+pub mod integration;
+pub mod integration_options;
 pub mod lane;
 pub mod late;
 pub mod map;

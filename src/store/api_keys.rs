@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use base64::Engine as _;
+use futures_util::future::BoxFuture;
 use sha2::{Digest, Sha256};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
@@ -14,7 +15,7 @@ use zeroize::Zeroizing;
 use super::error::StoreError;
 use super::master_key::random_key;
 use super::sqlite::rows::{fixed, moment};
-use super::state::Store;
+use super::state::{Store, uninterrupted};
 use crate::clock::Timestamp;
 use crate::model::api_key::ApiKey;
 use crate::model::tenant::Tenant;
@@ -27,6 +28,8 @@ const MINUTE: i64 = 60_000_000;
 /// The keys in memory, and which were noted as used in which minute.
 pub(crate) struct Snapshot {
     keys: RwLock<Arc<Keys>>,
+    /// Held while something changes, so that a later change is never covered by an earlier one.
+    turn: tokio::sync::Mutex<()>,
     noted: Mutex<HashMap<i64, i64>>,
 }
 
@@ -36,7 +39,7 @@ type Keys = HashMap<[u8; 8], Vec<ApiKey>>;
 impl Snapshot {
     /// A snapshot of these keys.
     pub(crate) fn new(keys: Vec<ApiKey>) -> Self {
-        Self { keys: RwLock::new(Arc::new(by_hash(keys))), noted: Mutex::default() }
+        Self { keys: RwLock::new(Arc::new(by_hash(keys))), turn: tokio::sync::Mutex::default(), noted: Mutex::default() }
     }
 
     fn replace(&self, keys: Vec<ApiKey>) {
@@ -55,6 +58,12 @@ pub async fn create(
     source: &str,
     description: &str,
 ) -> Result<(ApiKey, Secret<String>), StoreError> {
+    let (made, key) = new_key(store, tenant, source, description)?;
+    let made = changed(store, move |connection, _| Box::pin(insert_and_read(connection, made))).await?;
+    Ok((made, key))
+}
+
+fn new_key(store: &Store, tenant: &Tenant, source: &str, description: &str) -> Result<(ApiKey, Secret<String>), StoreError> {
     let text = Zeroizing::new(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random_key()?.as_slice()));
     let key = Secret::new(format!("{PREFIX}{}", text.as_str()));
     let made = ApiKey {
@@ -68,9 +77,25 @@ pub async fn create(
         last_used_at: None,
         revoked_at: None,
     };
-    let (made, keys) = store.writer().run(move |connection, _| Box::pin(insert_and_read(connection, made))).await?;
-    store.api_keys().replace(keys);
     Ok((made, key))
+}
+
+/// Changes keys in their rows and in the snapshot.
+async fn changed<T, F>(store: &Store, job: F) -> Result<T, StoreError>
+where
+    T: Send + 'static,
+    F: for<'a> FnOnce(&'a mut SqliteConnection, Timestamp) -> BoxFuture<'a, Result<(T, Vec<ApiKey>), StoreError>>
+        + Send
+        + 'static,
+{
+    let store = store.clone();
+    uninterrupted(async move {
+        let _turn = store.api_keys().turn.lock().await;
+        let (product, keys) = store.writer().run(job).await?;
+        store.api_keys().replace(keys);
+        Ok(product)
+    })
+    .await
 }
 
 /// All keys, revoked ones too, in the order they were made.
@@ -81,9 +106,16 @@ pub async fn list(store: &Store) -> Result<Vec<ApiKey>, StoreError> {
 
 /// Revokes a key: from now on it opens nothing.
 pub async fn revoke(store: &Store, id: i64) -> Result<(), StoreError> {
-    let keys = store.writer().run(move |connection, now| Box::pin(revoke_and_read(connection, id, now))).await?;
-    store.api_keys().replace(keys);
-    Ok(())
+    changed(store, move |connection, now| Box::pin(revoke_and_read(connection, id, now))).await
+}
+
+/// Revokes a key and makes one for the same tenant, source and purpose, both or neither.
+pub async fn rotate(store: &Store, id: i64) -> Result<(ApiKey, Secret<String>), StoreError> {
+    let found = list(store).await?.into_iter().find(|key| key.id == id);
+    let old = found.ok_or_else(|| StoreError::NotFound(format!("there is no API key {id}")))?;
+    let (new, key) = new_key(store, &old.tenant, &old.source, &old.description)?;
+    let made = changed(store, move |connection, now| Box::pin(replace_and_read(connection, id, new, now))).await?;
+    Ok((made, key))
 }
 
 /// The key that was presented, if it opens `source`. Touches no database.
@@ -157,13 +189,35 @@ async fn insert(connection: &mut SqliteConnection, key: &ApiKey) -> Result<i64, 
     Ok(query.fetch_one(connection).await?)
 }
 
-async fn revoke_and_read(connection: &mut SqliteConnection, id: i64, now: Timestamp) -> Result<Vec<ApiKey>, StoreError> {
-    let sql = "update api_key set revoked_at = coalesce(revoked_at, ?1) where api_key_id = ?2";
-    let done = sqlx::query(sql).bind(now.as_micros()).bind(id).execute(&mut *connection).await?;
-    if done.rows_affected() == 0 {
-        return Err(StoreError::NotFound(format!("there is no API key {id}")));
+async fn revoke_and_read(connection: &mut SqliteConnection, id: i64, now: Timestamp) -> Result<((), Vec<ApiKey>), StoreError> {
+    revoke_row(connection, id, now).await?;
+    Ok(((), read_all(connection).await?))
+}
+
+async fn replace_and_read(
+    connection: &mut SqliteConnection,
+    old: i64,
+    new: ApiKey,
+    now: Timestamp,
+) -> Result<(ApiKey, Vec<ApiKey>), StoreError> {
+    if !revoke_row(connection, old, now).await? {
+        return Err(StoreError::Refused(format!(
+            "API key {old} is revoked already\nhint: `hooktable keys create` makes a new one"
+        )));
     }
-    read_all(connection).await
+    insert_and_read(connection, new).await
+}
+
+/// Whether the key was valid until now.
+async fn revoke_row(connection: &mut SqliteConnection, id: i64, now: Timestamp) -> Result<bool, StoreError> {
+    let sql = "update api_key set revoked_at = ?1 where api_key_id = ?2 and revoked_at is null";
+    let done = sqlx::query(sql).bind(now.as_micros()).bind(id).execute(&mut *connection).await?;
+    if done.rows_affected() == 1 {
+        return Ok(true);
+    }
+    let known: Option<i64> =
+        sqlx::query_scalar("select 1 from api_key where api_key_id = ?").bind(id).fetch_optional(connection).await?;
+    known.map(|_| false).ok_or_else(|| StoreError::NotFound(format!("there is no API key {id}")))
 }
 
 async fn note_use(connection: &mut SqliteConnection, id: i64, minute: i64) -> Result<(), StoreError> {

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::error::AppendError;
-use super::intake_form::prepare;
-use super::pools;
+use super::intake_form::{pools_of, prepare};
 use super::state::Store;
 use crate::model::delivery::{AdmittedDelivery, Appended};
 
@@ -20,9 +19,8 @@ pub async fn append(store: &Store, delivery: AdmittedDelivery) -> Result<Appende
 }
 
 async fn prepare_and_write(store: &Store, delivery: AdmittedDelivery) -> Result<Appended, AppendError> {
-    let tenant_id = delivery.caller.tenant.as_ref().map_or(0, |tenant| tenant.id);
-    let pool = pools::find_or_make(store, &delivery.source, tenant_id).await?;
-    let prepared = prepare(store, &pool, &delivery)?;
+    let pools = pools_of(store, &delivery).await?;
+    let prepared = prepare(store, &pools, &delivery)?;
     drop(delivery);
     store.writer().append(prepared).await
 }

@@ -1,7 +1,7 @@
 //! The master key: where it comes from and what makes it acceptable. It wraps the data keys and seals nothing else.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use zeroize::Zeroizing;
@@ -47,7 +47,45 @@ pub(crate) fn random_key() -> Result<KeyBytes, StoreError> {
     Ok(bytes)
 }
 
-fn parse(text: &str) -> Result<KeyBytes, StoreError> {
+/// The key that stands beside the key file while the master key is rotated, if one does.
+pub(crate) fn read_next(key_file: &Path) -> Result<Option<KeyBytes>, StoreError> {
+    match std::fs::read_to_string(next_file(key_file)) {
+        Ok(text) => parse(Zeroizing::new(text).trim()).map(Some),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(cannot_open(&next_file(key_file), &error)),
+    }
+}
+
+/// Puts a key beside the key file, to become it once the state is wrapped by it.
+pub(crate) fn write_next(key_file: &Path, bytes: &KeyBytes) -> Result<(), StoreError> {
+    forget_next(key_file)?;
+    let next = next_file(key_file);
+    write_new(&next, bytes).map_err(|error| cannot_open(&next, &error))
+}
+
+/// Makes the key that stands beside the key file the key.
+pub(crate) fn adopt_next(key_file: &Path) -> Result<(), StoreError> {
+    let renamed = std::fs::rename(next_file(key_file), key_file).and_then(|()| sync_folder(key_file));
+    renamed.map_err(|error| cannot_open(key_file, &error))
+}
+
+/// Removes a key that stands beside the key file and was never used.
+pub(crate) fn forget_next(key_file: &Path) -> Result<(), StoreError> {
+    let next = next_file(key_file);
+    match std::fs::remove_file(&next) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(cannot_open(&next, &error)),
+        _ => Ok(()),
+    }
+}
+
+fn next_file(key_file: &Path) -> PathBuf {
+    let mut name = key_file.as_os_str().to_owned();
+    name.push(".next");
+    PathBuf::from(name)
+}
+
+/// Reads a key from hex or base64.
+pub(crate) fn parse(text: &str) -> Result<KeyBytes, StoreError> {
     let mut bytes = KeyBytes::default();
     if text.len() == 64 && hex::decode_to_slice(text, bytes.as_mut_slice()).is_ok() {
         return Ok(bytes);
@@ -70,6 +108,10 @@ fn write_new(key_file: &Path, bytes: &KeyBytes) -> std::io::Result<()> {
     let text = Zeroizing::new(format!("{}\n", hex::encode(bytes.as_slice())));
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
+    sync_folder(key_file)
+}
+
+fn sync_folder(key_file: &Path) -> std::io::Result<()> {
     let folder = key_file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::File::open(folder)?.sync_all()
 }

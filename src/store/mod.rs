@@ -6,13 +6,17 @@ pub mod budgets;
 pub mod bundles;
 pub mod error;
 pub mod inbox;
+pub mod integrations;
 pub mod lanes;
 pub mod records;
+pub mod rotation;
 pub mod state;
 pub mod tenants;
+pub mod users;
 
 mod compression;
 mod intake_form;
+mod integration_rows;
 mod master_key;
 mod pools;
 mod request_bytes;

@@ -16,6 +16,16 @@ pub(crate) struct PoolEntry {
     pub(crate) key: Arc<DataKey>,
 }
 
+/// The pools of one source that some records go to, by tenant.
+pub(crate) struct Pools(HashMap<i64, PoolEntry>);
+
+impl Pools {
+    /// The pool of a tenant that was asked for; 0 for none.
+    pub(crate) fn of(&self, tenant_id: i64) -> Result<&PoolEntry, StoreError> {
+        self.0.get(&tenant_id).ok_or_else(|| StoreError::Damaged(format!("the pool of tenant {tenant_id} was not asked for")))
+    }
+}
+
 /// The pools that were asked for since the start, by source and tenant.
 #[derive(Default)]
 pub(crate) struct KnownPools {
@@ -33,39 +43,55 @@ impl KnownPools {
     }
 }
 
+/// The pools of these tenants.
+pub(crate) async fn of_tenants(store: &Store, source: &str, tenants: impl IntoIterator<Item = i64>) -> Result<Pools, StoreError> {
+    let mut pools = HashMap::new();
+    for tenant_id in tenants {
+        if let std::collections::hash_map::Entry::Vacant(slot) = pools.entry(tenant_id) {
+            slot.insert(find_or_make(store, source, tenant_id).await?);
+        }
+    }
+    Ok(Pools(pools))
+}
+
 /// The pool of a source and tenant with the tenant's data key; both are made when they are first asked for.
-pub(crate) async fn find_or_make(store: &Store, source: &str, tenant_id: i64) -> Result<PoolEntry, StoreError> {
+async fn find_or_make(store: &Store, source: &str, tenant_id: i64) -> Result<PoolEntry, StoreError> {
     if let Some(entry) = store.known_pools().get(source, tenant_id) {
         return Ok(entry);
     }
-    let wrapped = store.vault().new_wrapped_key(tenant_id)?;
     let name = source.to_owned();
-    let job = store.writer().run(move |connection, _| Box::pin(pool_and_key(connection, name, tenant_id, wrapped)));
-    let (pool_id, key_id, wrapped) = job.await?;
-    let key = match store.vault().key(key_id) {
-        Some(key) => key,
-        None => store.vault().unwrap_key(key_id, tenant_id, &wrapped)?,
-    };
-    let entry = PoolEntry { pool_id, key };
+    let job = store.writer().run(move |connection, _| Box::pin(find_or_insert_pool(connection, name, tenant_id)));
+    let entry = PoolEntry { pool_id: job.await?, key: data_key(store, tenant_id).await? };
     store.known_pools().insert(source, tenant_id, entry.clone());
     Ok(entry)
 }
 
-async fn pool_and_key(
-    connection: &mut SqliteConnection,
-    source: String,
-    tenant_id: i64,
-    wrapped: Vec<u8>,
-) -> Result<(i64, i64, Vec<u8>), StoreError> {
-    let pool_id = find_or_insert_pool(connection, &source, tenant_id).await?;
-    if let Some((key_id, wrapped)) = find_data_key(connection, tenant_id).await? {
-        return Ok((pool_id, key_id, wrapped));
+/// A tenant's data key, made when it is first asked for. Never while the master key is rotated: what wraps it must not change
+/// between here and the row.
+pub(crate) async fn data_key(store: &Store, tenant_id: i64) -> Result<Arc<DataKey>, StoreError> {
+    let _turn = store.master_key_turn().lock().await;
+    let wrapped = store.vault().new_wrapped_key(tenant_id)?;
+    let job = store.writer().run(move |connection, _| Box::pin(find_or_insert_data_key(connection, tenant_id, wrapped)));
+    let (key_id, wrapped) = job.await?;
+    match store.vault().key(key_id) {
+        Some(key) => Ok(key),
+        None => store.vault().unwrap_key(key_id, tenant_id, &wrapped),
     }
-    let key_id = insert_data_key(connection, tenant_id, &wrapped).await?;
-    Ok((pool_id, key_id, wrapped))
 }
 
-async fn find_or_insert_pool(connection: &mut SqliteConnection, source: &str, tenant_id: i64) -> Result<i64, StoreError> {
+async fn find_or_insert_data_key(
+    connection: &mut SqliteConnection,
+    tenant_id: i64,
+    wrapped: Vec<u8>,
+) -> Result<(i64, Vec<u8>), StoreError> {
+    if let Some(found) = find_data_key(connection, tenant_id).await? {
+        return Ok(found);
+    }
+    let key_id = insert_data_key(connection, tenant_id, &wrapped).await?;
+    Ok((key_id, wrapped))
+}
+
+async fn find_or_insert_pool(connection: &mut SqliteConnection, source: String, tenant_id: i64) -> Result<i64, StoreError> {
     let sql = "insert into pool (source, tenant_id) values (?1, ?2)
         on conflict (source, tenant_id) do update set source = excluded.source returning pool_id";
     Ok(sqlx::query_scalar(sql).bind(source).bind(tenant_id).fetch_one(connection).await?)

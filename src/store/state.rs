@@ -14,6 +14,8 @@ use uuid::Uuid;
 use super::api_keys::{self, Snapshot};
 use super::compression::Packer;
 use super::error::StoreError;
+use super::integration_rows;
+use super::integrations::Snapshot as IntegrationSnapshot;
 use super::master_key;
 use super::pools::KnownPools;
 use super::sqlite::connect::{self, READ_LIMIT};
@@ -50,12 +52,16 @@ struct Inner {
     clock: Clock,
     state_id: Uuid,
     vault: Vault,
+    /// Where the master key is, unless it was given.
+    key_file: Option<PathBuf>,
     packer: Packer,
     writer: Writer,
     readers: SqlitePool,
     work_arrived: Arc<Notify>,
     pools: KnownPools,
+    master_key_turn: tokio::sync::Mutex<()>,
     api_keys: Snapshot,
+    integrations: IntegrationSnapshot,
     end: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
@@ -68,6 +74,7 @@ impl Store {
         let vault = open_vault(&mut connection, &options).await?;
         clear_owners(&mut connection, options.clock.now()).await?;
         let api_keys = Snapshot::new(api_keys::read_all(&mut connection).await?);
+        let integrations = IntegrationSnapshot::new(integration_rows::read_all(&mut connection, &vault).await?);
         let readers = connect::readers(&options.path).await?;
         let (writer, mailbox) = channel();
         let work_arrived = Arc::new(Notify::new());
@@ -84,12 +91,15 @@ impl Store {
             clock: options.clock,
             state_id: vault.state_id(),
             vault,
+            key_file: options.master_key.is_none().then_some(options.key_file),
             packer: Packer::default(),
             writer,
             readers,
             work_arrived,
             pools: KnownPools::default(),
+            master_key_turn: tokio::sync::Mutex::default(),
             api_keys,
+            integrations,
             end: Mutex::new(Some(end)),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -129,6 +139,11 @@ impl Store {
         &self.inner.vault
     }
 
+    /// Where the master key is, unless it was given as text.
+    pub(crate) fn key_file(&self) -> Option<&Path> {
+        self.inner.key_file.as_deref()
+    }
+
     pub(crate) fn packer(&self) -> &Packer {
         &self.inner.packer
     }
@@ -145,8 +160,17 @@ impl Store {
         &self.inner.pools
     }
 
+    /// Held while something depends on which master key it is.
+    pub(crate) fn master_key_turn(&self) -> &tokio::sync::Mutex<()> {
+        &self.inner.master_key_turn
+    }
+
     pub(crate) fn api_keys(&self) -> &Snapshot {
         &self.inner.api_keys
+    }
+
+    pub(crate) fn integration_snapshot(&self) -> &IntegrationSnapshot {
+        &self.inner.integrations
     }
 
     /// Waits for a read, but not for long.
@@ -156,6 +180,13 @@ impl Store {
             Err(_) => Err(StoreError::TooSlow { seconds: READ_LIMIT.as_secs() }),
         }
     }
+}
+
+/// Does something to its end, also when the one who asked goes away: rows and what is in memory of them must not differ.
+pub(crate) async fn uninterrupted<T: Send + 'static>(
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::spawn(work).await.map_err(|error| StoreError::Damaged(error.to_string()))?
 }
 
 fn lock(path: &Path) -> Result<File, StoreError> {
@@ -177,11 +208,13 @@ async fn open_vault(connection: &mut SqliteConnection, options: &OpenOptions) ->
     let check: Option<Vec<u8>> = row.try_get("master_key_check")?;
     let data_keys = sqlx::query("select key_id, tenant_id, wrapped from data_key").fetch_all(&mut *connection).await?;
     let key = master_key::obtain(options.master_key.as_ref(), &options.key_file, !data_keys.is_empty())?;
-    let vault = Vault::new(state_id, &key.bytes);
+    let mut vault = Vault::new(state_id, &key.bytes);
     match check {
         Some(check) if !key.is_new => {
             if !vault.fits(&check) {
-                return Err(StoreError::WrongMasterKey);
+                vault = finish_rotation(options, state_id, &check)?;
+            } else if options.master_key.is_none() {
+                master_key::forget_next(&options.key_file)?;
             }
         }
         _ => write_check(connection, &vault.check()?).await?,
@@ -192,7 +225,18 @@ async fn open_vault(connection: &mut SqliteConnection, options: &OpenOptions) ->
     Ok(vault)
 }
 
-async fn write_check(connection: &mut SqliteConnection, check: &[u8]) -> Result<(), StoreError> {
+/// The vault of a state whose master key was rotated by a program that was killed before it had put the new key in the old one's
+/// place.
+fn finish_rotation(options: &OpenOptions, state_id: Uuid, check: &[u8]) -> Result<Vault, StoreError> {
+    let next = if options.master_key.is_none() { master_key::read_next(&options.key_file)? } else { None };
+    let vault = next.map(|bytes| Vault::new(state_id, &bytes)).filter(|vault| vault.fits(check));
+    let vault = vault.ok_or(StoreError::WrongMasterKey)?;
+    master_key::adopt_next(&options.key_file)?;
+    tracing::info!("the rotation of the master key that was cut off is complete now");
+    Ok(vault)
+}
+
+pub(crate) async fn write_check(connection: &mut SqliteConnection, check: &[u8]) -> Result<(), StoreError> {
     sqlx::query("update meta set master_key_check = ?").bind(check.to_vec()).execute(connection).await?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! it as associated data, so that one moved to another row does not open.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use aes_gcm_siv::aead::{Aead, Payload};
 use aes_gcm_siv::{Aes256GcmSiv, KeyInit, Nonce};
@@ -27,7 +27,7 @@ pub(crate) struct DataKey {
 /// The master key and the data keys that it opened.
 pub(crate) struct Vault {
     state_id: Uuid,
-    master: Aes256GcmSiv,
+    master: RwLock<Aes256GcmSiv>,
     keys: RwLock<HashMap<i64, Arc<DataKey>>>,
     work_key: [u8; 32],
 }
@@ -37,10 +37,11 @@ impl Vault {
     pub(crate) fn new(state_id: Uuid, master_key: &KeyBytes) -> Self {
         let work_key =
             sha2::Sha256::new().chain_update(b"hooktable work hashes").chain_update(master_key.as_slice()).finalize().into();
-        Self { state_id, master: cipher(master_key), keys: RwLock::default(), work_key }
+        Self { state_id, master: RwLock::new(cipher(master_key)), keys: RwLock::default(), work_key }
     }
 
-    /// What work hashes are keyed with: known to nobody who has only the database.
+    /// What work hashes are keyed with: known to nobody who has only the database. It stays what it was at the start, also when the
+    /// master key is rotated: records of before and after then only do not merge.
     pub(crate) fn work_key(&self) -> &[u8; 32] {
         &self.work_key
     }
@@ -52,28 +53,42 @@ impl Vault {
 
     /// What is stored to recognise the master key by.
     pub(crate) fn check(&self) -> Result<Vec<u8>, StoreError> {
-        seal(&self.master, &self.bound("check", &[]), CHECK)
+        seal(&self.master(), &self.bound("check", &[]), CHECK)
     }
 
     /// Whether `check` was made under this master key.
     pub(crate) fn fits(&self, check: &[u8]) -> bool {
-        open(&self.master, &self.bound("check", &[]), check).is_some_and(|plain| plain == CHECK)
+        open(&self.master(), &self.bound("check", &[]), check).is_some_and(|plain| plain == CHECK)
     }
 
     /// A new data key for a tenant, wrapped for storing.
     pub(crate) fn new_wrapped_key(&self, tenant_id: i64) -> Result<Vec<u8>, StoreError> {
-        seal(&self.master, &self.bound("data key", &[&tenant_id.to_be_bytes()]), random_key()?.as_slice())
+        self.wrap(tenant_id, random_key()?.as_slice())
     }
 
     /// Opens a stored data key and keeps it at hand.
     pub(crate) fn unwrap_key(&self, key_id: i64, tenant_id: i64, wrapped: &[u8]) -> Result<Arc<DataKey>, StoreError> {
-        let plain =
-            open(&self.master, &self.bound("data key", &[&tenant_id.to_be_bytes()]), wrapped).map(zeroize::Zeroizing::new);
-        let bytes = plain.as_deref().and_then(|plain| <[u8; 32]>::try_from(plain.as_slice()).ok());
-        let bytes = bytes.ok_or_else(|| StoreError::Sealed { what: format!("data key {key_id}") })?;
-        let key = Arc::new(DataKey { key_id, cipher: cipher(&KeyBytes::new(bytes)) });
+        let bytes = self.unwrapped(key_id, tenant_id, wrapped)?;
+        let key = Arc::new(DataKey { key_id, cipher: cipher(&bytes) });
         self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(key_id, Arc::clone(&key));
         Ok(key)
+    }
+
+    /// A stored data key, wrapped by the master key of `successor` instead.
+    pub(crate) fn rewrapped(
+        &self,
+        successor: &Vault,
+        key_id: i64,
+        tenant_id: i64,
+        wrapped: &[u8],
+    ) -> Result<Vec<u8>, StoreError> {
+        successor.wrap(tenant_id, self.unwrapped(key_id, tenant_id, wrapped)?.as_slice())
+    }
+
+    /// From now on data keys are wrapped by the master key of `successor`.
+    pub(crate) fn adopt(&self, successor: Vault) {
+        let master = successor.master.into_inner().unwrap_or_else(PoisonError::into_inner);
+        *self.master.write().unwrap_or_else(PoisonError::into_inner) = master;
     }
 
     /// A data key by its row.
@@ -92,6 +107,17 @@ impl Vault {
         opened.ok_or_else(|| StoreError::Sealed { what: format!("delivery `{}`", owner.delivery) })
     }
 
+    /// Seals what an integration holds.
+    pub(crate) fn seal_set_up(&self, key: &DataKey, owner: &SetUp<'_>, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
+        seal(&key.cipher, &owner.bound(self), plain)
+    }
+
+    /// Opens what an integration holds.
+    pub(crate) fn open_set_up(&self, key_id: i64, owner: &SetUp<'_>, sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let opened = self.key(key_id).and_then(|key| open(&key.cipher, &owner.bound(self), sealed));
+        opened.ok_or_else(|| StoreError::Sealed { what: format!("integration {}", owner.integration) })
+    }
+
     /// Seals a lane's label; the key's row stands in front of it.
     pub(crate) fn seal_label(&self, key: &DataKey, lane_hash: &[u8], label: &str) -> Result<Vec<u8>, StoreError> {
         let sealed = seal(&key.cipher, &self.bound("lane", &[lane_hash]), label.as_bytes())?;
@@ -103,6 +129,21 @@ impl Vault {
         let (key_id, sealed) = sealed.split_first_chunk::<8>()?;
         let key = self.key(i64::from_be_bytes(*key_id))?;
         String::from_utf8(open(&key.cipher, &self.bound("lane", &[lane_hash]), sealed)?).ok()
+    }
+
+    fn master(&self) -> RwLockReadGuard<'_, Aes256GcmSiv> {
+        self.master.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wrap(&self, tenant_id: i64, data_key: &[u8]) -> Result<Vec<u8>, StoreError> {
+        seal(&self.master(), &self.bound("data key", &[&tenant_id.to_be_bytes()]), data_key)
+    }
+
+    fn unwrapped(&self, key_id: i64, tenant_id: i64, wrapped: &[u8]) -> Result<KeyBytes, StoreError> {
+        let bound = self.bound("data key", &[&tenant_id.to_be_bytes()]);
+        let plain = open(&self.master(), &bound, wrapped).map(zeroize::Zeroizing::new);
+        let bytes = plain.as_deref().and_then(|plain| <[u8; 32]>::try_from(plain.as_slice()).ok());
+        bytes.map(KeyBytes::new).ok_or_else(|| StoreError::Sealed { what: format!("data key {key_id}") })
     }
 
     fn bound(&self, purpose: &str, parts: &[&[u8]]) -> Vec<u8> {
@@ -128,6 +169,23 @@ pub(crate) struct Owner<'a> {
 impl Owner<'_> {
     fn bound(&self, vault: &Vault) -> Vec<u8> {
         vault.bound("request", &[self.delivery.0.as_bytes(), &self.tenant_id.to_be_bytes(), self.source.as_bytes()])
+    }
+}
+
+/// What an integration's sealed fields belong to.
+pub(crate) struct SetUp<'a> {
+    /// Its row.
+    pub(crate) integration: i64,
+    /// Its tenant.
+    pub(crate) tenant_id: i64,
+    /// Its source.
+    pub(crate) source: &'a str,
+}
+
+impl SetUp<'_> {
+    fn bound(&self, vault: &Vault) -> Vec<u8> {
+        let parts = [&self.integration.to_be_bytes()[..], &self.tenant_id.to_be_bytes(), self.source.as_bytes()];
+        vault.bound("integration", &parts)
     }
 }
 

@@ -6,10 +6,13 @@ use sha2::Digest as _;
 
 use super::retry::{Verdict, decide};
 use super::trace::Trace;
+use crate::expr::scope::SecretValues;
 use crate::http_client::client::HttpClient;
 use crate::model::attempt::Outcome;
 use crate::model::change::Change;
+use crate::model::event::EventDocument;
 use crate::model::failure::{Failure, Step};
+use crate::model::integration::Integrations;
 use crate::model::lane::Claim;
 use crate::model::record::{ClaimedRecord, RecordId};
 use crate::model::retry::RetryPolicy;
@@ -35,6 +38,9 @@ pub struct Tools {
     pub http: Arc<HttpClient>,
 }
 
+/// Why a record that belongs to another tenant by now is not run: its lane is the old one's.
+const MOVED: &str = "its integration belongs to another tenant by now; a replay admits it again";
+
 /// How an attempt ended.
 enum Ended {
     Done,
@@ -42,6 +48,13 @@ enum Ended {
     Failed(Failure),
     /// Someone else has the lane: nothing may be written, not even that this failed.
     LeaseLost,
+}
+
+/// What a record is run with.
+struct Work<'a> {
+    chosen: Chosen<'a>,
+    document: EventDocument,
+    secrets: SecretValues,
 }
 
 /// Runs the last record of a claim for all of them (they are the same work) and ends the claim.
@@ -70,24 +83,38 @@ async fn attempt(tools: &Tools, claim: &Claim, record: &ClaimedRecord, trace: &m
         return Ended::Failed(Failure::passing(Step::Engine, format!("the source `{}` is not there", claim.source)));
     };
     trace.bundle = hex::encode(source.bundle_hash);
-    let Some(item) = admitted_again(tools, source, &stored, record) else {
+    let integrations = tools.store.integrations();
+    let Some(item) = admitted_again(tools, source, &stored, record, &integrations) else {
         return Ended::Failed(Failure::permanent(
             Step::Admission,
             format!("the delivery has no item {} any more", record.number),
         ));
     };
-    trace.mask = source.mask_for(&item.document);
+    trace.mask = source.mask_for(&item.document, item.integration.as_deref());
+    if item.chosen.is_ok() && item.tenant != record.tenant {
+        return Ended::Failed(Failure::permanent(Step::Admission, MOVED));
+    }
     match item {
-        Item { chosen: Ok(chosen), document, .. } => {
+        Item { chosen: Ok(chosen), document, integration, .. } => {
             *policy = chosen.route.retry;
-            run(tools, claim, record, source, chosen, document, trace).await
+            let secrets = source.secret_values(&document, integration.as_deref(), tools.store.clock().now().date());
+            match secrets {
+                Ok(secrets) => run(tools, claim, record, source, Work { chosen, document, secrets }, trace).await,
+                Err(failure) => Ended::Failed(failure),
+            }
         }
         Item { chosen: Err(NotChosen::Ignored(reason)), .. } => Ended::Ignored(reason),
         Item { chosen: Err(NotChosen::Failed(failure)), .. } => Ended::Failed(failure),
     }
 }
 
-fn admitted_again<'s>(tools: &Tools, source: &'s Source, stored: &StoredDelivery, record: &ClaimedRecord) -> Option<Item<'s>> {
+fn admitted_again<'s>(
+    tools: &Tools,
+    source: &'s Source,
+    stored: &StoredDelivery,
+    record: &ClaimedRecord,
+    integrations: &Integrations,
+) -> Option<Item<'s>> {
     let params = source.receive.path_parameters(&stored.request.path).unwrap_or_default();
     let arrival = Arrival {
         delivery: record.delivery,
@@ -95,6 +122,7 @@ fn admitted_again<'s>(tools: &Tools, source: &'s Source, stored: &StoredDelivery
         caller: &stored.caller,
         attempt: record.attempts + 1,
         work_key: tools.store.work_key(),
+        integrations,
     };
     source
         .admission
@@ -103,23 +131,12 @@ fn admitted_again<'s>(tools: &Tools, source: &'s Source, stored: &StoredDelivery
         .next_back()
 }
 
-async fn run(
-    tools: &Tools,
-    claim: &Claim,
-    record: &ClaimedRecord,
-    source: &Source,
-    chosen: Chosen<'_>,
-    mut document: crate::model::event::EventDocument,
-    trace: &mut Trace,
-) -> Ended {
+async fn run(tools: &Tools, claim: &Claim, record: &ClaimedRecord, source: &Source, work: Work<'_>, trace: &mut Trace) -> Ended {
+    let Work { chosen, mut document, secrets } = work;
     let admitted: Vec<String> = document.names().map(str::to_owned).collect();
     let request = ["method", "path", "query", "query_all", "params", "headers", "headers_all", "body", "raw"];
     let own: Vec<&str> = admitted.iter().map(String::as_str).filter(|name| !request.contains(name)).collect();
     trace.step("admission", &document, &own);
-    let secrets = match source.secret_values(&document) {
-        Ok(secrets) => secrets,
-        Err(failure) => return Ended::Failed(failure),
-    };
     let tenant = record.tenant.as_ref().map(|tenant| tenant.name.as_str());
     let context = RunContext {
         http: &tools.http,

@@ -151,14 +151,15 @@ fn admit(source: &Source, store: &Store, stored: &StoredDelivery, records: &[Rea
         caller: &stored.caller,
         attempt: 1,
         work_key: store.work_key(),
+        integrations: &store.integrations(),
     };
     let received = source.admission.read(&stored.request, &params);
     let items = source.admission.items(&stored.request, received, arrival, Some(first..=end));
     let mut admitted = HashMap::with_capacity(items.len());
     for item in items {
         let runs_late = item.chosen.as_ref().is_ok_and(|chosen| chosen.runs_late());
-        let mask = source.mask_for(&item.document);
-        admitted.insert(item.number, (item.into_record(&stored.caller).masked(&mask), runs_late));
+        let mask = source.mask_for(&item.document, item.integration.as_deref());
+        admitted.insert(item.number, (item.into_record().masked(&mask), runs_late));
     }
     let of = |one: &Readmission| match admitted.remove(&one.number) {
         Some((admitted, runs_late)) => Readmitted { readmission: one.clone(), admitted, runs_late, further: Vec::new() },
@@ -176,7 +177,7 @@ fn buried(one: &Readmission, reason: String) -> Readmitted {
     let admitted = AdmittedRecord {
         number: one.number,
         tenant: one.tenant.clone(),
-        integration: None,
+        integration: one.integration,
         event: None,
         item_sha256: [0; 32],
         work_hash: None,

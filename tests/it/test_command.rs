@@ -256,3 +256,82 @@ fn machines_get_json_and_junit() {
     );
     assert_eq!(output.status.code(), Some(1));
 }
+
+/// Tests a route file that keeps what it is told, with one sent body for each line of `tests`.
+fn check_auth(head: &str, set: &str, tests: &[&str]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
+    write("a.yaml", &format!("{head}write: {{ insert: log, shared: true, set: {{ what: {set} }} }}\n"));
+    write("a.sql", "create table log (what text);");
+    let tests: Vec<String> = tests.iter().map(|test| format!("  - {test}\n")).collect();
+    write("a.test.yaml", &format!("schema: a.sql\ntests:\n{}", tests.concat()));
+    let (code, text) = said(&test_in(folder.path(), &["a.test.yaml"]));
+    assert_eq!(code, 0, "{head}{text}");
+}
+
+#[test]
+fn every_kind_of_credential_is_added_and_broken() {
+    let row = "expect: { status: 200, rows: { log: [ { what: x } ] } }";
+    for auth in [
+        "{ token: $.headers.x_token, secret: { env: A } }",
+        "{ token: $.body.token, secret: { env: A } }",
+        "{ basic: { user: hooks, secret: { env: A } } }",
+        "{ ip: [203.0.113.0/24] }",
+        "{ all: [ { ip: [\"2001:db8::/32\"] }, { token: $.query.token, secret: { env: A } } ] }",
+        "{ any: [ { token: $.query.token, secret: { env: A } }, { token: $.headers.x_token, secret: { env: A } } ] }",
+    ] {
+        let send = |more: &str| format!("{{ json: {{ what: x }} {more} }}");
+        check_auth(
+            &format!("auth: {auth}\n"),
+            "$.body.what",
+            &[
+                &format!("{{ name: the right one is added, send: {}, {row} }}", send("")),
+                &format!("{{ name: a wrong one, send: {}, expect: {{ status: 401 }} }}", send(", auth: wrong")),
+                &format!("{{ name: none, send: {}, expect: {{ status: 401 }} }}", send(", auth: none")),
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_test_has_an_integration_of_its_own() {
+    check_auth(
+        "receive: { path: \"/in/a/:which\" }\nauth: { token: $.headers.x_token, secret: hook }\n\
+         integration: { is: $.params.which, fields: { hook: { secret: true }, who: { label: Who } } }\n",
+        "$.integration.who",
+        &[
+            "{ name: what the test says, tenant: acme, integration: { who: Acme }, send: { json: {} }, expect: { status: 200, rows: { log: [ { what: Acme } ] } } }",
+            "{ name: what is made up, tenant: acme, send: { json: {} }, expect: { status: 200, rows: { log: [ { what: test-who } ] } } }",
+            "{ name: another token, tenant: acme, send: { json: {}, auth: wrong }, expect: { status: 401 } }",
+        ],
+    );
+    check_auth(
+        "receive: { path: \"/in/a/:which\" }\nauth: { integration: $.params.which }\n",
+        "$.tenant",
+        &[
+            "{ name: the id opens it, tenant: acme, send: { json: {} }, expect: { status: 200, rows: { log: [ { what: acme } ] } } }",
+            "{ name: another id does not, tenant: acme, send: { json: {}, auth: wrong }, expect: { status: 401 } }",
+        ],
+    );
+    check_auth(
+        "auth: { token: $.headers.x_token, secret: { env: A } }\nintegration: { where: { shop: $.body.shop }, fields: { shop: { label: Shop } } }\n",
+        "$.tenant",
+        &[
+            "{ name: its shop, tenant: acme, integration: { shop: s1 }, send: { json: { shop: s1 } }, expect: { status: 200, rows: { log: [ { what: acme } ] } } }",
+            "{ name: a shop of nobody, tenant: acme, integration: { shop: s1 }, send: { json: { shop: s2 } }, expect: { status: 200, state: dead } }",
+        ],
+    );
+}
+
+#[test]
+fn a_test_says_what_its_token_claims() {
+    check_auth(
+        "auth: { all: [ { jwt: { at: $.headers.authorization, keys: { url: \"https://issuer.example/jwks\" }, algorithms: [RS256], audience: us } }, { check: claims.ok } ] }\n",
+        "$.claims.sub",
+        &[
+            "{ name: it may, send: { json: {}, claims: { sub: someone, ok: true } }, expect: { status: 200, rows: { log: [ { what: someone } ] } } }",
+            "{ name: it may not, send: { json: {}, claims: { sub: someone } }, expect: { status: 401 } }",
+            "{ name: another signature, send: { json: {}, claims: { ok: true }, auth: wrong }, expect: { status: 401 } }",
+        ],
+    );
+}

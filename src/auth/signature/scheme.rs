@@ -97,7 +97,7 @@ impl Scheme {
     }
 
     pub(in crate::auth) fn verify(&self, evidence: &Evidence<'_>) -> Result<Caller, Refusal> {
-        let refuse = |findings| Refusal { told: TOLD.to_owned(), findings };
+        let refuse = |findings| Refusal { findings, ..Refusal::new(TOLD) };
         let Some(each) = &self.each else {
             self.check(evidence, evidence.document).map_err(refuse)?;
             return Ok(Caller::new("signature", None, None));

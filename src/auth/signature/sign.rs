@@ -11,7 +11,6 @@ use super::places::Places;
 use super::scheme::{Presented, Scheme, elements_of, encode};
 use crate::auth::evidence::Evidence;
 use crate::auth::secret::SecretSource;
-use crate::auth::secret_form::SecretForm;
 use crate::clock::Timestamp;
 use crate::expr::jsonpath::Path;
 use crate::model::event::EventDocument;
@@ -66,7 +65,7 @@ impl Scheme {
 
     /// The signatures of a request that is final but for them, and where they belong.
     pub fn signatures(&self, evidence: &Evidence<'_>, signing: Signing) -> Result<Vec<Placed>, String> {
-        let key = self.signing_key(signing)?;
+        let key = self.signing_key(signing, evidence)?;
         let moment = self.unit.write(self.moment(evidence.now, signing)?);
         let mut placed = Vec::new();
         for (document, at) in self.documents(evidence)? {
@@ -89,7 +88,7 @@ impl Scheme {
         Ok(placed)
     }
 
-    fn signing_key(&self, signing: Signing) -> Result<Key, String> {
+    fn signing_key(&self, signing: Signing, evidence: &Evidence<'_>) -> Result<Key, String> {
         if signing == Signing::Wrong {
             return Ok(Key::StandIn(Zeroizing::new(WRONG.to_owned())));
         }
@@ -98,7 +97,10 @@ impl Scheme {
                 let value = values.first().ok_or("its secret is not set")?;
                 Key::read(value.expose(), value.form().unwrap_or(self.form), self.algorithm)
             }
-            SecretSource::Field(name) => Key::read(&format!("test-{name}"), SecretForm::StandIn, self.algorithm),
+            SecretSource::Field(name) => {
+                let value = evidence.fields.get(name).ok_or("the integration lacks the secret")?;
+                Key::read(value.expose(), self.form, self.algorithm)
+            }
         }
     }
 

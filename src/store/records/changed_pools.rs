@@ -4,11 +4,12 @@
 
 use sqlx::{Row, SqliteConnection};
 
-use super::readmission::{Readmission, Readmitted, pool_of, prepare, readmission, readmission_columns};
+use super::readmission::{MOVED_ON, Readmission, Readmitted, has_moved_on, pools_of, prepare, readmission, readmission_columns};
 use crate::clock::Timestamp;
 use crate::model::bundle::ActiveVersion;
 use crate::model::record::RecordId;
 use crate::store::error::StoreError;
+use crate::store::intake_form::PreparedFate;
 use crate::store::lanes::json_of;
 use crate::store::sqlite::further::add_further;
 use crate::store::sqlite::moving::{Move, move_open};
@@ -95,12 +96,11 @@ pub async fn readmit_open(
 ) -> Result<bool, StoreError> {
     let last = readmitted.last().map(|one| one.readmission.record);
     let mut moves = Vec::with_capacity(readmitted.len());
-    if let Some(first) = readmitted.first() {
-        let entry = pool_of(store, &first.readmission).await?;
-        for one in &readmitted {
-            let (prepared, further) = prepare(store, &entry, one)?;
-            moves.push(Move { record: one.readmission.record, prepared, further });
-        }
+    let pools = pools_of(store, &readmitted).await?;
+    for one in &readmitted {
+        let (prepared, further) = prepare(store, &pools, one)?;
+        let Readmission { record, first_run, .. } = one.readmission;
+        moves.push(Move { record, first_run, runs_late: one.runs_late, prepared, further });
     }
     let pool_id = pool.pool_id;
     let batch = Batch { pool_id, admit_hash, moves, last };
@@ -113,15 +113,35 @@ async fn begin(connection: &mut SqliteConnection, pool_id: i64, admit_hash: [u8;
     Ok(())
 }
 
-async fn move_batch(connection: &mut SqliteConnection, batch: Batch, now: Timestamp) -> Result<bool, StoreError> {
+async fn move_batch(connection: &mut SqliteConnection, mut batch: Batch, now: Timestamp) -> Result<bool, StoreError> {
     if !advance(connection, &batch).await? {
         return Ok(false);
+    }
+    let (pool_id, admit_hash) = (batch.pool_id, batch.admit_hash);
+    for one in batch.moves.iter_mut().filter(|one| one.prepared.pool_id != pool_id) {
+        enter_pool(connection, one, admit_hash).await?;
     }
     move_open(connection, &batch.moves, now).await?;
     for one in &batch.moves {
         add_further(connection, one.record, &one.further, now).await?;
     }
     resume_when_none_is_left(connection, batch.pool_id).await
+}
+
+/// A record that becomes another tenant's. What came to that tenant later may have run already, and is not to be undone. Where
+/// that tenant's lanes are computed by another version, the record is admitted again with them.
+async fn enter_pool(connection: &mut SqliteConnection, one: &mut Move, admit_hash: [u8; 32]) -> Result<(), StoreError> {
+    let Some(lane) = one.prepared.lane() else { return Ok(()) };
+    if !one.runs_late && has_moved_on(connection, lane.hash, one.first_run).await? {
+        one.prepared.fate = PreparedFate::Supersede(MOVED_ON.to_owned());
+        return Ok(());
+    }
+    let sql = "update pool set admit_hash = coalesce(admit_hash, ?2), readmit_after = case when admit_hash <> ?2
+            then min(coalesce(readmit_after, ?3), ?3) else readmit_after end
+        where pool_id = ?1";
+    let query = sqlx::query(sql).bind(one.prepared.pool_id).bind(admit_hash.to_vec()).bind(one.record.0 - 1);
+    query.execute(connection).await?;
+    Ok(())
 }
 
 /// Notes how far the records are; false when they are not, because another version runs or others were moved first.

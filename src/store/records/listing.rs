@@ -55,7 +55,7 @@ macro_rules! state_word {
 macro_rules! select_where {
     ($narrowed:literal) => {
         concat!(
-            "select * from (select r.id, d.id as delivery_id, r.record_no, r.run, p.source, t.name as tenant, r.event, l.hash as lane_hash,
+            "select * from (select r.id, d.id as delivery_id, r.record_no, r.run, p.source, t.name as tenant, r.integration_id, r.event, l.hash as lane_hash,
             l.label, ",
             state_word!(),
             " as state, case when r.state = 0 and p.readmit_after is not null
@@ -135,6 +135,7 @@ fn summary(store: &Store, row: &SqliteRow, now: Timestamp) -> Result<RecordSumma
         run: row.try_get("run")?,
         source: row.try_get("source")?,
         tenant: row.try_get("tenant")?,
+        integration: row.try_get("integration_id")?,
         event: row.try_get("event")?,
         lane: lane_label(store, row)?,
         state,

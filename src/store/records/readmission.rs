@@ -11,16 +11,17 @@ use crate::model::delivery::DeliveryId;
 use crate::model::record::{AdmittedRecord, RecordId};
 use crate::model::tenant::Tenant;
 use crate::store::error::StoreError;
-use crate::store::intake_form::{PreparedRecord, prepare_record};
+use crate::store::intake_form::{Place, PreparedRecord, owner_of, prepare_record};
 use crate::store::lanes::json_of;
-use crate::store::pools::{self, PoolEntry};
+use crate::store::pools::{self, Pools};
 use crate::store::sqlite::further::add_further;
 use crate::store::sqlite::lane_rows::enqueue;
 use crate::store::sqlite::rows::fixed;
 use crate::store::state::Store;
 
 /// Why a replayed record does not run where its lane has newer ones.
-const MOVED_ON: &str = "the lane has moved on: newer records of it are done or wait; `--force` runs this one all the same";
+pub(super) const MOVED_ON: &str =
+    "the lane has moved on: newer records of it are done or wait; `--force` runs this one all the same";
 
 /// A record that waits to be admitted again.
 #[derive(Clone, Debug)]
@@ -45,8 +46,12 @@ pub struct Readmission {
     pub raw_bytes: u64,
     /// The source's name.
     pub source: String,
-    /// The tenant, when the source has one.
+    /// Whose it is so far, when its source has tenants.
     pub tenant: Option<Tenant>,
+    /// The integration it came by so far.
+    pub integration: Option<i64>,
+    /// The tenant whose credentials brought the delivery, and whose its records stay; 0 when it belongs to none.
+    pub delivery_tenant: i64,
 }
 
 /// What admission made of a record that waited for it.
@@ -67,16 +72,16 @@ pub struct Readmitted {
 struct Prepared {
     readmission: Readmission,
     record: PreparedRecord,
-    pool_id: i64,
     runs_late: bool,
     further: Vec<PreparedRecord>,
 }
 
-/// The columns of a [`Readmission`], from `record r`, `delivery d`, `pool p` and `tenant t`.
+/// The columns of a [`Readmission`], from `record r`, `delivery d`, `pool p` and `tenant t` of the record.
 macro_rules! readmission_columns {
     () => {
         "r.id, coalesce(r.first_run, r.id) as first_run, d.id as delivery_id, r.record_no, r.run, r.asked, d.raw_bytes, p.source,
-        t.tenant_id, t.name, not exists (select 1 from record later
+        t.tenant_id, t.name, r.integration_id, (select of.tenant_id from pool of where of.pool_id = d.pool_id) as delivery_tenant,
+        not exists (select 1 from record later
             where later.delivery_row = r.delivery_row and later.record_no > r.record_no) as is_last"
     };
 }
@@ -115,36 +120,44 @@ pub(super) fn readmission(row: &SqliteRow) -> Result<Readmission, StoreError> {
         raw_bytes: u64::try_from(raw_bytes).unwrap_or(0),
         source: row.try_get("source")?,
         tenant: tenant_id.zip(name).map(|(id, name)| Tenant { id, name }),
+        integration: row.try_get("integration_id")?,
+        delivery_tenant: row.try_get("delivery_tenant")?,
     })
 }
 
-/// Puts records at the ends of the lanes they were admitted to now by this version, or in the states that admission gave them, in
+/// Puts records at the ends of the lanes they were admitted to now by this version, which may be another tenant's than before, or in the states that admission gave them, in
 /// this order. Attempts start anew. One that would undo what newer records of its lane wrote is superseded. Those that are no
 /// longer asked for, or whose pool has another version by now, are left as they are; returns how many were not.
 pub async fn readmit(store: &Store, readmitted: Vec<Readmitted>, admit_hash: [u8; 32]) -> Result<u64, StoreError> {
     let mut all = Vec::with_capacity(readmitted.len());
     for one in readmitted {
-        let pool = pool_of(store, &one.readmission).await?;
-        let (record, further) = prepare(store, &pool, &one)?;
+        let pools = pools_of(store, std::slice::from_ref(&one)).await?;
+        let (record, further) = prepare(store, &pools, &one)?;
         let Readmitted { readmission, runs_late, .. } = one;
-        all.push(Prepared { readmission, record, pool_id: pool.pool_id, runs_late, further });
+        all.push(Prepared { readmission, record, runs_late, further });
     }
     store.writer().run_and_wake(move |connection, now| Box::pin(put_all_back(connection, all, admit_hash, now))).await
 }
 
-pub(super) async fn pool_of(store: &Store, readmission: &Readmission) -> Result<PoolEntry, StoreError> {
-    let tenant_id = readmission.tenant.as_ref().map_or(0, |tenant| tenant.id);
-    pools::find_or_make(store, &readmission.source, tenant_id).await
+/// The pools that records of one source go to.
+pub(super) async fn pools_of(store: &Store, readmitted: &[Readmitted]) -> Result<Pools, StoreError> {
+    let source = readmitted.first().map_or("", |one| one.readmission.source.as_str());
+    let of_one = |one: &Readmitted| {
+        let records = std::iter::once(&one.admitted).chain(&one.further);
+        records.map(|record| owner_of(record, one.readmission.delivery_tenant)).collect::<Vec<_>>()
+    };
+    pools::of_tenants(store, source, readmitted.iter().flat_map(of_one)).await
 }
 
 /// The record, and those that come into being with it.
 pub(super) fn prepare(
     store: &Store,
-    pool: &PoolEntry,
+    pools: &Pools,
     one: &Readmitted,
 ) -> Result<(PreparedRecord, Vec<PreparedRecord>), StoreError> {
-    let tenant_id = one.readmission.tenant.as_ref().map_or(0, |tenant| tenant.id);
-    let prepared = |record: &AdmittedRecord| prepare_record(store, pool, &one.readmission.source, tenant_id, record);
+    let Readmission { source, delivery_tenant, .. } = &one.readmission;
+    let place = Place { store, pools, source, delivery_tenant: *delivery_tenant };
+    let prepared = |record: &AdmittedRecord| prepare_record(place, record);
     Ok((prepared(&one.admitted)?, one.further.iter().map(prepared).collect::<Result<_, _>>()?))
 }
 
@@ -156,7 +169,7 @@ async fn put_all_back(
 ) -> Result<u64, StoreError> {
     let mut count = 0;
     for one in &all {
-        if pool_has(connection, one.pool_id, admit_hash).await? && take_mark(connection, &one.readmission).await? {
+        if pool_has(connection, one.record.pool_id, admit_hash).await? && take_mark(connection, &one.readmission).await? {
             put_back(connection, one, now).await?;
             add_further(connection, one.readmission.record, &one.further, now).await?;
             count += 1;
@@ -186,37 +199,50 @@ async fn put_back(connection: &mut SqliteConnection, one: &Prepared, now: Timest
     let mut place = None;
     if let Some(lane) = prepared.lane() {
         if !readmission.force && !runs_late && has_moved_on(connection, lane.hash, readmission.first_run).await? {
-            return supersede(connection, id, now).await;
+            return supersede(connection, id, prepared, now).await;
         }
         place = enqueue(connection, &[lane], now).await?.remove(&lane.hash);
     }
     let sql = "update record set lane_id = ?1, pos = ?2, event = ?3, state = ?4, work_hash = ?5, item_sha256 = ?6, reason = ?7,
-        attempts = 0, first_failed_at = null, superseded_by = null, finished_at = ?8 where id = ?9";
+        attempts = 0, first_failed_at = null, superseded_by = null, finished_at = ?8, pool_id = ?10, integration_id = ?11 where id = ?9";
     let query = sqlx::query(sql).bind(place.map(|place| place.lane_id)).bind(place.map(|place| place.next_position));
     let query = query.bind(&prepared.event).bind(prepared.state()).bind(prepared.work_hash.map(|hash| hash.to_vec()));
     let query = query.bind(prepared.item_sha256.to_vec()).bind(prepared.reason());
     let query = query.bind(prepared.lane().is_none().then(|| now.as_micros())).bind(id);
+    let query = query.bind(prepared.pool_id).bind(prepared.integration);
     query.execute(connection).await?;
     Ok(())
 }
 
 /// Whether a record that came later than this one took effect in the lane, or waits there and will run before it.
-async fn has_moved_on(connection: &mut SqliteConnection, hash: [u8; 16], first_run: RecordId) -> Result<bool, StoreError> {
+pub(super) async fn has_moved_on(
+    connection: &mut SqliteConnection,
+    hash: [u8; 16],
+    first_run: RecordId,
+) -> Result<bool, StoreError> {
     let sql = "select exists (select 1 from lane l where l.hash = ?1 and (l.done_record > ?2
         or exists (select 1 from record r where r.lane_id = l.lane_id and r.state = 0 and coalesce(r.first_run, r.id) > ?2)))";
     Ok(sqlx::query_scalar(sql).bind(hash.to_vec()).bind(first_run.0).fetch_one(connection).await?)
 }
 
-async fn supersede(connection: &mut SqliteConnection, id: i64, now: Timestamp) -> Result<(), StoreError> {
-    let sql = "update record set state = 3, reason = ?1, superseded_by = null, finished_at = ?2 where id = ?3";
-    sqlx::query(sql).bind(MOVED_ON).bind(now.as_micros()).bind(id).execute(connection).await?;
+async fn supersede(
+    connection: &mut SqliteConnection,
+    id: i64,
+    prepared: &PreparedRecord,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let sql =
+        "update record set state = 3, reason = ?1, superseded_by = null, finished_at = ?2, pool_id = ?4, integration_id = ?5
+        where id = ?3";
+    let query = sqlx::query(sql).bind(MOVED_ON).bind(now.as_micros()).bind(id).bind(prepared.pool_id).bind(prepared.integration);
+    query.execute(connection).await?;
     Ok(())
 }
 
 /// A row for the next run; it is ignored until `put_back` has given it its state.
 async fn copy_as_new_run(connection: &mut SqliteConnection, record: RecordId) -> Result<i64, StoreError> {
-    let sql = "insert into record (delivery_row, pool_id, record_no, run, state, event, item_sha256, first_run)
-        select delivery_row, pool_id, record_no,
+    let sql = "insert into record (delivery_row, pool_id, integration_id, record_no, run, state, event, item_sha256, first_run)
+        select delivery_row, pool_id, integration_id, record_no,
             (select max(run) + 1 from record other where other.delivery_row = r.delivery_row and other.record_no = r.record_no),
             2, event, item_sha256, coalesce(first_run, id) from record r where id = ? returning id";
     Ok(sqlx::query_scalar(sql).bind(record.0).fetch_one(connection).await?)

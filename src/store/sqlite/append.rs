@@ -101,8 +101,12 @@ fn plan<'a>(
 /// Records that another version admitted than the pool's others, because a request was under way while the route file changed, are
 /// admitted again with all that come after them.
 async fn compare_versions(connection: &mut SqliteConnection, kept: &[Kept<'_>]) -> Result<(), StoreError> {
-    let queued = kept.iter().filter(|kept| kept.records.iter().any(|record| record.lane().is_some()));
-    let versions: BTreeSet<(i64, [u8; 32])> = queued.map(|kept| (kept.delivery.pool_id, kept.delivery.admit_hash)).collect();
+    let versions: BTreeSet<(i64, [u8; 32])> = kept
+        .iter()
+        .flat_map(|kept| kept.records.iter().map(move |record| (*record, kept.delivery.admit_hash)))
+        .filter(|(record, _)| record.lane().is_some())
+        .map(|(record, admit_hash)| (record.pool_id, admit_hash))
+        .collect();
     for (pool_id, admit_hash) in versions {
         compare_version(connection, pool_id, admit_hash).await?;
     }
@@ -145,13 +149,12 @@ async fn insert_records(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     const BEFORE: &str =
-        "insert into record (delivery_row, pool_id, record_no, lane_id, pos, event, state, work_hash, item_sha256,
+        "insert into record (delivery_row, pool_id, integration_id, record_no, lane_id, pos, event, state, work_hash, item_sha256,
         reason, finished_at) ";
-    let rows: Vec<_> =
-        kept.iter().flat_map(|kept| kept.records.iter().map(move |record| (kept.row, kept.delivery.pool_id, *record))).collect();
-    execute(connection, BEFORE, &rows, "", |mut row, (delivery_row, pool_id, record)| {
+    let rows: Vec<_> = kept.iter().flat_map(|kept| kept.records.iter().map(move |record| (kept.row, *record))).collect();
+    execute(connection, BEFORE, &rows, "", |mut row, (delivery_row, record)| {
         let place = record.lane().and_then(|lane| take_place(&mut arrivals, lane.hash));
-        row.push_bind(*delivery_row).push_bind(*pool_id).push_bind(record.number);
+        row.push_bind(*delivery_row).push_bind(record.pool_id).push_bind(record.integration).push_bind(record.number);
         row.push_bind(place.map(|place| place.lane_id)).push_bind(place.map(|place| place.next_position));
         row.push_bind(record.event.clone()).push_bind(record.state()).push_bind(record.work_hash.map(|hash| hash.to_vec()));
         row.push_bind(record.item_sha256.to_vec()).push_bind(record.reason().map(str::to_owned));
@@ -165,7 +168,7 @@ impl PreparedRecord {
     pub(crate) fn lane(&self) -> Option<&crate::store::intake_form::PreparedLane> {
         match &self.fate {
             PreparedFate::Queue(lane) => Some(lane),
-            PreparedFate::Ignore(_) | PreparedFate::Bury(_) => None,
+            PreparedFate::Ignore(_) | PreparedFate::Bury(_) | PreparedFate::Supersede(_) => None,
         }
     }
 
@@ -174,6 +177,7 @@ impl PreparedRecord {
         match &self.fate {
             PreparedFate::Queue(_) => 0,
             PreparedFate::Ignore(_) => 2,
+            PreparedFate::Supersede(_) => 3,
             PreparedFate::Bury(_) => 4,
         }
     }
@@ -182,7 +186,7 @@ impl PreparedRecord {
     pub(crate) fn reason(&self) -> Option<&str> {
         match &self.fate {
             PreparedFate::Queue(_) => None,
-            PreparedFate::Ignore(reason) | PreparedFate::Bury(reason) => Some(reason),
+            PreparedFate::Ignore(reason) | PreparedFate::Bury(reason) | PreparedFate::Supersede(reason) => Some(reason),
         }
     }
 }

@@ -157,11 +157,16 @@ async fn read_followers(connection: &mut SqliteConnection, claims: &mut [Claim])
     }
     read_records(connection, claims, &ids, MOST_RECORDS).await?;
     for claim in claims {
-        let Some(work_hash) = claim.records.first().map(|head| head.work_hash) else { continue };
-        let length = claim.records.iter().take_while(|record| record.work_hash == work_hash).count();
+        let Some(work) = claim.records.first().map(work_of) else { continue };
+        let length = claim.records.iter().take_while(|record| work_of(record) == work).count();
         claim.records.truncate(length);
     }
     Ok(())
+}
+
+/// What two records have in common that are the same work: an integration's credentials serve its own records alone.
+fn work_of(record: &ClaimedRecord) -> (Option<[u8; 32]>, Option<i64>) {
+    (record.work_hash, record.integration)
 }
 
 async fn read_records(
@@ -170,7 +175,7 @@ async fn read_records(
     lane_ids: &[i64],
     limit: i64,
 ) -> Result<(), StoreError> {
-    let sql = "select r.id, coalesce(r.first_run, r.id) as first_run, r.lane_id, r.pos, d.id as delivery_id, r.record_no, r.run, r.work_hash, r.item_sha256, r.attempts,
+    let sql = "select r.id, coalesce(r.first_run, r.id) as first_run, r.lane_id, r.pos, d.id as delivery_id, r.record_no, r.run, r.integration_id, r.work_hash, r.item_sha256, r.attempts,
             d.received_at, r.first_failed_at, d.caller
         from json_each(?1) claimed
         join record r on r.id in
@@ -199,7 +204,7 @@ fn claimed_record(row: &SqliteRow, tenant: Option<Tenant>) -> Result<ClaimedReco
         number: row.try_get("record_no")?,
         run: row.try_get("run")?,
         tenant,
-        integration: None,
+        integration: row.try_get("integration_id")?,
         work_hash: work_hash.map(|hash| fixed(hash, "a work hash")).transpose()?,
         item_sha256: fixed(row.try_get("item_sha256")?, "an item's hash")?,
         attempts: row.try_get("attempts")?,

@@ -48,10 +48,10 @@ async fn add(
     record: &PreparedRecord,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let sql = "insert into record (delivery_row, pool_id, record_no, event, state, item_sha256, reason, finished_at, asked, first_run)
-        select delivery_row, pool_id, ?2, ?3, 2, ?4, 'the route file finds this item since it changed', ?5, 1, coalesce(first_run, id)
+    let sql = "insert into record (delivery_row, pool_id, integration_id, record_no, event, state, item_sha256, reason, finished_at, asked, first_run)
+        select delivery_row, ?6, ?7, ?2, ?3, 2, ?4, 'the route file finds this item since it changed', ?5, 1, coalesce(first_run, id)
         from record where id = ?1 on conflict do nothing";
     let query = sqlx::query(sql).bind(behind.0).bind(record.number).bind(&record.event).bind(record.item_sha256.to_vec());
-    query.bind(now.as_micros()).execute(connection).await?;
+    query.bind(now.as_micros()).bind(record.pool_id).bind(record.integration).execute(connection).await?;
     Ok(())
 }

@@ -15,6 +15,9 @@ use crate::store::intake_form::{PreparedLane, PreparedRecord};
 /// An open record and what admission makes of it now.
 pub(crate) struct Move {
     pub(crate) record: RecordId,
+    pub(crate) first_run: RecordId,
+    /// Whether it may run after newer records of its lane without undoing what they wrote.
+    pub(crate) runs_late: bool,
     pub(crate) prepared: PreparedRecord,
     /// Items of its delivery that have no record yet.
     pub(crate) further: Vec<PreparedRecord>,
@@ -71,13 +74,16 @@ async fn write_records(
     rows: &[(&Move, Option<Arrival>)],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    const BEFORE: &str = "with given (id, lane_id, pos, event, state, work_hash, item_sha256, reason, finished_at) as (";
-    const AFTER: &str = ") update record set lane_id = given.lane_id, pos = given.pos, event = given.event, state = given.state,
+    const BEFORE: &str =
+        "with given (id, pool_id, integration_id, lane_id, pos, event, state, work_hash, item_sha256, reason, finished_at) as (";
+    const AFTER: &str = ") update record set pool_id = given.pool_id,
+        integration_id = given.integration_id, lane_id = given.lane_id, pos = given.pos, event = given.event, state = given.state,
         work_hash = given.work_hash, item_sha256 = given.item_sha256, finished_at = given.finished_at,
         reason = case when given.state = 0 then record.reason else given.reason end
         from given where record.id = given.id";
     execute(connection, BEFORE, rows, AFTER, |mut row, (Move { record, prepared, .. }, place)| {
-        row.push_bind(record.0).push_bind(place.map(|place| place.lane_id)).push_bind(place.map(|place| place.next_position));
+        row.push_bind(record.0).push_bind(prepared.pool_id).push_bind(prepared.integration);
+        row.push_bind(place.map(|place| place.lane_id)).push_bind(place.map(|place| place.next_position));
         row.push_bind(prepared.event.clone()).push_bind(prepared.state());
         row.push_bind(prepared.work_hash.map(|hash| hash.to_vec())).push_bind(prepared.item_sha256.to_vec());
         row.push_bind(prepared.reason().map(str::to_owned));

@@ -60,10 +60,12 @@ impl TestStore {
         self.append(self.delivery("shop", None, vec![record(0, queue(lane))])).await
     }
 
+    /// A delivery that this tenant's credentials brought; its records are that tenant's.
     pub(super) fn delivery(&self, source: &str, tenant: Option<&Tenant>, records: Vec<AdmittedRecord>) -> AdmittedDelivery {
         // Ids of one moment must differ and sort as they were made.
         static TURN: AtomicU8 = AtomicU8::new(0);
         let turn = TURN.fetch_add(1, Ordering::Relaxed);
+        let of_tenant = |record: AdmittedRecord| AdmittedRecord { tenant: record.tenant.or(tenant.cloned()), ..record };
         AdmittedDelivery {
             id: DeliveryId::at(self.clock.now()),
             source: source.to_owned(),
@@ -80,7 +82,7 @@ impl TestStore {
             masked: "{\"method\":\"POST\"}".into(),
             bundle_hash: [1; 32],
             admit_hash: ADMIT_HASH,
-            records,
+            records: records.into_iter().map(of_tenant).collect(),
         }
     }
 
@@ -188,4 +190,14 @@ pub(super) fn attempt() -> Attempt {
 
 pub(super) fn key_text(byte: u8) -> Option<Secret<String>> {
     Some(Secret::new(hex::encode([byte; 32])))
+}
+
+pub(super) async fn run_sql(test: &TestStore, sql: &'static str) {
+    let job = test.store.writer().run(move |connection, _| {
+        Box::pin(async move {
+            sqlx::query(sql).execute(connection).await?;
+            Ok(())
+        })
+    });
+    job.await.expect("changed");
 }

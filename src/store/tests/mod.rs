@@ -8,4 +8,7 @@ mod lane_order;
 mod opening;
 mod queue_model;
 mod replaying;
+mod rotation;
 mod sender_id;
+mod set_ups;
+mod whose;

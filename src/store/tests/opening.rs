@@ -1,20 +1,10 @@
 //! Opening and sealing: keys that fit, keys that do not, crashes, and a state that is full.
 
-use super::harness::{TestStore, key_text, options, queue, record};
+use super::harness::{TestStore, key_text, options, queue, record, run_sql};
 use crate::model::delivery::DeliveryId;
 use crate::model::record::RecordState;
 use crate::store::lanes::End;
 use crate::store::{AppendError, OpenOptions, Store, StoreError, inbox, records, tenants};
-
-async fn run_sql(test: &TestStore, sql: &'static str) {
-    let job = test.store.writer().run(move |connection, _| {
-        Box::pin(async move {
-            sqlx::query(sql).execute(connection).await?;
-            Ok(())
-        })
-    });
-    job.await.expect("changed");
-}
 
 async fn refused(options: OpenOptions) -> StoreError {
     Store::open(options).await.err().expect("refused")

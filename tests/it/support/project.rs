@@ -69,6 +69,21 @@ impl Project {
         }
     }
 
+    /// Runs a command to its end, with lines on its standard input.
+    pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Said {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary runs");
+        // a command that refuses its arguments may end before it has read them
+        let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
+        let output = child.wait_with_output().expect("it ends");
+        Said {
+            code: output.status.code().unwrap_or(-1),
+            data: String::from_utf8(output.stdout).expect("text"),
+            notes: String::from_utf8(output.stderr).expect("text"),
+        }
+    }
+
     /// Runs a command that must end well; what it printed as data.
     pub(crate) fn data_of(&self, arguments: &[&str]) -> String {
         let said = self.run(arguments);

@@ -2,11 +2,13 @@
 //! moves by hand.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
 use axum::http::Request;
 use hooktable::auth::secret::SecretReader;
 use hooktable::clock::{Clock, Timestamp};
@@ -15,13 +17,15 @@ use hooktable::http_client::client::{ClientOptions, HttpClient};
 use hooktable::http_client::store_budget::StoreBudget;
 use hooktable::intake::address::Addresses;
 use hooktable::intake::receive::Intake;
+use hooktable::model::integration::Integration;
 use hooktable::model::record::RecordSummary;
+use hooktable::model::tenant::Tenant;
 use hooktable::rehearsal::simulate::Simulation;
 use hooktable::routes::load::Texts;
 use hooktable::routes::registry::{Registry, Reloaded, Surroundings};
 use hooktable::steps::map::Destination;
 use hooktable::store::records::{self, Filter};
-use hooktable::store::{OpenOptions, Store, api_keys, lanes, tenants};
+use hooktable::store::{OpenOptions, Store, api_keys, integrations, lanes, tenants};
 use hooktable::target::{DatabaseOptions, Targets};
 use hooktable::worker::deliver::Tools;
 use hooktable::worker::pool::run_pending;
@@ -140,7 +144,9 @@ impl Builder {
         let http = HttpClient::new(ClientOptions {
             clock: clock.clone(),
             budget: Arc::new(StoreBudget::new(store.clone())),
-            simulated: vec![("https://restapi.e-conomic.com".to_owned(), api.url().parse().expect("a URL"))],
+            simulated: ["https://restapi.e-conomic.com", "https://issuer.example", "https://api.example.com"]
+                .map(|origin| (origin.to_owned(), api.url().parse().expect("a URL")))
+                .to_vec(),
             recorded: None,
             user_agent: "hooktable-test".into(),
         });
@@ -167,13 +173,40 @@ impl TestApp {
 
     /// A key of a tenant for a source; the tenant comes into being with its first one.
     pub(crate) async fn key(&self, tenant: &str, source: &str) -> String {
-        let known = tenants::find_by_name(&self.tools.store, tenant).await.expect("tenants");
-        let tenant = match known {
-            Some(tenant) => tenant,
-            None => tenants::add(&self.tools.store, tenant).await.expect("a tenant"),
-        };
+        let tenant = self.tenant(tenant).await;
         let (_, key) = api_keys::create(&self.tools.store, &tenant, source, "a test").await.expect("a key");
         key.expose().clone()
+    }
+
+    /// A tenant, who comes into being when first named.
+    pub(crate) async fn tenant(&self, name: &str) -> Tenant {
+        match tenants::find_by_name(&self.tools.store, name).await.expect("tenants") {
+            Some(tenant) => tenant,
+            None => tenants::add(&self.tools.store, name).await.expect("a tenant"),
+        }
+    }
+
+    /// An integration of a tenant with these open and secret fields.
+    pub(crate) async fn integration(
+        &self,
+        tenant: &str,
+        source: &str,
+        open: &[(&str, &str)],
+        secret: &[(&str, &str)],
+    ) -> Arc<Integration> {
+        let tenant = self.tenant(tenant).await;
+        let fields = integrations::Fields {
+            open: open.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            secret: secret.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect(),
+        };
+        integrations::add(&self.tools.store, &tenant, source, "a test", fields, &[]).await.expect("an integration")
+    }
+
+    /// Sends a webhook from an address.
+    pub(crate) async fn send_from(&self, client: &str, target: &str, body: &str) -> Answer {
+        let client = ConnectInfo(SocketAddr::new(client.parse().expect("an address"), 0));
+        let request = Request::builder().method("POST").uri(target).extension(client);
+        self.answer_to(request.body(Body::from(body.to_owned())).expect("a request")).await
     }
 
     /// Sends a webhook.
@@ -187,7 +220,10 @@ impl TestApp {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Body::from(body.to_owned())).expect("a request");
+        self.answer_to(request.body(Body::from(body.to_owned())).expect("a request")).await
+    }
+
+    async fn answer_to(&self, request: Request<Body>) -> Answer {
         let response = self.intake.router().oneshot(request).await.expect("an answer");
         let status = response.status().as_u16();
         let headers =

@@ -28,6 +28,31 @@ create table api_key (
     revoked_at integer
 ) strict;
 
+-- sealed: endpoint id, open and secret fields, under the tenant's data key and bound to this row, tenant and source
+create table integration (
+    integration_id integer primary key autoincrement,
+    tenant_id integer not null,
+    source text not null,
+    endpoint_sha256 blob not null unique,
+    description text not null,
+    created_at integer not null,
+    changed_at integer not null,
+    last_used_at integer,
+    revoked_at integer,
+    key_id integer not null,
+    sealed blob not null
+) strict;
+
+-- password: an Argon2id hash with its salt and costs
+create table user (
+    user_id integer primary key autoincrement,
+    name text not null unique,
+    role text not null,
+    password text not null,
+    created_at integer not null,
+    changed_at integer not null
+) strict;
+
 -- tenant 0: no tenant
 -- admit_hash: what the lanes of the open records were computed by
 -- readmit_after: while they are admitted again, the last that was; nothing is claimed then
@@ -49,6 +74,7 @@ create table data_key (
 ) strict;
 create index data_key_of_tenant on data_key (tenant_id);
 
+-- pool_id: of the tenant whose credentials brought it; its request is sealed with that tenant's key
 create table delivery (
     delivery_row integer primary key,
     id blob not null unique,
@@ -93,10 +119,12 @@ create index lane_due on lane (pool_id, due_at) where due_at is not null;
 -- state: 0 open 1 done 2 ignored 3 superseded 4 dead 5 discarded
 -- asked: 1 to be admitted again in the same run, 2 in a new one; 3 and 4 the same though the lane has moved on
 -- first_run: the id of its first run, when it is not that
+-- pool_id, integration_id: whose it is, which within one delivery may differ
 create table record (
     id integer primary key,
     delivery_row integer not null,
     pool_id integer not null,
+    integration_id integer,
     record_no integer not null,
     run integer not null default 1,
     lane_id integer,

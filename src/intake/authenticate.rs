@@ -1,0 +1,121 @@
+//! Who sent a request: the integration it is for, the credentials it shows, and the tenant that follows from both.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::body;
+use super::rejection::Rejection;
+use crate::auth::caller::{Caller, Refusal};
+use crate::auth::evidence::Evidence;
+use crate::auth::scheme::Means;
+use crate::expr::scope::SecretValues;
+use crate::http_client::client::HttpClient;
+use crate::model::delivery::Request;
+use crate::model::event::EventDocument;
+use crate::model::integration::Integration;
+use crate::model::tenant::Tenant;
+use crate::payload;
+use crate::routes::source::{Source, TenantRule};
+use crate::store::{Store, tenants};
+
+/// A request before its sender is known.
+#[derive(Clone, Copy)]
+pub(super) struct Unverified<'a> {
+    /// As it came.
+    pub(super) request: &'a Request,
+    /// The whole URL as the sender used it.
+    pub(super) url: &'a str,
+    /// What stood in the place of the path's parameters.
+    pub(super) params: &'a [(String, String)],
+}
+
+/// Verifies senders.
+pub(super) struct Gate {
+    store: Store,
+    http: Arc<HttpClient>,
+    tenants: Mutex<HashMap<String, Tenant>>,
+}
+
+impl Gate {
+    /// A gate that knows the keys and integrations of a state.
+    pub(super) fn new(store: Store, http: Arc<HttpClient>) -> Self {
+        Self { store, http, tenants: Mutex::default() }
+    }
+
+    /// The verified sender of a request, or why it is none.
+    pub(super) async fn authenticate(&self, source: &Source, unverified: Unverified<'_>) -> Result<Caller, Rejection> {
+        let document = document_of(source, unverified)?;
+        let tenant = match &source.tenant {
+            TenantRule::Named(name) => self.known_tenant(name).await?,
+            TenantRule::Caller | TenantRule::Record | TenantRule::None => None,
+        };
+        let integrations = self.store.integrations();
+        let tenant_id = tenant.as_ref().map(|tenant| tenant.id);
+        let integration = source.integration().before_verification(&document, &source.name, tenant_id, &integrations);
+        let no_fields = SecretValues::new();
+        let evidence = Evidence {
+            request: unverified.request,
+            document: &document,
+            url: unverified.url,
+            now: self.store.clock().now(),
+            source: &source.name,
+            fields: integration.as_ref().map_or(&no_fields, |integration| &integration.secrets),
+        };
+        let means = Means { store: &self.store, integrations: &integrations, http: &self.http };
+        let verified = source.auth.verify(evidence, means).await;
+        let caller = verified.and_then(|caller| for_integration(caller, source, integration.as_deref()));
+        let caller = caller.map_err(|refusal| match refusal.is_undecided {
+            true => Rejection::Unavailable(refusal.findings.join("; ")),
+            false => Rejection::Unauthorized(refusal.told),
+        })?;
+        match &source.tenant {
+            TenantRule::Named(name) => Ok(caller.on_behalf_of(Some(&self.tenant_named(name).await?))),
+            TenantRule::Caller | TenantRule::Record | TenantRule::None => Ok(caller),
+        }
+    }
+
+    /// The tenant that a route file names; it comes into being with its first delivery.
+    async fn tenant_named(&self, name: &str) -> Result<Tenant, Rejection> {
+        if let Some(tenant) = self.known_tenant(name).await? {
+            return Ok(tenant);
+        }
+        let added = tenants::add(&self.store, name).await;
+        let tenant = added.map_err(|error| Rejection::Unavailable(error.to_string()))?;
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), tenant.clone());
+        Ok(tenant)
+    }
+
+    async fn known_tenant(&self, name: &str) -> Result<Option<Tenant>, Rejection> {
+        let known = self.tenants.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let found = tenants::find_by_name(&self.store, name).await;
+        let found = found.map_err(|error| Rejection::Unavailable(error.to_string()))?;
+        if let Some(tenant) = &found {
+            self.tenants.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), tenant.clone());
+        }
+        Ok(found)
+    }
+}
+
+/// The head of a request; its body too where a scheme, or the way to the integration, leads through it.
+fn document_of(source: &Source, unverified: Unverified<'_>) -> Result<EventDocument, Rejection> {
+    if source.auth_reads_body {
+        body::refuse_uninflatable(unverified.request, source.receive.max_body)?;
+        return Ok(source.admission.read(unverified.request, unverified.params).document);
+    }
+    Ok(payload::request::document(unverified.request, unverified.params))
+}
+
+/// Where a source finds integrations by their id, a request for none that is active is nobody's, whoever sent it.
+fn for_integration(caller: Caller, source: &Source, integration: Option<&Integration>) -> Result<Caller, Refusal> {
+    match integration {
+        Some(integration) => caller.for_integration(integration),
+        None if source.integration().is_found_by_id() => {
+            let refusal = Refusal::new("the address is not valid");
+            Err(refusal.because(format!("no active integration of `{}` has the id that the request names", source.name)))
+        }
+        None => Ok(caller),
+    }
+}

@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use super::caller::{Caller, Refusal};
 use super::evidence::Evidence;
 use super::secret::{SecretSource, Surroundings};
-use super::signature::{compile as compile_signature, options::Options as SignatureOptions, scheme::Scheme as SignatureScheme};
+use super::signature::{compile as compile_signature, options::SignedRequestOptions, scheme::Scheme as SignatureScheme};
 use super::{api_key, basic, check, combined, integration, ip, jwt, preset, token};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, OptionDoc, map_of, options, report_unknown};
@@ -28,7 +28,7 @@ pub enum AuthOptions {
     /// A fixed value.
     Token(token::Options),
     /// A signature over the request.
-    Signature(Box<SignatureOptions>),
+    Signature(Box<SignedRequestOptions>),
     /// A user and a password.
     Basic(basic::Options),
     /// Certain addresses.
@@ -102,7 +102,7 @@ impl FromYaml for AuthOptions {
             "api_key" => api_key::Options::from_yaml(node, diagnostics).map(Self::ApiKey),
             "integration" => integration::EndpointOptions::from_yaml(node, diagnostics).map(Self::Integration),
             "token" => token::Options::from_yaml(node, diagnostics).map(Self::Token),
-            "signature" => SignatureOptions::from_yaml(node, diagnostics).map(Box::new).map(Self::Signature),
+            "signature" => SignedRequestOptions::from_yaml(node, diagnostics).map(Box::new).map(Self::Signature),
             "basic" => basic::Options::from_yaml(node, diagnostics).map(Self::Basic),
             "ip" => ip::Options::from_yaml(node, diagnostics).map(Self::Ip),
             "jwt" => jwt::Options::from_yaml(node, diagnostics).map(Self::Jwt),
@@ -118,7 +118,7 @@ impl FromYaml for AuthOptions {
             api_key::Options::shape(),
             integration::EndpointOptions::shape(),
             token::Options::shape(),
-            SignatureOptions::shape(),
+            SignedRequestOptions::shape(),
             preset::PresetOptions::shape(),
             basic::Options::shape(),
             ip::Options::shape(),

@@ -22,8 +22,8 @@ options! {
         file: Option<Spanned<String>>,
         /// The last day on which it is valid: `2026-12-31`.
         until: Option<Spanned<String>> as day,
-        /// How its text becomes the key of a signature; other uses take the text as it is.
-        r#as: Option<SecretForm> = "utf8",
+        /// How its text becomes the key of a signature, `utf8` where nothing says it; other uses take the text as it is.
+        r#as: Option<SecretForm>,
     }
 }
 

@@ -25,6 +25,7 @@ mod schemes;
 mod secrets;
 mod serve;
 mod set_ups;
+mod signature_commands;
 mod signature_doctor;
 mod signatures;
 mod support;

@@ -2,7 +2,7 @@
 
 use super::grammar::{self, Reading};
 use super::key::Key;
-use super::options::{Options, SignatureOptions, TimestampOptions, Tolerance};
+use super::options::{SignatureOptions, SignedRequestOptions, TimestampOptions, Tolerance};
 use super::places::{self, Places};
 use super::scheme::{Each, Scheme};
 use super::text::{self, SignedText};
@@ -14,7 +14,7 @@ use crate::expr::value::Compiler;
 
 /// Compiles it.
 pub(in crate::auth) fn compile(
-    options: &Options,
+    options: &SignedRequestOptions,
     surroundings: &Surroundings<'_>,
     diagnostics: &mut Diagnostics,
     unset: &mut Diagnostics,
@@ -140,7 +140,7 @@ fn check_timestamp(options: &SignatureOptions, scheme: &Scheme, place_of_text: S
                     .hint("`tolerance: 5m` is usual; `tolerance: none` lets an old request be sent again at any time"),
             );
         }
-        Some(tolerance) if !has_source => {
+        Some(tolerance) if !has_source && options.timestamp.is_none() && !scheme.signed.holds_timestamp() => {
             let message = "`tolerance` is for a timestamp, and there is none";
             diagnostics.report(
                 Diagnostic::error("misplaced-option", tolerance.span, message)

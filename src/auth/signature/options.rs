@@ -14,7 +14,7 @@ use crate::config::yaml::Node;
 
 options! {
     /// A signature over the request.
-    pub struct Options {
+    pub struct SignedRequestOptions {
         /// How the request is signed.
         signature: SignatureOptions,
     }
@@ -29,8 +29,8 @@ options! {
         algorithm: Spanned<Algorithm>,
         /// The key: the name of an entry of `secrets`, or `{ env: NAME }`. Of several values each that is valid verifies.
         secret: SecretReference,
-        /// How the secret's text becomes a key, where the secret itself does not say `as`. `pem` for algorithms with public keys.
-        secret_as: Option<Spanned<SecretForm>> = "utf8",
+        /// How the secret's text becomes a key, where the secret itself does not say `as`: `utf8`, or `pem` for algorithms with public keys.
+        secret_as: Option<Spanned<SecretForm>>,
         /// How the signature is written. Hex digits may be of either case; `=` at the end of base64 may be missing.
         encoding: Option<Encoding> = "hex",
         /// How to read what stands at `at`: `{signature}`, `{timestamp}` and `{id}` between fixed text. Parts between `,`, `;`, `&` or
@@ -57,8 +57,8 @@ options! {
     pub struct TimestampOptions {
         /// Where it stands; of several paths the first at which there is something. Not needed when `read` reads it.
         at: Vec<Node> as shape::path,
-        /// Seconds or milliseconds since 1970, or RFC 3339.
-        unit: Option<Unit> = "s",
+        /// Seconds (without it) or milliseconds since 1970, or RFC 3339.
+        unit: Option<Unit>,
     }
 }
 

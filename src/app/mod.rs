@@ -16,6 +16,7 @@ pub mod server;
 pub mod settings;
 pub mod settings_file;
 pub mod shutdown;
+pub mod source_operations;
 pub mod sources;
 pub mod telemetry;
 pub mod users;

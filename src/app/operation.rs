@@ -11,9 +11,11 @@ use super::carried::Carried;
 use super::integrations::{self, IntegrationOperation, IntegrationView};
 use super::keys::{self, CreatedKey};
 use super::retire::{Retired, retire};
+use super::source_operations::{self, Onboarding};
 use super::sources::Sources;
 use super::users::{self, UserOperation};
 use crate::config::diagnostic::closest;
+use crate::intake::rejected::{Rejected, RejectedRequest};
 use crate::model::api_key::ApiKeySummary;
 use crate::model::attempt::Attempt;
 use crate::model::caller::StoredCaller;
@@ -115,6 +117,21 @@ pub enum Operation {
     },
     /// How every source is doing.
     ListSources,
+    /// Opens the onboarding window of a source.
+    OnboardSource {
+        /// Its name.
+        source: String,
+    },
+    /// What handshakes of a source have shown.
+    ShowHandshakes {
+        /// Its name.
+        source: String,
+    },
+    /// The requests of a source that were refused lately.
+    ListRejected {
+        /// Its name.
+        source: String,
+    },
     /// Forgets a source that has no file.
     RetireSource {
         /// Its name.
@@ -128,7 +145,12 @@ impl Operation {
     /// Whether it needs the route files.
     pub fn needs_sources(&self) -> bool {
         match self {
-            Self::CreateKey { .. } | Self::RotateKey { .. } | Self::ListSources | Self::RetireSource { .. } => true,
+            Self::CreateKey { .. }
+            | Self::RotateKey { .. }
+            | Self::ListSources
+            | Self::OnboardSource { .. }
+            | Self::ShowHandshakes { .. }
+            | Self::RetireSource { .. } => true,
             Self::Integrations(operation) => operation.needs_sources(),
             _ => false,
         }
@@ -176,6 +198,10 @@ pub enum Answer {
     Steered(Steered),
     /// The sources.
     Sources(Vec<SourceView>),
+    /// The window of a source and what was shown in it.
+    Onboarding(Onboarding),
+    /// Requests that were refused.
+    Rejected(Vec<RejectedRequest>),
     /// The source that is retired.
     Retired(Retired),
 }
@@ -269,6 +295,8 @@ pub struct Context {
     pub sources: Option<Arc<Sources>>,
     /// What senders reach the server by.
     pub public_url: String,
+    /// The requests that were refused lately, where a server runs.
+    pub rejected: Option<Arc<Rejected>>,
     /// The server, if one runs.
     pub about: Option<About>,
 }
@@ -308,6 +336,9 @@ pub async fn execute(context: &Context, operation: Operation) -> anyhow::Result<
             Answer::Steered(Steered { delivery, records: answer.count, refused: answer.refused })
         }
         Operation::ListSources => Answer::Sources(source_views(sources_of(context)?)),
+        Operation::OnboardSource { source } => Answer::Onboarding(source_operations::open_window(context, &source).await?),
+        Operation::ShowHandshakes { source } => Answer::Onboarding(source_operations::show_handshakes(context, &source).await?),
+        Operation::ListRejected { source } => Answer::Rejected(source_operations::rejected(context, &source)?),
         Operation::RetireSource { source, force } => Answer::Retired(retire(store, sources_of(context)?, &source, force).await?),
     })
 }

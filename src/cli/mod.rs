@@ -12,6 +12,7 @@ pub mod flags;
 pub mod integrations;
 pub mod keys;
 pub mod new;
+mod onboarding_text;
 pub mod output;
 pub mod run;
 pub mod schema;

@@ -17,6 +17,7 @@ use hooktable::http_client::client::{ClientOptions, HttpClient};
 use hooktable::http_client::store_budget::StoreBudget;
 use hooktable::intake::address::Addresses;
 use hooktable::intake::receive::Intake;
+use hooktable::intake::rejected::RejectedRequest;
 use hooktable::model::integration::Integration;
 use hooktable::model::record::RecordSummary;
 use hooktable::model::tenant::Tenant;
@@ -59,6 +60,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: Json,
+    pub(crate) text: String,
 }
 
 struct Environment(BTreeMap<String, String>);
@@ -166,6 +168,11 @@ impl TestApp {
         self.tools.registry.reload(&Texts { routes: routes.clone(), ..Texts::default() }, &BTreeMap::new())
     }
 
+    /// The requests of a source that were refused, the newest first.
+    pub(crate) fn rejected(&self, source: &str) -> Vec<RejectedRequest> {
+        self.intake.rejected().of(source)
+    }
+
     /// The folder that holds everything.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
@@ -230,7 +237,8 @@ impl TestApp {
             response.headers().iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()));
         let headers = headers.collect();
         let bytes = to_bytes(response.into_body(), 1 << 20).await.expect("a body");
-        Answer { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Json::Null) }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Answer { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Json::Null), text }
     }
 
     /// Sends SmartTID's order webhook.

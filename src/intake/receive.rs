@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
@@ -89,13 +89,14 @@ enum Outcome {
 /// Answers one request.
 async fn receive(State(intake): State<Arc<Intake>>, request: axum::extract::Request) -> Response {
     let (method, place) = (request.method().clone(), first_segment(request.uri().path()));
-    let outcome = AssertUnwindSafe(outcome_of(&intake, request)).catch_unwind().await;
+    let source = OnceLock::new();
+    let outcome = AssertUnwindSafe(outcome_of(&intake, request, &source)).catch_unwind().await;
     match outcome.unwrap_or(Err(Rejection::Fault)) {
         Ok(Outcome::Stored(id, appended)) => answer::stored(id, appended),
         Ok(Outcome::Handshake(answered)) => answer::handshake(answered),
         Err(rejection) => {
             let (reason, findings) = (rejection.reason(), rejection.findings().join("; "));
-            tracing::info!(http.method = %method, http.place = place, reason, findings, "request rejected");
+            tracing::info!(source = source.get(), http.method = %method, http.place = place, reason, findings, "request rejected");
             rejection.into_response()
         }
     }
@@ -107,7 +108,8 @@ fn first_segment(path: &str) -> String {
     format!("/{}", crate::config::yaml::shorten(first))
 }
 
-async fn outcome_of(intake: &Intake, request: axum::extract::Request) -> Result<Outcome, Rejection> {
+/// Answers a request whose source, once it is known, is noted in `known`.
+async fn outcome_of(intake: &Intake, request: axum::extract::Request, known: &OnceLock<String>) -> Result<Outcome, Rejection> {
     refuse_when_closed(intake)?;
     let table = intake.registry.table();
     let (parts, stream) = request.into_parts();
@@ -116,6 +118,7 @@ async fn outcome_of(intake: &Intake, request: axum::extract::Request) -> Result<
     let url = intake.addresses.url(&request);
     request.peer = intake.addresses.client(&request);
     let (source, params) = find(&table, &request)?;
+    let _ = known.set(source.name.clone());
     let read = read_body(&source, &mut request, &parts, stream).await;
     let arrived = Arrived { source: &source, request: &request, params: &params, url: &url };
     let outcome = match read {

@@ -90,6 +90,21 @@ impl FromYaml for Preset {
     }
 }
 
+/// The preset that looks for its signature or token at this place; the first where there are several.
+pub fn of_place(place: &str) -> Option<&'static str> {
+    let looks_there = |text: &'static str| {
+        let mut sources = Sources::default();
+        let file = sources.add("preset", text);
+        let root = parse(&sources, file, &mut Diagnostics::default());
+        let at = root.as_ref().and_then(|root| root.get("token").or_else(|| root.get("signature")?.get("at")));
+        at.is_some_and(|at| match &at.content {
+            Content::List(items) => items.first().and_then(Node::text) == Some(place),
+            _ => at.text() == Some(place),
+        })
+    };
+    TEXTS.iter().copied().position(looks_there).map(|index| NAMES[index])
+}
+
 /// The whole scheme that stands for a map with `preset`.
 pub(super) fn expanded(node: &Node, diagnostics: &mut Diagnostics) -> Option<Node> {
     let written = node.get("preset")?;

@@ -77,8 +77,9 @@ impl CheckSignature {
         match source.auth.verify_alone(&evidence) {
             Alone::Passes(_) => self.tell(&source, true, &[], ""),
             Alone::Refused(refusal) => self.tell(&source, false, &refusal.findings, &refusal.told),
+            Alone::NeedsMore("ip") => bail!("whose address is it?\nhint: `--from ADDRESS`"),
             Alone::NeedsMore(word) => {
-                bail!("`{word}` cannot be verified here: it takes the state of a server\nhint: send the request")
+                bail!("`{word}` cannot be verified here: it takes the state of a server\nhint: send the request to it")
             }
         }
     }

@@ -158,6 +158,20 @@ fn a_scheme_that_needs_a_server_is_not_guessed_at() {
 }
 
 #[test]
+fn a_captured_signature_becomes_its_preset() {
+    for (preset, part) in
+        [("stripe", "preset: stripe"), ("twilio", "preset: twilio"), ("standard-webhooks", "preset: standard-webhooks")]
+    {
+        let (project, _) = saved(preset, |request| request);
+        project.run(&["new", "made", "--from", "request.http"]);
+        let text = std::fs::read_to_string(project.path("routes.d/made.yaml")).expect("a route file");
+        assert!(text.contains(part), "{text}");
+        let said = project.run(&["test", "routes.d/made.test.yaml"]);
+        assert_eq!(said.code, 0, "{preset}: {said:?}");
+    }
+}
+
+#[test]
 fn explain_shows_the_whole_scheme_of_a_preset() {
     let auth =
         "auth: { any: [ { preset: stripe, secret: { env: X }, tolerance: 10m }, { preset: gitlab, secret: { env: Y } } ] }\n";

@@ -155,6 +155,20 @@ fn a_clock_that_is_off_is_told_with_its_direction() {
 }
 
 #[test]
+fn a_timestamp_is_signed_where_what_holds_it_is() {
+    for auth in [
+        "timestamp: { at: $.query.k }, signed: \"{url}{body}\"",
+        "timestamp: { at: $.body.id }",
+        "timestamp: { at: $.headers.x_at }, signed: \"{$.headers.x_at}{body}\"",
+    ] {
+        let auth = format!(
+            "{{ signature: {{ at: $.headers.x_sig, algorithm: hmac-sha256, secret: {{ env: X }}, {auth}, tolerance: 5m }} }}"
+        );
+        source(&auth, &Secrets { value: KEY, stands_in: false });
+    }
+}
+
+#[test]
 fn another_secret_form_or_algorithm_that_would_match_is_told() {
     let github = |secret: &'static str, signature: &[u8]| {
         let header = format!("sha256={}", hex::encode(signature));

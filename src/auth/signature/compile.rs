@@ -151,10 +151,9 @@ fn check_timestamp(options: &SignatureOptions, scheme: &Scheme, place_of_text: S
     }
 }
 
-/// A timestamp inside the body is signed with it.
+/// A timestamp that stands in what is signed is signed with it.
 fn is_signed(timestamp: &Places, reading: &Reading, signed: &SignedText) -> bool {
-    let in_body = |name: &str| name == "body" && signed.holds_body();
-    let in_request = !reading.has_timestamp() && timestamp.paths().iter().all(|path| in_body(path.first_name().0));
+    let in_request = !reading.has_timestamp() && timestamp.paths().iter().all(|path| signed.covers(path));
     signed.holds_timestamp() || in_request
 }
 

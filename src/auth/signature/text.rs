@@ -114,7 +114,7 @@ impl SignedText {
         &self.text
     }
 
-    /// Whether it holds the timestamp; a place that is where the timestamp stands counts.
+    /// Whether it holds the timestamp by that name.
     pub fn holds_timestamp(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Timestamp))
     }
@@ -139,6 +139,17 @@ impl SignedText {
     /// Whether it holds values of what stands under this first name.
     pub(super) fn holds_values_of(&self, first_name: &str) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Place(path, _) if path.first_name().0 == first_name))
+    }
+
+    /// Whether what stands at a path is a part of it.
+    pub(super) fn covers(&self, path: &Path) -> bool {
+        let first = path.first_name().0;
+        self.parts.iter().any(|part| match part {
+            Part::Body => first == "body",
+            Part::Url | Part::Query => first == "query",
+            Part::Place(known, _) => known.text() == path.text(),
+            _ => false,
+        })
     }
 
     pub(super) fn add_reads(&self, reads: &mut Reads) {

@@ -42,6 +42,7 @@ pub(crate) struct Builder {
     routes: BTreeMap<String, String>,
     schema: String,
     environment: BTreeMap<String, String>,
+    start: Timestamp,
 }
 
 /// A running application.
@@ -95,7 +96,7 @@ impl Builder {
     /// One route file.
     pub(crate) fn new(path: &str, text: &str) -> Self {
         let routes = BTreeMap::from([(path.to_owned(), text.to_owned())]);
-        Self { routes, schema: String::new(), environment: BTreeMap::new() }
+        Self { routes, schema: String::new(), environment: BTreeMap::new(), start: START }
     }
 
     /// The script that makes the tables.
@@ -110,13 +111,19 @@ impl Builder {
         self
     }
 
+    /// Another moment at which it begins.
+    pub(crate) fn at(mut self, start: Timestamp) -> Self {
+        self.start = start;
+        self
+    }
+
     /// Starts it. The provider's API serves a copy of the shipped answers.
     pub(crate) async fn start(self) -> TestApp {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let apis = folder.path().join("apis");
         copy_folder(&repository("examples/timetracking/apis/economic"), &apis);
         let api = Simulation::start(&apis, ([127, 0, 0, 1], 0).into()).await.expect("a simulated API");
-        let clock = Clock::manual(START);
+        let clock = Clock::manual(self.start);
         let store = Store::open(OpenOptions {
             path: folder.path().join("state.db"),
             master_key: None,

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod carried;
 pub mod control;
+pub mod deliveries;
 mod integration_fields;
 pub mod integrations;
 pub mod keys;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
 use super::carried::Carried;
+use super::deliveries::{self, DeliveryView, Steered};
 use super::integrations::{self, IntegrationOperation, IntegrationView};
 use super::keys::{self, CreatedKey};
 use super::retire::{Retired, retire};
@@ -17,9 +17,6 @@ use super::users::{self, UserOperation};
 use crate::config::diagnostic::closest;
 use crate::intake::rejected::{Rejected, RejectedRequest};
 use crate::model::api_key::ApiKeySummary;
-use crate::model::attempt::Attempt;
-use crate::model::caller::StoredCaller;
-use crate::model::delivery::DeliveryId;
 use crate::model::integration::IntegrationSummary;
 use crate::model::record::{RecordState, RecordSummary};
 use crate::model::tenant::Tenant;
@@ -226,54 +223,6 @@ pub struct RotatedMasterKey {
     pub was_given: bool,
 }
 
-/// A delivery as it is shown: nothing in it is secret.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DeliveryView {
-    /// Its id.
-    pub delivery: DeliveryId,
-    /// The source's name.
-    pub source: String,
-    /// RFC 3339.
-    pub received_at: String,
-    /// Who sent it.
-    pub caller: StoredCaller,
-    /// The version of the source's files that admitted it, in hex.
-    pub bundle: String,
-    /// Bytes of the body.
-    pub body_bytes: u64,
-    /// SHA-256 of the body, in hex.
-    pub body_sha256: String,
-    /// The request with its secrets masked.
-    pub request: Json,
-    /// Its records.
-    pub records: Vec<RecordSummary>,
-    /// Their attempts, in the order they were made.
-    pub attempts: Vec<AttemptView>,
-}
-
-/// An attempt and whose it is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct AttemptView {
-    /// The record's place in the delivery, from 0.
-    pub record: u32,
-    /// Which run of it.
-    pub run: u32,
-    /// What happened.
-    #[serde(flatten)]
-    pub attempt: Attempt,
-}
-
-/// What came of steering the records of a delivery.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Steered {
-    /// The delivery.
-    pub delivery: DeliveryId,
-    /// For how many records it was done.
-    pub records: u64,
-    /// The numbers of the others, and why.
-    pub refused: Vec<(u32, String)>,
-}
-
 /// How a source is doing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SourceView {
@@ -324,14 +273,14 @@ pub async fn execute(context: &Context, operation: Operation) -> anyhow::Result<
             let filter = Filter { source, tenant, state, event, delivery: None, limit };
             Answer::Deliveries(records::list(store, &filter).await?)
         }
-        Operation::ShowDelivery { id } => Answer::Delivery(Box::new(show_delivery(store, &id).await?)),
+        Operation::ShowDelivery { id } => Answer::Delivery(Box::new(deliveries::show(store, &id).await?)),
         Operation::ReplayDelivery { id, record, apply_again, force } => {
-            let delivery = the_delivery(store, &id).await?;
+            let delivery = deliveries::find(store, &id).await?;
             let answer = records::ask_replay(store, delivery, Replay { number: record, apply_again, force }).await?;
             Answer::Steered(Steered { delivery, records: answer.marked, refused: answer.refused })
         }
         Operation::DiscardDelivery { id, record } => {
-            let delivery = the_delivery(store, &id).await?;
+            let delivery = deliveries::find(store, &id).await?;
             let answer = records::discard(store, delivery, record).await?;
             Answer::Steered(Steered { delivery, records: answer.count, refused: answer.refused })
         }
@@ -387,34 +336,4 @@ pub(super) async fn the_tenant(store: &Store, name: &str) -> anyhow::Result<Tena
         None => format!("add it: `hooktable tenants add {name}`"),
     };
     bail!("there is no tenant `{name}`\nhint: {hint}");
-}
-
-async fn show_delivery(store: &Store, id: &str) -> anyhow::Result<DeliveryView> {
-    let id = the_delivery(store, id).await?;
-    let Some(details) = records::show(store, id).await? else { bail!("there is no delivery `{id}`") };
-    let attempts = details.attempts.into_iter();
-    Ok(DeliveryView {
-        delivery: details.id,
-        source: details.source,
-        received_at: details.received_at.to_string(),
-        caller: details.caller,
-        bundle: hex::encode(details.bundle_hash),
-        body_bytes: details.raw_bytes,
-        body_sha256: hex::encode(details.raw_sha256),
-        request: serde_json::from_str(&details.masked).unwrap_or(Json::String(details.masked)),
-        records: details.records,
-        attempts: attempts.map(|one| AttemptView { record: one.record, run: one.run, attempt: one.attempt }).collect(),
-    })
-}
-
-/// The one delivery that a shortened id means.
-async fn the_delivery(store: &Store, text: &str) -> anyhow::Result<DeliveryId> {
-    match records::find(store, text).await?.as_slice() {
-        [id] => Ok(*id),
-        [] => bail!("there is no delivery `{text}`\nhint: `hooktable deliveries list` shows them"),
-        several => {
-            let ids: Vec<String> = several.iter().map(|id| format!("  {id}")).collect();
-            bail!("`{text}` can be {} deliveries:\n{}\nhint: give more of the end", several.len(), ids.join("\n"))
-        }
-    }
 }

@@ -31,7 +31,7 @@ impl Auth {
             Self::Token(scheme) => scheme.verify(evidence).into(),
             Self::Signature(scheme) => scheme.verify(evidence).into(),
             Self::Basic(scheme) => scheme.verify(evidence).into(),
-            Self::Ip(scheme) => scheme.verify(evidence).into(),
+            Self::Ip(scheme) if evidence.client().is_some() => scheme.verify(evidence).into(),
             Self::Check(scheme) => scheme.verify(evidence).into(),
             Self::None => Alone::Passes(Caller::new("none", None, None)),
             Self::Any(schemes) => any(schemes, evidence),

@@ -10,7 +10,7 @@ use crate::config::yaml::{Content, Entry, Node, parse};
 use super::secret::SecretReference;
 use super::secret_form::SecretForm;
 use super::signature::algorithm::Algorithm;
-use super::signature::options::{Encoding, TimestampOptions, Tolerance};
+use super::signature::options::{Encoding, TimestampOptions, Tolerance, text};
 
 macro_rules! presets {
     ($($name:literal),+ $(,)?) => {
@@ -43,9 +43,9 @@ options! {
         /// As under `signature`.
         encoding: Option<Encoding>,
         /// As under `signature`.
-        read: Option<Node>,
+        read: Option<Node> as text,
         /// As under `signature`.
-        signed: Option<Node>,
+        signed: Option<Node> as text,
         /// As under `signature`.
         timestamp: Option<TimestampOptions>,
         /// As under `signature`.

@@ -1,5 +1,6 @@
 //! `hooktable check-signature`: whether a saved request would be let in, with the real secrets; if not, what is wrong with it.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
@@ -10,7 +11,7 @@ use super::flags::GlobalFlags;
 use super::output;
 use super::run::Exit;
 use super::trial::{request_text, source_of, texts_around};
-use crate::app::settings::{EnvironmentSecrets, Settings};
+use crate::app::settings::{EnvironmentSecrets, Settings, environment_variable};
 use crate::app::sources::surroundings;
 use crate::auth::alone::Alone;
 use crate::auth::evidence::Evidence;
@@ -36,6 +37,12 @@ pub struct CheckSignature {
     /// The URL as the sender knows it [default: `public_url`, or what the request says]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    /// The sender's address, for a scheme that looks at it
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<IpAddr>,
+    /// A secret field of the integration, from a variable of the environment; may be given several times
+    #[arg(long, value_name = "NAME=VARIABLE")]
+    field: Vec<String>,
     /// How the result is told
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -60,11 +67,12 @@ impl CheckSignature {
         let loaded = load(&texts_around(&self.file)?, surroundings.world(), &[]);
         let Some(source) = source_of(&self.file, &loaded)? else { return Ok(Exit::Problems) };
         let text = request_text(self.request.as_deref(), &source)?;
-        let request = saved::read(&text, &source.receive).map_err(|reason| anyhow::anyhow!("the request: {reason}"))?;
+        let mut request = saved::read(&text, &source.receive).map_err(|reason| anyhow::anyhow!("the request: {reason}"))?;
+        request.peer = self.from;
         let url = self.url.clone().unwrap_or_else(|| url_of(&text, &request, &settings));
         let params = source.receive.path_parameters(&request.path).unwrap_or_default();
         let document = source.admission.read(&request, &params).document;
-        let fields = SecretValues::new();
+        let fields = self.fields()?;
         let evidence = Evidence { request: &request, document: &document, url: &url, now, source: &source.name, fields: &fields };
         match source.auth.verify_alone(&evidence) {
             Alone::Passes(_) => self.tell(&source, true, &[], ""),
@@ -78,6 +86,15 @@ impl CheckSignature {
     fn now(&self) -> anyhow::Result<Timestamp> {
         let Some(text) = &self.at else { return Ok(Clock::system().now()) };
         Timestamp::parse(text).with_context(|| format!("`{text}` is no time\nhint: such as `--at 2026-11-21T10:15:00Z`"))
+    }
+
+    fn fields(&self) -> anyhow::Result<SecretValues> {
+        let field = |written: &String| {
+            let (name, variable) = written.split_once('=').context("`--field` is written as `NAME=VARIABLE`")?;
+            let value = environment_variable(variable).with_context(|| format!("the variable `{variable}` is not set"))?;
+            Ok((name.to_owned(), value.into()))
+        };
+        self.field.iter().map(field).collect()
     }
 
     fn tell(&self, source: &Source, passes: bool, findings: &[String], told: &str) -> anyhow::Result<Exit> {

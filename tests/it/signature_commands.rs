@@ -132,6 +132,23 @@ fn a_saved_request_is_verified_with_the_real_secret() {
 }
 
 #[test]
+fn what_a_saved_request_does_not_show_is_told_by_flags() {
+    let auth = "{ all: [ { ip: [203.0.113.0/24] }, { preset: gitlab, secret: hook } ] }";
+    let set_up =
+        "receive: { path: \"/in/a/:id\" }\nintegration: { is: $.params.id, fields: { hook: { label: Token, secret: true } } }\n";
+    let project = Project::new()
+        .environment("HOOK", "sesame")
+        .file("routes.d/a.yaml", &format!("{set_up}auth: {auth}\n{WRITE}"))
+        .file("request.http", "POST /in/a/1 HTTP/1.1\nX-Gitlab-Token: sesame\n\n{}\n");
+    let run = |more: &[&str]| project.run(&[&["check-signature", "routes.d/a.yaml", "--request", "request.http"], more].concat());
+    assert!(run(&["--field", "hook=HOOK"]).notes.contains("hint: `--from ADDRESS`"), "{:?}", run(&[]));
+    assert!(run(&["--from", "203.0.113.9"]).data.contains("the secret is unknown"));
+    assert_eq!(run(&["--from", "203.0.113.9", "--field", "hook=HOOK"]).code, 0);
+    assert_eq!(run(&["--from", "192.0.2.1", "--field", "hook=HOOK"]).code, 1);
+    assert_eq!(run(&["--field", "hook=NOTHING"]).code, 2);
+}
+
+#[test]
 fn a_scheme_that_needs_a_server_is_not_guessed_at() {
     let project = Project::new()
         .file("routes.d/a.yaml", &format!("auth: {{ api_key: $.query.key }}\n{}", WRITE.replace("at:", "t:")))

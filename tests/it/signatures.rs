@@ -48,6 +48,7 @@ const OTHER_HEADERS: [&str; 8] = [
 
 fn all() -> Vec<Vectors> {
     let mut files: Vec<_> = std::fs::read_dir(repository("tests/signatures")).expect("a folder").flatten().collect();
+    files.retain(|file| file.path().is_file());
     files.sort_by_key(std::fs::DirEntry::path);
     files
         .into_iter()
@@ -223,6 +224,39 @@ async fn while_a_secret_is_rotated_the_old_one_passes_until_its_last_day() {
             assert_eq!(vectors.vectors[0].status(&app).await, expected, "{} until {until}", vectors.preset);
         }
         assert_eq!(vectors.has_public_key(), vectors.secret.len() > 60, "{}", vectors.preset);
+    }
+}
+
+/// A key in one form, and a signature of the body.
+#[derive(Deserialize)]
+struct PublicKey {
+    algorithm: String,
+    form: String,
+    key: String,
+    signature: String,
+}
+
+#[derive(Deserialize)]
+struct PublicKeys {
+    body: String,
+    vectors: Vec<PublicKey>,
+}
+
+#[tokio::test]
+async fn a_public_key_is_read_in_every_form() {
+    let text = std::fs::read_to_string(repository("tests/signatures/keys/openssl.json")).expect("keys");
+    let keys: PublicKeys = serde_json::from_str(&text).expect("JSON");
+    for PublicKey { algorithm, form, key, signature } in &keys.vectors {
+        let route = format!(
+            "auth:\n  signature:\n    at: $.headers.x_sig\n    algorithm: {algorithm}\n    secret: {{ env: X, as: {form} }}\n    encoding: base64\n\
+             write: {{ insert: log, set: {{ at: $.received_at }} }}\n"
+        );
+        // as people write a key into a variable
+        let key = if form == "pem" { key.replace('\n', "\\n") } else { key.clone() };
+        let app = Builder::new("routes.d/a.yaml", &route).environment("X", &key).start().await;
+        let send = async |body: &str| app.send("POST", "/in/a", &[("x-sig", signature)], body).await.status;
+        assert_eq!(send(&keys.body).await, 200, "{algorithm} {form}");
+        assert_eq!(send(&keys.body.replace('T', "t")).await, 401, "{algorithm} {form}");
     }
 }
 

@@ -35,10 +35,10 @@ options! {
         encoding: Option<Encoding> = "hex",
         /// How to read what stands at `at`: `{signature}`, `{timestamp}` and `{id}` between fixed text. Parts between `,`, `;`, `&` or
         /// spaces may come in any order, repeated parts are several candidates, unknown parts are passed over.
-        read: Option<Node> = "'{signature}'",
+        read: Option<Node> as text = "'{signature}'",
         /// What is signed, over bytes: fixed text and `{body}`, `{timestamp}`, `{id}`, `{method}`, `{url}`, `{path}`, `{query}`, `{host}`,
         /// `{secret}`, `{form_sorted}` (each name and value of a form, by name), `{$.any.path}`, `{$.path?}` for one that may be missing.
-        signed: Option<Node> = "'{body}'",
+        signed: Option<Node> as text = "'{body}'",
         /// Where the timestamp stands when not in what `read` reads.
         timestamp: Option<TimestampOptions>,
         /// Where the id stands when not in what `read` reads; of several paths the first at which there is something.
@@ -60,6 +60,11 @@ options! {
         /// Seconds (without it) or milliseconds since 1970, or RFC 3339.
         unit: Option<Unit>,
     }
+}
+
+/// Fixed text with placeholders.
+pub(in crate::auth) fn text() -> Shape {
+    Shape::Text
 }
 
 /// How a signature is written.

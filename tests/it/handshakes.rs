@@ -1,5 +1,7 @@
 //! The handshakes of real providers, each written in YAML and sent as the provider sends it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hmac::{KeyInit as _, Mac as _};
 use hooktable::store::onboarding;
 use serde_json::{Value as Json, json};
@@ -7,6 +9,8 @@ use serde_json::{Value as Json, json};
 use crate::support::test_app::{Answer, Builder, TestApp};
 
 const WRITE: &str = "write: { insert: log, set: { body: $.body } }\n";
+/// 2026-11-21T10:00:00Z
+const MOMENT: &str = "1795255200";
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// A source `shop` whose one secret is `sesame`, with these blocks.
@@ -18,6 +22,18 @@ async fn app(blocks: &str) -> TestApp {
 
 async fn post(app: &TestApp, query: &str, body: &Json) -> Answer {
     app.send("POST", &format!("/in/shop{query}"), &[JSON], &body.to_string()).await
+}
+
+/// HMAC-SHA-256 under the one secret.
+fn signed(text: &str) -> Vec<u8> {
+    let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(b"sesame").expect("a key");
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().to_vec()
+}
+
+/// `v0=…` over a time and a body, at the moment at which tests begin.
+fn with_time(body: &str) -> (&'static str, String) {
+    (MOMENT, format!("v0={}", hex::encode(signed(&format!("v0:{MOMENT}:{body}")))))
 }
 
 /// Status, content type and body.
@@ -85,12 +101,17 @@ handshake:
 
 #[tokio::test]
 async fn slack_gets_its_challenge_back() {
-    let app = app("auth: { token: $.body.token, secret: hook }
+    let app = app("auth: { preset: slack, secret: hook }
 handshake: { when: body.type == 'url_verification', reply: { json: { challenge: $.body.challenge } } }")
     .await;
-    let asked = |token: &str| json!({ "type": "url_verification", "token": token, "challenge": "3eZbrw1a" });
-    assert_eq!(said(&post(&app, "", &asked("sesame")).await), (200, "application/json", r#"{"challenge":"3eZbrw1a"}"#));
-    assert_eq!(post(&app, "", &asked("open")).await.status, 401, "verified like a delivery");
+    let body = json!({ "type": "url_verification", "token": "old", "challenge": "3eZbrw1a" }).to_string();
+    let (moment, signature) = with_time(&body);
+    let ask = async |signature: &str| {
+        let headers = [("x-slack-request-timestamp", moment), ("x-slack-signature", signature), JSON];
+        app.send("POST", "/in/shop", &headers, &body).await
+    };
+    assert_eq!(said(&ask(&signature).await), (200, "application/json", r#"{"challenge":"3eZbrw1a"}"#));
+    assert_eq!(ask(&signature.replace("v0=", "v0=0")).await.status, 401, "verified like a delivery");
     assert!(app.records().await.is_empty());
 }
 
@@ -121,7 +142,7 @@ handshake:
 
 #[tokio::test]
 async fn zoom_gets_its_token_signed() {
-    let app = app("auth: { token: $.headers.authorization, secret: hook }
+    let app = app("auth: { preset: zoom, secret: hook }
 handshake:
   - when: body.event == 'endpoint.url_validation'
     reply:
@@ -129,31 +150,37 @@ handshake:
         plainToken: $.body.payload.plainToken
         encryptedToken: \"{{ body.payload.plainToken | hmac('sha256', secret.hook) | hex }}\"")
     .await;
-    let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(b"sesame").expect("a key");
-    mac.update(b"qgg8vlvZRS6UYooatFL8Aw");
-    let signed = hex::encode(mac.finalize().into_bytes());
-    let body = json!({ "event": "endpoint.url_validation", "payload": { "plainToken": "qgg8vlvZRS6UYooatFL8Aw" } }).to_string();
-    let answer = app.send("POST", "/in/shop", &[("authorization", "sesame"), JSON], &body).await;
-    assert_eq!(answer.body, json!({ "plainToken": "qgg8vlvZRS6UYooatFL8Aw", "encryptedToken": signed }), "{answer:?}");
-    assert_eq!(app.send("POST", "/in/shop", &[("authorization", "open"), JSON], &body).await.status, 401);
+    let token = "qgg8vlvZRS6UYooatFL8Aw";
+    let body = json!({ "event": "endpoint.url_validation", "payload": { "plainToken": token } }).to_string();
+    let (moment, signature) = with_time(&body);
+    let ask = async |signature: &str| {
+        let headers = [("x-zm-request-timestamp", moment), ("x-zm-signature", signature), JSON];
+        app.send("POST", "/in/shop", &headers, &body).await
+    };
+    let answer = ask(&signature).await;
+    assert_eq!(answer.body, json!({ "plainToken": token, "encryptedToken": hex::encode(signed(token)) }), "{answer:?}");
+    assert_eq!(ask("v0=00").await.status, 401);
+    assert!(!format!("{:?}", app.rejected("shop")).contains("sesame"));
 }
 
 #[tokio::test]
 async fn xeros_intent_to_receive_is_answered_with_nothing_or_401() {
-    let app = app("auth: { token: $.headers.x_xero_signature, secret: hook }
+    let app = app("auth: { preset: xero, secret: hook }
 handshake: { when: body.events is defined and not body.events }")
     .await;
     let intent = r#"{"events":[],"firstEventSequence":0,"lastEventSequence":0,"entropy":"S0m3r4nd0mt3xt"}"#;
-    let answer = app.send("POST", "/in/shop", &[("x-xero-signature", "sesame"), JSON], intent).await;
+    let good = STANDARD.encode(signed(intent));
+    let answer = app.send("POST", "/in/shop", &[("x-xero-signature", &good), JSON], intent).await;
     assert_eq!(said(&answer), (200, "", ""));
     assert!(!answer.headers.contains_key("set-cookie"));
-    assert_eq!(app.send("POST", "/in/shop", &[("x-xero-signature", "bad"), JSON], intent).await.status, 401);
+    let bad = STANDARD.encode(signed("another"));
+    assert_eq!(app.send("POST", "/in/shop", &[("x-xero-signature", &bad), JSON], intent).await.status, 401);
     assert_eq!(app.records().await.len(), 0);
 }
 
 #[tokio::test]
 async fn woocommerces_unsigned_ping_passes_though_deliveries_are_json() {
-    let app = app("auth: { token: $.headers.x_wc_webhook_signature, secret: hook }
+    let app = app("auth: { preset: woocommerce, secret: hook }
 payload: { format: json }
 handshake:
   - when: body.webhook_id and not headers.x_wc_webhook_signature
@@ -162,7 +189,8 @@ handshake:
     let form = ("content-type", "application/x-www-form-urlencoded");
     assert_eq!(said(&app.send("POST", "/in/shop", &[form], "webhook_id=7").await), (200, "", ""));
     assert_eq!(app.send("POST", "/in/shop", &[form], "order=7").await.status, 401);
-    assert_eq!(app.send("POST", "/in/shop", &[JSON, ("x-wc-webhook-signature", "sesame")], "{}").await.status, 200);
+    let signature = STANDARD.encode(signed("{}"));
+    assert_eq!(app.send("POST", "/in/shop", &[JSON, ("x-wc-webhook-signature", &signature)], "{}").await.status, 200);
     assert_eq!(app.records().await.len(), 1);
 }
 

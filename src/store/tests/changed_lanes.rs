@@ -19,7 +19,7 @@ use crate::store::{Store, lanes, tenants};
 pub(super) type Version = (u8, fn(u8) -> Fate);
 
 pub(super) const BY_THING: Version = (1, |thing| queue(&format!("thing/{thing}")));
-pub(super) const BY_OTHER_NAME: Version = (2, |thing| queue(&format!("other/{thing}")));
+const BY_OTHER_NAME: Version = (2, |thing| queue(&format!("other/{thing}")));
 const BY_PARITY: Version = (3, |thing| queue(&format!("parity/{}", thing % 2)));
 const NOT_THE_FIRST: Version = (4, |thing| if thing == 0 { Fate::Ignore("not wanted".into()) } else { queue("all") });
 

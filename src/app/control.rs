@@ -1,6 +1,7 @@
 //! The control socket: commands talk to the running server over a Unix socket that only its user can open, one JSON object a
 //! line. Without a server a command takes the lock and does the same itself.
 
+use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -60,7 +61,7 @@ pub async fn ask(
         None
     };
     let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{}", settings.listen));
-    let context = Context { store: store.clone(), sources, public_url, about: None };
+    let context = Context { store: store.clone(), sources, public_url, rejected: None, about: None };
     let answer = execute(&context, operation).await;
     drop(context);
     store.close().await;
@@ -107,6 +108,21 @@ async fn ask_server(data: &Path, operation: &Operation) -> anyhow::Result<Option
     match serde_json::from_str(&line).with_context(broken)? {
         Reply::Answer(answer) => Ok(Some(answer)),
         Reply::Error(reason) => Err(anyhow!(reason)),
+    }
+}
+
+/// Makes sure that no other server answers for this folder, until what is returned is dropped.
+pub(super) fn lock(data: &Path) -> anyhow::Result<File> {
+    let path = data.join("control.lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.with_context(|| format!("cannot open `{}`", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another server uses the data folder `{}`\nhint: servers that share a state each need a `--data` of their own",
+            data.display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock `{}`", path.display())),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The running program as a value: started with settings, stopped without losing anything. Prints nothing; what a person
 //! should know comes as values and notices.
 
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,10 +17,10 @@ use tokio::sync::{Mutex, broadcast, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::admin::{self, Admin};
-use super::control::Control;
+use super::control::{self, Control};
 use super::metrics::Metrics;
 use super::operation::{About, Context};
-use super::patience::{Patient, Peer, SILENCE};
+use super::patience::{Limits, Patient, Peer};
 use super::settings::Settings;
 use super::sources::{self, Sources};
 use crate::auth::secret::SecretReader;
@@ -33,13 +34,16 @@ use crate::routes::folder::Folder;
 use crate::routes::load::Texts;
 use crate::routes::registry::{Registry, Reloaded};
 use crate::routes::reload::watch as watch_folder;
-use crate::store::{OpenOptions, Place, Store};
+use crate::store::{OpenOptions, Place, Store, bundles};
 use crate::target::Targets;
 use crate::worker::deliver::Tools;
 use crate::worker::pool;
 
 /// How long requests and attempts under way may take to end when the program stops.
 const GRACE: Duration = Duration::from_secs(10);
+/// How many connections senders and operators may have.
+const CONNECTIONS: usize = 10_000;
+const ADMIN_CONNECTIONS: usize = 200;
 /// How many notices are kept for a listener that is slow.
 const NOTICES: usize = 64;
 
@@ -50,6 +54,8 @@ pub struct Server {
     admin_address: SocketAddr,
     public_url: String,
     control_path: PathBuf,
+    /// Held until the control socket is gone.
+    folder_lock: File,
     sources: Arc<Sources>,
     tools: Tools,
     notices: broadcast::Sender<Arc<Notice>>,
@@ -90,8 +96,9 @@ impl Server {
         let listener = listen(&settings.listen, "--listen").await?;
         let admin_listener = listen(&settings.admin_listen, "--admin-listen").await?;
         let (intake_address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
+        let folder_lock = control::lock(&settings.data)?;
         let control = Control::bind(&settings.data)?;
-        let addresses = Addresses { public_url: settings.public_url.clone(), trusted_proxies: Vec::new() };
+        let addresses = Addresses { public_url: settings.public_url.clone(), trusted_proxies: settings.trusted_proxies.clone() };
         let intake = Intake::new(Arc::clone(sources.registry()), store.clone(), Arc::clone(&tools.http), addresses);
         let (stopping, stopped) = (watch::Sender::new(false), watch::Sender::new(false));
         let metrics = Arc::new(Metrics::default());
@@ -102,13 +109,13 @@ impl Server {
             simulated: settings.simulate_api.iter().map(|(origin, url)| format!("{origin} -> {url}")).collect(),
             stopping: stopping.subscribe(),
         });
-        let workers = pool::Options { workers: settings.workers, owner: i64::from(std::process::id()) };
+        let workers = pool::Options { workers: settings.workers, owner: owner() };
         let draining = vec![
-            tokio::spawn(serve(listener, counted(intake.router(), metrics), stopping.subscribe())),
+            tokio::spawn(serve(listener, Limits::with(CONNECTIONS), counted(intake.router(), metrics), stopping.subscribe())),
             tokio::spawn(pool::run(tools.clone(), workers, stopping.subscribe(), GRACE)),
         ];
         let mut background = JoinSet::new();
-        background.spawn(serve(admin_listener, admin, stopped.subscribe()));
+        background.spawn(serve(admin_listener, Limits::with(ADMIN_CONNECTIONS), admin, stopped.subscribe()));
         let notices = broadcast::Sender::new(NOTICES);
         let watching = Watching { sources: Arc::clone(&sources), tools: tools.clone(), notices: notices.clone() };
         background.spawn(watching.run(settings.folder()));
@@ -118,6 +125,7 @@ impl Server {
             store: tools.store.clone(),
             sources: Some(Arc::clone(&sources)),
             public_url: public_url.clone(),
+            rejected: Some(Arc::clone(intake.rejected())),
             about: Some(About {
                 process: std::process::id(),
                 intake: intake_address.to_string(),
@@ -130,6 +138,7 @@ impl Server {
             admin_address,
             public_url,
             control_path,
+            folder_lock,
             sources,
             tools,
             notices,
@@ -196,8 +205,15 @@ impl Server {
         self.background.shutdown().await;
         // before the lock is given back: afterwards it may be another server's
         let _ = std::fs::remove_file(&self.control_path);
+        drop(self.folder_lock);
         self.tools.store.clone().close().await;
     }
+}
+
+/// A number that no other process claims under, on this machine or another.
+fn owner() -> i64 {
+    let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
+    i64::try_from(random >> 1).expect("63 bits")
 }
 
 /// Opens the state that the settings name.
@@ -239,9 +255,9 @@ async fn listen(address: &str, flag: &str) -> anyhow::Result<TcpListener> {
 }
 
 /// Serves HTTP/1 and HTTP/2 until told to stop, and then what is under way.
-async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
-    let listener = Patient::new(listener, SILENCE);
-    let service = router.into_make_service_with_connect_info::<Peer>();
+async fn serve(listener: TcpListener, limits: Limits, router: Router, mut stop: watch::Receiver<bool>) {
+    let listener = Patient::new(listener, limits);
+    let service = noted(router).into_make_service_with_connect_info::<Peer>();
     let told = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
@@ -250,12 +266,21 @@ async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<
     }
 }
 
-/// Counts answers, and says who asks in the form that the intake expects.
+/// Tells connections of their requests, and the intake who asks in the form that it expects.
+fn noted(router: Router) -> Router {
+    router.layer(from_fn(|mut request: Request, next: Next| async move {
+        let peer = request.extensions().get().cloned();
+        let _under_way = peer.map(|ConnectInfo::<Peer>(peer)| {
+            request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer.address));
+            peer.begin_request()
+        });
+        next.run(request).await
+    }))
+}
+
+/// Counts answers.
 fn counted(router: Router, metrics: Arc<Metrics>) -> Router {
-    router.layer(from_fn(move |mut request: Request, next: Next| {
-        if let Some(ConnectInfo(Peer(address))) = request.extensions().get().copied() {
-            request.extensions_mut().insert(ConnectInfo::<SocketAddr>(address));
-        }
+    router.layer(from_fn(move |request: Request, next: Next| {
         let metrics = Arc::clone(&metrics);
         async move {
             let response: Response = next.run(request).await;
@@ -287,7 +312,20 @@ impl Watching {
                 self.take_over(Ok(texts), &mut unreadable).await;
             }
         };
-        tokio::join!(watch_folder(folder.clone(), changed), again);
+        let others = async {
+            loop {
+                bundles::changed(&self.tools.store).await;
+                let mut unreadable = turn.lock().await;
+                if let Err(error) = self.sources.hear_of_others(&self.tools.store).await {
+                    tracing::warn!(%error, "what other servers activated cannot be read");
+                }
+                let folder = folder.clone();
+                if let Ok(Ok(texts)) = tokio::task::spawn_blocking(move || folder.read()).await {
+                    self.take_over(Ok(texts), &mut unreadable).await;
+                }
+            }
+        };
+        tokio::join!(watch_folder(folder.clone(), changed), again, others);
     }
 
     async fn take_over(&self, texts: Result<Texts, String>, unreadable: &mut Option<String>) {

@@ -94,6 +94,17 @@ impl Sources {
         Ok(reloaded)
     }
 
+    /// Reads again what all servers that share the state activated: it stands in where this one has no good version of its own. What
+    /// was retired is forgotten where it has no file.
+    pub async fn hear_of_others(&self, store: &Store) -> anyhow::Result<()> {
+        let now = stored_bundles(store).await?;
+        let before = std::mem::replace(&mut *self.stored.lock().unwrap_or_else(PoisonError::into_inner), now.clone());
+        for name in before.keys().filter(|name| !now.contains_key(*name)) {
+            self.registry.retire(name);
+        }
+        Ok(())
+    }
+
     /// Keeps what a load said, for those who ask later; returns the problems that were not told before.
     pub fn note(&self, loaded: &Loaded) -> Diagnostics {
         let all = all_problems(loaded);

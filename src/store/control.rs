@@ -11,19 +11,22 @@ pub(crate) enum Topic {
     ApiKeys,
     /// Integrations.
     Integrations,
+    /// Onboarding windows.
+    Onboarding,
     /// Which bundle of each source is the newest.
     Bundles,
 }
 
 impl Topic {
     /// All of them.
-    pub(crate) const ALL: [Self; 3] = [Self::ApiKeys, Self::Integrations, Self::Bundles];
+    pub(crate) const ALL: [Self; 4] = [Self::ApiKeys, Self::Integrations, Self::Onboarding, Self::Bundles];
 
     /// As its row is called.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::ApiKeys => "api_keys",
             Self::Integrations => "integrations",
+            Self::Onboarding => "onboarding",
             Self::Bundles => "bundles",
         }
     }

@@ -16,6 +16,7 @@ use super::engine::{Opened, Place, Started};
 use super::error::StoreError;
 use super::integration_rows;
 use super::integrations::Snapshot as IntegrationSnapshot;
+use super::onboarding::Windows;
 use super::opening::open_vault;
 use super::pools::KnownPools;
 use super::sql::{Connection, Query, Readers, Row, query};
@@ -69,6 +70,7 @@ struct Inner {
     pools: KnownPools,
     master_key_turn: tokio::sync::Mutex<()>,
     api_keys: Snapshot,
+    windows: Windows,
     integrations: IntegrationSnapshot,
     newest: Newest,
     end: Mutex<Option<oneshot::Receiver<()>>>,
@@ -93,6 +95,7 @@ impl Inner {
 struct Loaded {
     vault: Vault,
     api_keys: Snapshot,
+    windows: Windows,
     integrations: IntegrationSnapshot,
     newest: Newest,
     versions: std::collections::HashMap<String, i64>,
@@ -109,8 +112,9 @@ impl Loaded {
         let vault = open_vault(connection, options).await?;
         let api_keys = Snapshot::new(api_keys::read_all(connection).await?);
         let integrations = IntegrationSnapshot::new(integration_rows::read_all(connection, &vault).await?);
+        let windows = Windows::read(connection).await?;
         let newest = bundles::newest(connection).await?;
-        Ok(Self { vault, api_keys, integrations, newest, versions })
+        Ok(Self { vault, api_keys, windows, integrations, newest, versions })
     }
 }
 
@@ -155,6 +159,7 @@ impl Store {
             pools: KnownPools::default(),
             master_key_turn: tokio::sync::Mutex::default(),
             api_keys: loaded.api_keys,
+            windows: loaded.windows,
             integrations: loaded.integrations,
             newest: loaded.newest,
             end: Mutex::new(Some(started.end)),
@@ -226,6 +231,10 @@ impl Store {
 
     pub(crate) fn api_keys(&self) -> &Snapshot {
         &self.inner.api_keys
+    }
+
+    pub(crate) fn windows(&self) -> &Windows {
+        &self.inner.windows
     }
 
     pub(crate) fn integration_snapshot(&self) -> &IntegrationSnapshot {

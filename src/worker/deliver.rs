@@ -247,7 +247,7 @@ fn verdict_word(verdict: &Verdict) -> &'static str {
 }
 
 /// A number in 0..1, so that records that failed together are not tried again together.
-fn chance() -> f64 {
+pub(super) fn chance() -> f64 {
     let mut bytes = [0; 4];
     // without randomness the middle is as good as any
     getrandom::fill(&mut bytes).map_or(0.5, |()| f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX))

@@ -8,11 +8,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, sleep};
 
-use super::deliver::{Tools, deliver};
+use super::deliver::{Tools, chance, deliver};
 use super::readmit;
+use crate::model::bundle::ActiveVersion;
 use crate::model::lane::Claim;
+use crate::routes::table::RouteTable;
 use crate::store::lanes::ClaimRequest;
-use crate::store::{FinishError, StoreError, lanes};
+use crate::store::{FinishError, StoreError, bundles, lanes};
 
 /// How long a claim holds a lane unless it is prolonged.
 pub const LEASE: Duration = Duration::from_secs(60);
@@ -20,6 +22,11 @@ pub const LEASE: Duration = Duration::from_secs(60);
 const MARGIN: Duration = Duration::from_secs(10);
 /// The longest that idle workers go without looking.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The shortest.
+const AT_LEAST: Duration = Duration::from_millis(5);
+/// The longest where the state is shared and something was claimed a short while ago.
+const WHILE_BUSY: Duration = Duration::from_millis(250);
+const BUSY_FOR: Duration = Duration::from_secs(5);
 /// How long a worker waits after the state failed.
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
 
@@ -37,6 +44,7 @@ pub async fn run(tools: Tools, options: Options, mut stop: watch::Receiver<bool>
     let hands = Arc::new(Semaphore::new(options.workers.max(1)));
     let mut running = JoinSet::new();
     let readmitting = tokio::spawn(readmit::run(tools.clone(), stop.clone()));
+    let mut last_claim = Instant::now();
     while !*stop.borrow() {
         while running.try_join_next().is_some() {}
         let claimed = claim(&tools, options, hands.available_permits()).await;
@@ -46,11 +54,12 @@ pub async fn run(tools: Tools, options: Options, mut stop: watch::Receiver<bool>
         });
         if claims.is_empty() {
             tokio::select! {
-                () = wait_for_work(&tools, &hands) => {}
+                () = wait_for_work(&tools, &hands, last_claim) => {}
                 _ = stop.changed() => {}
             }
             continue;
         }
+        last_claim = Instant::now();
         for claim in claims {
             let Ok(hand) = Arc::clone(&hands).acquire_owned().await else { return };
             let tools = tools.clone();
@@ -86,26 +95,42 @@ pub async fn run_pending(tools: &Tools, owner: i64) -> Result<usize, StoreError>
 }
 
 async fn claim(tools: &Tools, options: Options, free: usize) -> Result<Vec<Claim>, StoreError> {
-    let versions = tools.registry.table().active_versions();
+    let versions = worked_on(tools, &tools.registry.table());
     lanes::claim(&tools.store, ClaimRequest { owner: options.owner, versions: &versions, limit: free, lease: LEASE }).await
 }
 
+/// The versions whose work is done here: those that run, and where the state is shared only the newest that any process activated.
+pub(super) fn worked_on(tools: &Tools, table: &RouteTable) -> Vec<ActiveVersion> {
+    let mut versions = table.active_versions();
+    let hash_of = |name: &str| table.source(name).map(|source| source.bundle_hash);
+    versions
+        .retain(|version| hash_of(&version.source).is_some_and(|hash| bundles::is_newest(&tools.store, &version.source, hash)));
+    versions
+}
+
 /// Until something was stored, something becomes due, a hand becomes free, or a while has passed.
-async fn wait_for_work(tools: &Tools, hands: &Semaphore) {
+async fn wait_for_work(tools: &Tools, hands: &Semaphore, last_claim: Instant) {
     if hands.available_permits() == 0 {
         drop(hands.acquire().await);
         return;
     }
     let arrived = tools.store.work_arrived().notified();
-    let pause = match lanes::next_due(&tools.store, &tools.registry.table().active_versions()).await {
-        Ok(Some(due)) => due.since(tools.store.clock().now()).clamp(Duration::from_millis(5), LOOK_EVERY),
-        Ok(None) => LOOK_EVERY,
+    let (shortest, longest) = if tools.store.is_shared() { among_others(last_claim) } else { (AT_LEAST, LOOK_EVERY) };
+    let pause = match lanes::next_due(&tools.store, &worked_on(tools, &tools.registry.table())).await {
+        Ok(Some(due)) => due.since(tools.store.clock().now()).clamp(shortest, longest),
+        Ok(None) => longest,
         Err(_) => AFTER_FAILURE,
     };
     tokio::select! {
         () = arrived => {}
         () = sleep(pause) => {}
     }
+}
+
+/// How long to wait where others store work without telling: not long while there is some, and never all at the same moment.
+fn among_others(last_claim: Instant) -> (Duration, Duration) {
+    let longest = if last_claim.elapsed() < BUSY_FOR { WHILE_BUSY } else { LOOK_EVERY };
+    (AT_LEAST * 4, longest.mul_f64(0.75 + 0.5 * chance()))
 }
 
 /// Prolongs the lease while the work goes on; stops working when that no longer succeeds.

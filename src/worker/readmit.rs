@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::deliver::Tools;
+use super::pool::worked_on;
 use crate::model::bundle::ActiveVersion;
 use crate::model::delivery::DeliveryId;
 use crate::model::record::{AdmittedRecord, Fate};
@@ -69,7 +70,7 @@ pub async fn readmit_all(tools: &Tools) -> Result<(), StoreError> {
 
 async fn look(tools: &Tools) -> Result<Look, StoreError> {
     let table = tools.registry.table();
-    let versions = table.active_versions();
+    let versions = worked_on(tools, &table);
     let mut found = Look::Nothing;
     for pool in records::changed_pools(&tools.store, &versions).await? {
         let Some(source) = table.source(&pool.source) else { continue };

@@ -13,7 +13,7 @@ use crate::store::control::Topic;
 use crate::store::error::StoreError;
 use crate::store::sql::{Readers, query};
 use crate::store::state::{Store, WeakStore};
-use crate::store::{api_keys, bundles, integrations};
+use crate::store::{api_keys, bundles, integrations, onboarding};
 
 /// How often it is looked whatever is told.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -79,6 +79,7 @@ async fn look(store: &Store, seen: &mut Versions) -> Result<(), StoreError> {
         match Topic::ALL.into_iter().find(|known| known.word() == topic) {
             Some(Topic::ApiKeys) => api_keys::read_again(store).await?,
             Some(Topic::Integrations) => integrations::read_again(store).await?,
+            Some(Topic::Onboarding) => onboarding::read_again(store).await?,
             Some(Topic::Bundles) => bundles::read_again(store).await?,
             // of a newer version than this one
             None => {}

@@ -13,6 +13,7 @@ use super::connect::Address;
 use super::days;
 use crate::clock::{Clock, Timestamp};
 use crate::store::error::StoreError;
+use crate::store::onboarding;
 use crate::store::queue::claim::Turn;
 use crate::store::queue::sender_ids::forget_expired;
 use crate::store::sql::Connection;
@@ -20,8 +21,8 @@ use crate::store::writing::gathering::{Gathering, refuse_appends};
 use crate::store::writing::message::Mailbox;
 use crate::store::writing::round::{Ending, Memory, Round, perform};
 
-/// Upkeep is done this often.
-const UPKEEP_EVERY: Duration = Duration::from_secs(60);
+/// Upkeep is done this often, in microseconds.
+const UPKEEP_EVERY: i64 = 60_000_000;
 /// The shortest time between two tries to reach a server that is away.
 const BETWEEN_TRIES: Duration = Duration::from_millis(200);
 
@@ -66,7 +67,7 @@ async fn run(parts: WriterParts) {
     let mut memory = Memory { next_row: 0, rows_end: 0, turn: Turn::default() };
     let mut gathering = Gathering::new(mailbox);
     let mut kept: Vec<Ending> = Vec::new();
-    let mut upkeep = Upkeep { at: Instant::now(), max_bytes, fullness: None };
+    let mut upkeep = Upkeep { at: clock.now(), max_bytes, fullness: None };
     while let Some(mut round) = next_round(&mut gathering, &mut kept).await {
         if let Some(reason) = &upkeep.fullness {
             refuse_appends(&mut round, reason);
@@ -177,7 +178,7 @@ async fn tell_news(connection: &mut Connection) {
 }
 
 struct Upkeep {
-    at: Instant,
+    at: Timestamp,
     max_bytes: Option<u64>,
     /// Why nothing more may be appended.
     fullness: Option<String>,
@@ -185,10 +186,10 @@ struct Upkeep {
 
 impl Upkeep {
     async fn when_due(&mut self, connection: &mut Connection, now: Timestamp) {
-        if self.at > Instant::now() {
+        if self.at > now {
             return;
         }
-        self.at = Instant::now() + UPKEEP_EVERY;
+        self.at = Timestamp::from_micros(now.as_micros().saturating_add(UPKEEP_EVERY));
         if let Err(error) = self.run(connection, now).await {
             tracing::warn!(error = %error, "upkeep of the state failed; it is tried again");
         }
@@ -196,6 +197,7 @@ impl Upkeep {
 
     async fn run(&mut self, connection: &mut Connection, now: Timestamp) -> Result<(), StoreError> {
         forget_expired(connection, now).await?;
+        onboarding::forget_old(connection, now).await?;
         let Connection::Postgres(connection) = connection else { return Ok(()) };
         days::make(&mut connection.inner, now).await?;
         let Some(bound) = self.max_bytes else { return Ok(()) };

@@ -53,7 +53,8 @@ impl Floors {
     }
 }
 
-/// The pools of these versions that have something due, beginning with the one after `last_pool`.
+/// The pools of these versions that have something due, beginning with the one after `last_pool`. Where others share the state, a
+/// pool cannot be paused for another version while something of it is being claimed.
 pub(super) async fn due_pools(
     connection: &mut Connection,
     versions: &str,
@@ -63,7 +64,7 @@ pub(super) async fn due_pools(
     now: Timestamp,
 ) -> Result<Vec<DuePool>, StoreError> {
     macro_rules! text {
-        ($active:literal, $hash:literal, $floors:literal, $from:literal) => {
+        ($active:literal, $hash:literal, $floors:literal, $from:literal, $lock:literal) => {
             concat!(
                 "select p.pool_id, p.source, p.tenant_id, t.name from ",
                 $active,
@@ -74,17 +75,19 @@ pub(super) async fn due_pools(
                 " where p.readmit_after is null and coalesce(p.paused_until, 0) <= $2
                     and exists (select 1 from lane where lane.pool_id = p.pool_id and lane.due_at <= $2",
                 $from,
-                ") order by p.pool_id <= $3, p.pool_id limit $4"
+                ") order by p.pool_id <= $3, p.pool_id limit $4",
+                $lock
             )
         };
     }
     const POOLS: Texts = Texts {
-        sqlite: text!("json_each($1) active", "unhex(active.value)", "", ""),
+        sqlite: text!("json_each($1) active", "unhex(active.value)", "", "", ""),
         postgres: text!(
             "jsonb_each_text($1::jsonb) active",
             "decode(active.value, 'hex')",
             "left join jsonb_each_text($5::jsonb) floor on floor.key = p.pool_id::text",
-            " and lane.due_at >= coalesce(floor.value::bigint, -9223372036854775808)"
+            " and lane.due_at >= coalesce(floor.value::bigint, -9223372036854775808)",
+            " for share of p skip locked"
         ),
     };
     let mut select = query(POOLS).bind(versions).bind(now).bind(last_pool).bind(limit);

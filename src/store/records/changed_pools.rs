@@ -11,7 +11,7 @@ use crate::store::intake_form::PreparedFate;
 use crate::store::lanes::json_of;
 use crate::store::queue::further::add_further;
 use crate::store::queue::moving::{Move, move_open};
-use crate::store::sql::{Connection, Row, query, with_versions};
+use crate::store::sql::{Connection, Row, Texts, query, with_numbers, with_versions};
 use crate::store::state::Store;
 
 /// A pool that is to be admitted again, or is about to be.
@@ -124,9 +124,12 @@ async fn begin(connection: &mut Connection, pool_id: i64, admit_hash: [u8; 32]) 
 }
 
 async fn move_batch(connection: &mut Connection, mut batch: Batch, now: Timestamp) -> Result<bool, StoreError> {
-    if !advance(connection, &batch).await? {
+    let Some(after) = how_far(connection, &batch).await? else { return Ok(false) };
+    let was_faster = batch.moves.first().is_some_and(|first| first.record.0 <= after);
+    if was_faster || misses_some(connection, &batch, after).await? {
         return Ok(false);
     }
+    advance(connection, &batch).await?;
     let (pool_id, admit_hash) = (batch.pool_id, batch.admit_hash);
     for one in batch.moves.iter_mut().filter(|one| one.prepared.pool_id != pool_id) {
         enter_pool(connection, one, admit_hash).await?;
@@ -153,12 +156,39 @@ async fn enter_pool(connection: &mut Connection, one: &mut Move, admit_hash: [u8
     Ok(())
 }
 
-/// Notes how far the records are; false when they are not, because another version runs or others were moved first.
-async fn advance(connection: &mut Connection, batch: &Batch) -> Result<bool, StoreError> {
-    let sql = "update pool set readmit_after = coalesce($3, readmit_after)
-        where pool_id = $1 and admit_hash = $2 and readmit_after <= coalesce($3, readmit_after)";
-    let update = query(sql).bind(batch.pool_id).bind(batch.admit_hash).bind(batch.last.map(|last| last.0));
-    Ok(update.execute(connection).await? == 1)
+/// How far the pool is, which nobody changes until the commit; nothing when another version runs or the pool is through.
+async fn how_far(connection: &mut Connection, batch: &Batch) -> Result<Option<i64>, StoreError> {
+    const POOL: Texts = Texts {
+        sqlite: "select readmit_after from pool where pool_id = $1 and admit_hash = $2 and readmit_after is not null",
+        postgres: "select readmit_after from pool where pool_id = $1 and admit_hash = $2 and readmit_after is not null for update",
+    };
+    let row = query(POOL).bind(batch.pool_id).bind(batch.admit_hash).fetch_optional(connection).await?;
+    row.map(|row| row.get("readmit_after")).transpose()
+}
+
+/// Whether there are open records before the batch's last that it does not hold: they came to the pool after it was read.
+async fn misses_some(connection: &mut Connection, batch: &Batch, after: i64) -> Result<bool, StoreError> {
+    macro_rules! text {
+        ($moved:literal) => {
+            concat!(
+                "select exists (select 1 from record where pool_id = $2 and state = 0 and id > $3 and id <= $4
+                    and id not in (select value from ",
+                $moved,
+                " given)) as misses"
+            )
+        };
+    }
+    let Some(last) = batch.last else { return Ok(false) };
+    let moved: Vec<i64> = batch.moves.iter().map(|one| one.record.0).collect();
+    let select = query(with_numbers!(text)).bind(moved).bind(batch.pool_id).bind(after).bind(last.0);
+    select.fetch_one(connection).await?.get("misses")
+}
+
+/// Notes how far the records are.
+async fn advance(connection: &mut Connection, batch: &Batch) -> Result<(), StoreError> {
+    let sql = "update pool set readmit_after = coalesce($2, readmit_after) where pool_id = $1";
+    query(sql).bind(batch.pool_id).bind(batch.last.map(|last| last.0)).execute(connection).await?;
+    Ok(())
 }
 
 async fn resume_when_none_is_left(connection: &mut Connection, pool_id: i64) -> Result<bool, StoreError> {

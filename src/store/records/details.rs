@@ -14,6 +14,7 @@ use crate::store::request_bytes;
 use crate::store::sql::{Row, Texts, fixed, moment, query};
 use crate::store::state::Store;
 use crate::store::vault::Owner;
+use crate::store::vault_keys;
 
 /// The most records of one delivery that are shown.
 const MOST_RECORDS: usize = 10_000;
@@ -145,6 +146,8 @@ pub async fn requests(
     };
     let asked: Vec<String> = ids.iter().map(|id| hex::encode(id.0.as_bytes())).collect();
     let rows = store.read(query(REQUESTS).bind(serde_json::json!(asked).to_string())).await?;
+    let key_ids: Vec<Option<i64>> = rows.iter().map(|row| row.get("key_id")).collect::<Result<_, _>>()?;
+    vault_keys::have(store, key_ids.into_iter().flatten()).await?;
     let mut found = Vec::with_capacity(ids.len());
     for row in rows {
         let id = DeliveryId(Uuid::from_bytes(fixed(row.get("id")?, "a delivery's id")?));

@@ -8,6 +8,8 @@ use crate::model::record::{RecordState, RecordSummary};
 use crate::store::error::StoreError;
 use crate::store::sql::{Row, fixed, moment, query};
 use crate::store::state::Store;
+use crate::store::vault::label_key;
+use crate::store::vault_keys;
 
 /// Which records to list; what is not set does not matter.
 #[derive(Clone, Debug, Default)]
@@ -96,6 +98,8 @@ pub async fn list(store: &Store, filter: &Filter) -> Result<Vec<RecordSummary>, 
         Some(id) => store.read(select.bind(id.0.as_bytes())).await?,
         None => store.read(select).await?,
     };
+    let labels: Vec<Option<&[u8]>> = rows.iter().map(|row| row.get("label")).collect::<Result<_, _>>()?;
+    vault_keys::have(store, labels.into_iter().flatten().filter_map(label_key)).await?;
     rows.iter().map(|row| summary(store, row, now)).collect()
 }
 

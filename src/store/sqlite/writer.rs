@@ -12,6 +12,7 @@ use super::checkpoint::{Checkpoints, truncate_log};
 use super::connect::log_path;
 use crate::clock::{Clock, Timestamp};
 use crate::store::error::StoreError;
+use crate::store::onboarding;
 use crate::store::queue::claim::Turn;
 use crate::store::queue::sender_ids::forget_expired;
 use crate::store::sql::{Connection, query};
@@ -107,8 +108,8 @@ fn fullness(path: &std::path::Path, max_bytes: Option<u64>) -> Option<String> {
 }
 
 async fn do_upkeep(connection: &mut Connection, now: Timestamp) {
-    let done = forget_expired(connection, now).await;
-    if let Err(error) = done {
+    let done = [forget_expired(connection, now).await, onboarding::forget_old(connection, now).await];
+    for error in done.into_iter().filter_map(Result::err) {
         tracing::warn!(error = %error, "upkeep of the state failed; it is tried again");
     }
 }

@@ -3,9 +3,11 @@
 mod access;
 mod budget;
 mod changed_lanes;
+mod changed_tenants;
 mod engines;
 mod harness;
 mod lane_order;
+mod onboarding;
 mod opening;
 mod queue_model;
 mod replaying;

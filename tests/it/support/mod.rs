@@ -1,6 +1,7 @@
 //! What the tests share: one application with builder methods, and the real binary as a process.
 
 pub(crate) mod json_schema;
+pub(crate) mod postgres;
 pub(crate) mod project;
 pub(crate) mod server;
 pub(crate) mod test_app;

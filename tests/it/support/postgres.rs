@@ -1,0 +1,76 @@
+//! A PostgreSQL for tests: databases of the throwaway server that `scripts/test` starts, and servers of one's own that can be stopped.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+use super::test_app::repository;
+
+const VARIABLE: &str = "HOOKTABLE_TEST_POSTGRES";
+
+/// Whether somebody said that no server is to be used.
+pub(crate) fn is_skipped() -> bool {
+    std::env::var("HOOKTABLE_TEST_SQLITE_ONLY").is_ok_and(|value| value == "1")
+}
+
+/// The URL of a new, empty database.
+pub(crate) async fn new_database() -> String {
+    let server = std::env::var(VARIABLE).unwrap_or_else(|_| {
+        panic!(
+            "no PostgreSQL to test with\nhint: `scripts/test` starts one; or set {VARIABLE} to a URL whose user may create databases, \
+             or HOOKTABLE_TEST_SQLITE_ONLY=1 to leave these tests out"
+        )
+    });
+    database_on(&server).await
+}
+
+/// The same on this server.
+pub(crate) async fn database_on(server: &str) -> String {
+    let name = format!("hooktable_{}", std::process::id());
+    let mut connection = PgConnection::connect(server).await.expect("the server for tests answers");
+    let sql = format!("create database {name}");
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.expect("a database");
+    let (address, options) = server.split_once('?').map_or((server, String::new()), |(one, two)| (one, format!("?{two}")));
+    let host = address.rsplit_once('/').map_or(address, |(host, _)| host);
+    format!("{host}/{name}{options}")
+}
+
+/// A server of one's own.
+pub(crate) struct OwnServer {
+    folder: tempfile::TempDir,
+    pub(crate) url: String,
+}
+
+impl OwnServer {
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let url = control("start", folder.path());
+        Self { folder, url }
+    }
+
+    /// As if its machine had failed.
+    pub(crate) fn crash(&self) {
+        control("stop", self.folder.path());
+    }
+
+    pub(crate) fn start_again(&self) {
+        assert_eq!(control("start", self.folder.path()), self.url);
+    }
+}
+
+impl Drop for OwnServer {
+    fn drop(&mut self) {
+        let _ = Command::new(script()).arg("stop").arg(self.folder.path()).output();
+    }
+}
+
+fn control(action: &str, folder: &Path) -> String {
+    let done = Command::new(script()).arg(action).arg(folder).output().expect("the script runs");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8_lossy(&done.stdout).trim().to_owned()
+}
+
+fn script() -> PathBuf {
+    repository("scripts/postgres")
+}

@@ -26,7 +26,7 @@ pub enum StoreError {
         reason: String,
     },
     /// A newer Hooktable wrote this file.
-    #[error("the state file has schema {found}, this program knows up to {known}\nhint: use the newer program that wrote it")]
+    #[error("the state has schema {found}, this program knows up to {known}\nhint: use the newer program that wrote it")]
     NewerSchema {
         /// What `meta.schema` says.
         found: i64,

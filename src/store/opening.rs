@@ -45,6 +45,24 @@ fn finish_rotation(options: &OpenOptions, state_id: Uuid, check: &[u8]) -> Resul
     Ok(vault)
 }
 
+/// Makes sure that the master key is still the one that this process has, and keeps it so until the commit, where others may rotate it.
+pub(crate) async fn hold_master_key(connection: &mut Connection, vault: &Vault) -> Result<(), StoreError> {
+    if !connection.is_shared() {
+        return Ok(());
+    }
+    let row = query("select master_key_check from meta for share").fetch_one(connection).await?;
+    let check: Option<&[u8]> = row.get("master_key_check")?;
+    if check.is_some_and(|check| vault.fits(check)) { Ok(()) } else { Err(StoreError::WrongMasterKey) }
+}
+
+/// Lets nobody make a data key until the commit, where others may.
+pub(crate) async fn hold_data_keys(connection: &mut Connection) -> Result<(), StoreError> {
+    if connection.is_shared() {
+        query("select only_row from meta for update").fetch_all(connection).await?;
+    }
+    Ok(())
+}
+
 pub(crate) async fn write_check(connection: &mut Connection, check: &[u8]) -> Result<(), StoreError> {
     query("update meta set master_key_check = $1").bind(check).execute(connection).await?;
     Ok(())

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::error::StoreError;
+use super::opening::hold_master_key;
 use super::sql::{Connection, query};
 use super::state::Store;
 use super::vault::DataKey;
@@ -70,7 +71,8 @@ async fn find_or_make(store: &Store, source: &str, tenant_id: i64) -> Result<Poo
 pub(crate) async fn data_key(store: &Store, tenant_id: i64) -> Result<Arc<DataKey>, StoreError> {
     let _turn = store.master_key_turn().lock().await;
     let wrapped = store.vault().new_wrapped_key(tenant_id)?;
-    let job = store.writer().run(move |connection, _| Box::pin(find_or_insert_data_key(connection, tenant_id, wrapped)));
+    let vault = store.clone();
+    let job = store.writer().run(move |connection, _| Box::pin(find_or_insert_data_key(connection, vault, tenant_id, wrapped)));
     let (key_id, wrapped) = job.await?;
     match store.vault().key(key_id) {
         Some(key) => Ok(key),
@@ -80,9 +82,11 @@ pub(crate) async fn data_key(store: &Store, tenant_id: i64) -> Result<Arc<DataKe
 
 async fn find_or_insert_data_key(
     connection: &mut Connection,
+    store: Store,
     tenant_id: i64,
     wrapped: Vec<u8>,
 ) -> Result<(i64, Vec<u8>), StoreError> {
+    hold_master_key(connection, store.vault()).await?;
     if let Some(found) = find_data_key(connection, tenant_id).await? {
         return Ok(found);
     }

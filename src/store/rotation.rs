@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::error::StoreError;
 use super::master_key::{self, KeyBytes, random_key};
-use super::opening::write_check;
+use super::opening::{hold_data_keys, write_check};
 use super::sql::{Connection, Many, Row, query, values};
 use super::state::{Store, uninterrupted};
 use super::vault::Vault;
@@ -88,6 +88,7 @@ async fn write_all(connection: &mut Connection, keys: Vec<(i64, Vec<u8>)>, check
         "with given (key_id, wrapped) as (",
         ") update data_key set wrapped = given.wrapped from given where data_key.key_id = given.key_id",
     );
+    hold_data_keys(connection).await?;
     if count(connection).await? != keys.len() as u64 {
         let reason = "a tenant's first delivery came at the same moment\nhint: nothing was changed; run it again";
         return Err(StoreError::Refused(reason.to_owned()));

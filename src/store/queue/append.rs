@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::lane_rows::{Arrival, enqueue, take_place};
+use super::lane_rows::{Arrival, enqueue, hold_lanes, take_place};
 use super::sender_ids::{Original, Remembered, look_up, remember, reopen_dead};
 use crate::clock::Timestamp;
 use crate::model::delivery::Appended;
@@ -35,10 +35,11 @@ struct Plan<'a> {
     answers: Vec<Appended>,
 }
 
-/// Writes a batch of deliveries.
+/// Writes a batch of deliveries. `ending` are the lanes of which claims are ended in the same transaction.
 pub(crate) async fn append(
     connection: &mut Connection,
     deliveries: &[&PreparedDelivery],
+    ending: &[[u8; 16]],
     first_row: i64,
     now: Timestamp,
 ) -> Result<Batch, StoreError> {
@@ -48,6 +49,9 @@ pub(crate) async fn append(
     insert_raw(connection, &plan.kept).await?;
     compare_versions(connection, &plan.kept).await?;
     let lanes: Vec<_> = plan.kept.iter().flat_map(|kept| &kept.records).filter_map(|record| record.lane()).collect();
+    if connection.is_shared() && !ending.is_empty() {
+        hold_lanes(connection, lanes.iter().map(|lane| lane.hash).chain(ending.iter().copied())).await?;
+    }
     let arrivals = enqueue(connection, &lanes, now).await?;
     insert_records(connection, &plan.kept, arrivals, now).await?;
     reopen_dead(connection, &plan.sent_again).await?;

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use crate::clock::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::intake_form::PreparedLane;
-use crate::store::sql::{Connection, Many, fixed, micros, values};
+use crate::store::sql::{Connection, Many, fixed, micros, query, values};
 
 /// Where the records of one arrival go: the lane's row and the first free position.
 #[derive(Clone, Copy)]
@@ -60,6 +60,16 @@ async fn upsert_lanes(
         arrivals.insert(hash, Arrival { lane_id: row.get("lane_id")?, next_position: next - count });
     }
     Ok(arrivals)
+}
+
+/// Takes the rows of pools that are about to be paused, for the same reason.
+pub(crate) async fn hold_pools(connection: &mut Connection, pools: impl Iterator<Item = i64>) -> Result<(), StoreError> {
+    let sql = "select pool_id from pool where pool_id = any($1) order by pool_id for no key update";
+    let pools: Vec<i64> = pools.collect();
+    if !pools.is_empty() {
+        query(sql).bind(pools).fetch_all(connection).await?;
+    }
+    Ok(())
 }
 
 /// Takes the rows of these lanes before anything is done to them, in one order, so that instances that end and add records of the

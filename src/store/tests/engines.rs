@@ -109,6 +109,15 @@ fn url_of(server: &str, database: &str) -> String {
     format!("{host}/{database}{options}")
 }
 
+/// An empty database, without a schema.
+pub(super) async fn empty_database() -> Place {
+    let server = server();
+    let mut connection = PgConnection::connect(&server).await.expect("the server for tests answers");
+    let name = format!("hooktable_{}", uuid::Uuid::new_v4().simple());
+    run(&mut connection, format!("create database {name}")).await;
+    Place::Server(Secret::new(url_of(&server, &name)))
+}
+
 /// A database of its own, copied from one with the newest schema. The thread's last one is dropped.
 async fn new_database() -> String {
     let server = server();

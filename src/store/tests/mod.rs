@@ -14,4 +14,5 @@ mod replaying;
 mod rotation;
 mod sender_id;
 mod set_ups;
+mod shared;
 mod whose;

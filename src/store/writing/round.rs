@@ -94,15 +94,13 @@ impl Round {
 /// Does the round, commits and answers.
 pub(crate) async fn perform(connection: &mut Connection, round: Round, memory: &mut Memory, clock: &Clock) -> Performed {
     let mut performed = Performed { work_is_due: false, now: None, is_cut_off: false, open: Vec::new() };
+    let is_shared = connection.is_shared();
     let mut tries = 0;
     let error = loop {
         tries += 1;
         let mut results = Results::of(&round);
         let once = in_one_transaction(connection, &round, &mut results, memory, clock);
-        let outcome = match tokio::time::timeout(ROUND_LIMIT, once).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(StoreError::CutOff { reason: format!("no answer within {} s", ROUND_LIMIT.as_secs()) }),
-        };
+        let outcome = if is_shared { in_time(once).await } else { once.await };
         match outcome {
             Ok(now) => {
                 performed.now = Some(now);
@@ -117,7 +115,7 @@ pub(crate) async fn perform(connection: &mut Connection, round: Round, memory: &
         }
     };
     tracing::error!(error = %error, "the state could not be committed; nothing of this round was acknowledged");
-    performed.is_cut_off = error.is_cut_off();
+    performed.is_cut_off = is_shared && error.is_cut_off();
     round.fail(&error, &mut performed.open);
     if !performed.is_cut_off {
         for (_, answer) in performed.open.drain(..) {
@@ -125,6 +123,12 @@ pub(crate) async fn perform(connection: &mut Connection, round: Round, memory: &
         }
     }
     performed
+}
+
+/// A server that does not answer is as good as gone.
+async fn in_time(once: impl Future<Output = Result<Timestamp, StoreError>>) -> Result<Timestamp, StoreError> {
+    let too_slow = |_| StoreError::CutOff { reason: format!("no answer within {} s", ROUND_LIMIT.as_secs()) };
+    tokio::time::timeout(ROUND_LIMIT, once).await.map_err(too_slow)?
 }
 
 async fn in_one_transaction(
@@ -143,7 +147,7 @@ async fn in_one_transaction(
     match committed {
         Ok(()) => Ok(now),
         Err(error) => {
-            if !error.is_cut_off() {
+            if !(connection.is_shared() && error.is_cut_off()) {
                 // Fails when the engine has rolled back by itself, which is as good.
                 let _ = connection.rollback().await;
             }

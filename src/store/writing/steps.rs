@@ -13,7 +13,7 @@ use crate::store::intake_form::PreparedDelivery;
 use crate::store::queue::append::append;
 use crate::store::queue::claim::claim;
 use crate::store::queue::closing::{Closing, close};
-use crate::store::queue::lane_rows::hold_lanes;
+use crate::store::queue::lane_rows::{hold_lanes, hold_pools};
 use crate::store::sql::{Connection, query};
 
 type Ended = Vec<Result<(), FinishError>>;
@@ -43,10 +43,13 @@ pub(super) async fn all_steps(
     memory: &mut Memory,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    if connection.is_shared() && !round.closings.is_empty() {
-        let arriving = round.appends.iter().flat_map(|message| &message.delivery.records);
-        let arriving = arriving.filter_map(|record| record.lane()).map(|lane| lane.hash);
-        hold_lanes(connection, arriving.chain(round.closings.iter().map(|(closing, _)| closing.lane_hash))).await?;
+    if connection.is_shared() {
+        // everyone locks in one order: pools that pause, senders' ids, pools that are added to, then all lanes of the round
+        let pauses = round.closings.iter().filter_map(|(closing, _)| closing.pause.as_ref());
+        hold_pools(connection, pauses.map(|pause| pause.pool_id)).await?;
+        if round.appends.is_empty() {
+            hold_lanes(connection, closing_lanes(round).into_iter()).await?;
+        }
     }
     append_all(connection, round, results, memory, now).await?;
     close_all(connection, round, results, now).await?;
@@ -62,6 +65,11 @@ pub(super) async fn all_steps(
     Ok(())
 }
 
+/// The lanes of which claims are ended.
+fn closing_lanes(round: &Round) -> Vec<[u8; 16]> {
+    round.closings.iter().map(|(closing, _)| closing.lane_hash).collect()
+}
+
 /// All in one batch; if that fails, one by one, so that the faulty one fails alone.
 async fn append_all(
     connection: &mut Connection,
@@ -74,11 +82,12 @@ async fn append_all(
     if all.is_empty() {
         return Ok(());
     }
-    let mut answers = append_some(connection, &all, memory, now).await?;
+    let ending = closing_lanes(round);
+    let mut answers = append_some(connection, &all, &ending, memory, now).await?;
     if all.len() > 1 && answers.iter().all(Result::is_err) {
         answers.clear();
         for delivery in all {
-            answers.extend(append_some(connection, &[delivery], memory, now).await?);
+            answers.extend(append_some(connection, &[delivery], &ending, memory, now).await?);
         }
     }
     results.work_is_due |= answers.iter().any(Result::is_ok);
@@ -89,12 +98,13 @@ async fn append_all(
 async fn append_some(
     connection: &mut Connection,
     deliveries: &[&PreparedDelivery],
+    ending: &[[u8; 16]],
     memory: &mut Memory,
     now: Timestamp,
 ) -> Result<Vec<Result<Appended, StoreError>>, StoreError> {
     take_row_numbers(connection, deliveries.len(), memory).await?;
     let row = memory.next_row;
-    let batch = step(connection, async |connection| append(connection, deliveries, row, now).await).await?;
+    let batch = step(connection, async |connection| append(connection, deliveries, ending, row, now).await).await?;
     Ok(match batch {
         Ok(batch) => {
             memory.next_row = batch.next_row;

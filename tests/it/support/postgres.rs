@@ -11,12 +11,17 @@ const VARIABLE: &str = "HOOKTABLE_TEST_POSTGRES";
 
 /// Whether somebody said that no server is to be used.
 pub(crate) fn is_skipped() -> bool {
-    std::env::var("HOOKTABLE_TEST_SQLITE_ONLY").is_ok_and(|value| value == "1")
+    variable("HOOKTABLE_TEST_SQLITE_ONLY").is_some_and(|value| value == "1")
+}
+
+#[expect(clippy::disallowed_methods, reason = "what tests are told, not what the program is")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// The URL of a new, empty database.
 pub(crate) async fn new_database() -> String {
-    let server = std::env::var(VARIABLE).unwrap_or_else(|_| {
+    let server = variable(VARIABLE).unwrap_or_else(|| {
         panic!(
             "no PostgreSQL to test with\nhint: `scripts/test` starts one; or set {VARIABLE} to a URL whose user may create databases, \
              or HOOKTABLE_TEST_SQLITE_ONLY=1 to leave these tests out"
@@ -27,7 +32,7 @@ pub(crate) async fn new_database() -> String {
 
 /// The same on this server.
 pub(crate) async fn database_on(server: &str) -> String {
-    let name = format!("hooktable_{}", std::process::id());
+    let name = format!("hooktable_{}", uuid::Uuid::new_v4().simple());
     let mut connection = PgConnection::connect(server).await.expect("the server for tests answers");
     let sql = format!("create database {name}");
     connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.expect("a database");

@@ -15,8 +15,10 @@ use super::rejection::Rejection;
 use crate::clock::Timestamp;
 use crate::payload::request::document;
 
-/// How many failures within [`WINDOW`] are answered at once.
+/// How many failures of one credential within [`WINDOW`] are answered at once.
 const FREE: u32 = 5;
+/// How many with whatever credentials: who guesses presents another one each time.
+const FREE_GUESSES: u32 = 50;
 /// After how long without a failure all is forgotten.
 const WINDOW: Duration = Duration::from_secs(60);
 /// The first delay; each further one is twice as long.
@@ -36,6 +38,8 @@ pub(super) struct Failures {
 
 /// SHA-256 of the address, the source and the presented credential.
 type Failing = [u8; 32];
+/// Stands for all of them together.
+const ANY_CREDENTIAL: [u8; 32] = [0; 32];
 
 #[derive(Clone, Copy)]
 struct Count {
@@ -62,7 +66,8 @@ impl Default for Failures {
 impl Failures {
     /// Counts a failure and says what it comes to. `credential` is the digest of what was presented.
     pub(super) fn note(&self, peer: IpAddr, source: &str, credential: &[u8; 32], now: Timestamp) -> Slowed {
-        let delay = self.count(failing(peer, source, credential), now);
+        let delay = self.count(failing(peer, source, credential), FREE, now);
+        let delay = delay.max(self.count(failing(peer, source, &ANY_CREDENTIAL), FREE_GUESSES, now));
         if delay.is_zero() {
             return Slowed::No;
         }
@@ -72,7 +77,7 @@ impl Failures {
         }
     }
 
-    fn count(&self, failing: Failing, now: Timestamp) -> Duration {
+    fn count(&self, failing: Failing, free: u32, now: Timestamp) -> Duration {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST_KNOWN && !known.contains_key(&failing) {
             known.retain(|_, count| now.since(count.last) < WINDOW);
@@ -85,7 +90,7 @@ impl Failures {
             count.failures = 0;
         }
         *count = Count { failures: count.failures.saturating_add(1), last: now };
-        delay_after(count.failures)
+        delay_after(count.failures, free)
     }
 }
 
@@ -110,8 +115,8 @@ pub(super) async fn slow(intake: &Intake, arrived: Arrived<'_>, rejection: Rejec
 }
 
 /// Nothing for the first few, then 0.1 s, 0.2 s, … up to 5 s.
-fn delay_after(failures: u32) -> Duration {
-    match failures.checked_sub(FREE + 1) {
+fn delay_after(failures: u32, free: u32) -> Duration {
+    match failures.checked_sub(free + 1) {
         Some(doublings) => FIRST.saturating_mul(2u32.saturating_pow(doublings)).min(LONGEST),
         None => Duration::ZERO,
     }
@@ -159,6 +164,18 @@ mod tests {
         assert_eq!(fail(&A), 5000);
         clock.move_to(clock.now() + Duration::from_secs(60));
         assert_eq!(fail(&A), 0);
+    }
+
+    #[test]
+    fn who_guesses_is_answered_later_too() {
+        let (failures, now) = (Failures::default(), Timestamp::from_micros(0));
+        let guess = |number: u32| {
+            let mut credential = A;
+            credential[..4].copy_from_slice(&number.to_be_bytes());
+            delay(&failures.note(PEER, "a", &credential, now))
+        };
+        assert!((0..FREE_GUESSES).all(|number| guess(number) == 0));
+        assert_eq!([guess(1000), guess(1001), guess(1002)], [100, 200, 400]);
     }
 
     #[test]

@@ -160,7 +160,7 @@ fn a_scheme_that_needs_a_server_is_not_guessed_at() {
 #[test]
 fn a_captured_signature_becomes_its_preset() {
     for (preset, part) in
-        [("stripe", "preset: stripe"), ("twilio", "preset: twilio"), ("standard-webhooks", "preset: standard-webhooks")]
+        [("stripe", "preset: stripe"), ("square", "preset: square"), ("standard-webhooks", "preset: standard-webhooks")]
     {
         let (project, _) = saved(preset, |request| request);
         project.run(&["new", "made", "--from", "request.http"]);

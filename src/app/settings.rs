@@ -69,11 +69,11 @@ impl Settings {
             admin_listen: "127.0.0.1:8081".to_owned(),
             public_url: None,
             trusted_proxies: Vec::new(),
-            databases: vec![DatabaseOptions {
-                name: "main".to_owned(),
-                url: Secret::new(format!("sqlite://{}", data.join("tables.db").display())),
-                tenant_column: TENANT_COLUMN.to_owned(),
-            }],
+            databases: vec![DatabaseOptions::new(
+                "main",
+                format!("sqlite://{}", data.join("tables.db").display()),
+                TENANT_COLUMN,
+            )],
             simulate_api: Vec::new(),
             workers: 16,
             master_key: None,

@@ -15,6 +15,7 @@ use crate::config::units::ByteSize;
 use crate::config::yaml::{Content, Node, parse};
 use crate::secret::Secret;
 use crate::target::DatabaseOptions;
+use crate::target::options::DEFAULT_POOL;
 
 options! {
     /// What the operator decides.
@@ -53,10 +54,12 @@ options! {
 options! {
     /// One database that rows go to.
     pub struct NamedDatabaseOptions {
-        /// `sqlite://data/tables.db`, or where it stands: `{ env: NAME }`, `{ file: PATH }`.
+        /// `sqlite://data/tables.db`, `postgres://…`, `mysql://…`, or where it stands: `{ env: NAME }`, `{ file: PATH }`.
         url: UrlOptions,
         /// The column that carries the tenant's name.
         tenant_column: Option<String> = "tenant",
+        /// The most connections at a time; SQLite takes one.
+        pool: Option<u32> = "4",
     }
 }
 
@@ -122,6 +125,7 @@ fn given(options: &SettingsFile, variable: &dyn Fn(&str) -> Option<String>, diag
             name: name.value.clone(),
             url: url_of(&database.url, database.span, variable, diagnostics)?,
             tenant_column: database.tenant_column.clone().unwrap_or_else(|| TENANT_COLUMN.to_owned()),
+            pool: database.pool.unwrap_or(DEFAULT_POOL),
         })
     });
     Given {

@@ -18,13 +18,14 @@ use crate::routes::load::load;
 use crate::target::compare::compare;
 use crate::target::ddl::{ExpectedTable, missing};
 use crate::target::dialect::Dialect;
+use crate::target::inspect::TableSchema;
 use crate::target::{Database, Targets};
 
 /// The flags of `tables`.
 #[derive(Debug, Args)]
 pub struct Tables {
     /// Print the statements that make what is missing, for this engine
-    #[arg(long, value_enum, value_name = "ENGINE")]
+    #[arg(long, value_enum, value_name = "ENGINE", conflicts_with = "create")]
     ddl: Option<Engine>,
     /// Make what is missing; nothing else is ever altered
     #[arg(long)]
@@ -39,12 +40,19 @@ pub struct Tables {
 enum Engine {
     /// SQLite 3
     Sqlite,
+    /// PostgreSQL
+    Postgres,
+    /// MySQL and MariaDB
+    #[value(alias = "mariadb")]
+    Mysql,
 }
 
 impl Engine {
     fn dialect(self) -> Dialect {
         match self {
             Self::Sqlite => Dialect::Sqlite,
+            Self::Postgres => Dialect::Postgres,
+            Self::Mysql => Dialect::Mysql,
         }
     }
 }
@@ -58,11 +66,13 @@ impl Tables {
         if self.ddl.is_none() && !self.create {
             return compare_all(&targets, &expected, self.format).await;
         }
-        let dialect = self.ddl.unwrap_or(Engine::Sqlite).dialect();
         let mut statements = Vec::new();
         for (name, tables) in &expected {
             let database = database(&targets, name)?;
-            let own = missing(dialect, tables, &live(database).await?);
+            let dialect = self.ddl.map_or(database.dialect(), Engine::dialect);
+            // what another engine needs has nothing to do with what is there
+            let there = if dialect == database.dialect() { live(database, tables).await? } else { Vec::new() };
+            let own = missing(dialect, tables, &there);
             if self.create && !own.is_empty() {
                 let made = database.run_script(&own.join("\n")).await;
                 made.map_err(|failure| anyhow::anyhow!("the database `{name}` refused: {failure}"))?;
@@ -104,17 +114,24 @@ fn database<'t>(targets: &'t Targets, name: &str) -> anyhow::Result<&'t Database
     targets.database(name).with_context(|| format!("there is no database `{name}` in the settings"))
 }
 
-async fn live(database: &Database) -> anyhow::Result<Vec<crate::target::inspect::TableSchema>> {
-    database.tables().await.map_err(|failure| anyhow::anyhow!("the database `{}` cannot be read: {failure}", database.name()))
+async fn live(database: &Database, expected: &[ExpectedTable]) -> anyhow::Result<Vec<TableSchema>> {
+    let named: Vec<_> = expected.iter().map(|table| table.name.as_str()).collect();
+    database
+        .tables_and(&named)
+        .await
+        .map_err(|failure| anyhow::anyhow!("the database `{}` cannot be read: {failure}", database.name()))
 }
 
 async fn compare_all(targets: &Targets, expected: &BTreeMap<String, Vec<ExpectedTable>>, format: Format) -> anyhow::Result<Exit> {
     let mut differences = Vec::new();
     let mut tables = 0;
+    let mut dialect = Dialect::Sqlite;
     for (name, own) in expected {
         tables += own.len();
-        let live = live(database(targets, name)?).await?;
-        differences.extend(compare(Dialect::Sqlite, own, &live).into_iter().map(|one| (name.clone(), one.to_string())));
+        let database = database(targets, name)?;
+        dialect = database.dialect();
+        let live = live(database, own).await?;
+        differences.extend(compare(dialect, own, &live).into_iter().map(|one| (name.clone(), one.to_string())));
     }
     match format {
         Format::Json => {
@@ -127,8 +144,9 @@ async fn compare_all(targets: &Targets, expected: &BTreeMap<String, Vec<Expected
                 0 => "as the routes expect".to_owned(),
                 count => {
                     format!(
-                        "{}\nhint: `hooktable tables --ddl sqlite` prints what is missing",
-                        output::counted(count, "difference")
+                        "{}\nhint: `hooktable tables --ddl {}` prints what is missing",
+                        output::counted(count, "difference"),
+                        dialect.name()
                     )
                 }
             };

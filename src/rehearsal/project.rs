@@ -20,7 +20,6 @@ use crate::model::bundle::Bundle;
 use crate::routes::folder::read_companion;
 use crate::routes::load::Texts;
 use crate::routes::registry::{Registry, Surroundings};
-use crate::secret::Secret;
 use crate::steps::map::Destination;
 use crate::store::{OpenOptions, Store, lanes};
 use crate::target::{DatabaseOptions, Targets};
@@ -126,11 +125,10 @@ async fn open_state(folder: &Path, clock: Clock) -> Result<Store, String> {
 }
 
 fn open_tables(folder: &Path, destinations: &[Destination], clock: &Clock) -> Targets {
-    let database = |(number, destination): (usize, &Destination)| DatabaseOptions {
-        name: destination.name.clone(),
+    let database = |(number, destination): (usize, &Destination)| {
         // by number: a database may be named in a way that no file can be
-        url: Secret::new(format!("sqlite://{}", folder.join(format!("tables-{number}.db")).display())),
-        tenant_column: destination.tenant_column.clone(),
+        let url = format!("sqlite://{}", folder.join(format!("tables-{number}.db")).display());
+        DatabaseOptions::new(&destination.name, url, &destination.tenant_column)
     };
     Targets::open(destinations.iter().enumerate().map(database).collect(), clock.clone())
 }

@@ -41,6 +41,31 @@ pub enum Difference {
         /// Its declared type.
         declared: String,
     },
+    /// What is written is not what the column keeps.
+    Misfit {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// What is written.
+        written: ColumnKind,
+        /// Its declared type.
+        declared: String,
+    },
+    /// Nothing may be written to the table at all.
+    TableRefused {
+        /// The table.
+        table: String,
+        /// Why.
+        reason: String,
+    },
+    /// A column of the key takes different texts for equal, so that some rows cannot stand side by side.
+    KeyFolds {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
     /// No unique index covers exactly the key: two writers could make the same row twice.
     KeyNotUnique {
         /// The table.
@@ -88,9 +113,17 @@ fn compare_table(dialect: Dialect, expected: &ExpectedTable, live: &TableSchema,
                 let declared = present.declared.clone();
                 differences.push(Difference::LosesDigits { table: table(), column: name, declared });
             }
+            Some(present) if !fits(column.kind, present) => {
+                let declared = present.declared.clone();
+                differences.push(Difference::Misfit { table: table(), column: name, written: column.kind, declared });
+            }
             Some(_) => {}
         }
     }
+    differences.extend(live.refused.iter().map(|reason| Difference::TableRefused { table: table(), reason: reason.clone() }));
+    let folds = |name: &&String| live.column(dialect, name).is_some_and(|column| column.folds_letters);
+    differences
+        .extend(expected.key.iter().filter(folds).map(|column| Difference::KeyFolds { table: table(), column: column.clone() }));
     if !expected.key.is_empty() && live.unique_index(dialect, expected.key.iter().map(String::as_str)).is_none() {
         differences.push(Difference::KeyNotUnique { table: table(), key: expected.key.clone() });
     }
@@ -100,6 +133,37 @@ fn compare_table(dialect: Dialect, expected: &ExpectedTable, live: &TableSchema,
     };
     for column in live.columns.iter().filter(needs_value).filter(|column| !written(column)) {
         differences.push(Difference::ColumnLeftOut { table: table(), column: column.name.clone() });
+    }
+}
+
+/// Whether a column can keep values of a kind at all; texts may be the spelling of anything.
+fn fits(written: ColumnKind, live: &ColumnSchema) -> bool {
+    use ColumnKind::{Boolean, Bytes, Date, Decimal, Integer, Json, List, Numeric, Real, Text, Time, Timestamp, Unknown, Uuid};
+    match (written, live.kind) {
+        (Text | Unknown, _) | (_, Text | Unknown | Bytes) => true,
+        (written, Json) => written != Bytes,
+        (Integer, Boolean) => live.limits.whole.is_some(),
+        (Integer | Boolean, Integer) | (Boolean, Boolean | Numeric) => true,
+        (Integer | Decimal | Numeric | Real, Decimal | Numeric | Real) => true,
+        (Json, List) => true,
+        (Date | Time | Timestamp | Uuid | List, kind) => kind == written,
+        _ => false,
+    }
+}
+
+fn words(kind: ColumnKind) -> &'static str {
+    match kind {
+        ColumnKind::Text | ColumnKind::Unknown => "texts",
+        ColumnKind::Integer => "whole numbers",
+        ColumnKind::Decimal | ColumnKind::Numeric | ColumnKind::Real => "decimals",
+        ColumnKind::Boolean => "truths",
+        ColumnKind::Date => "dates",
+        ColumnKind::Time => "times",
+        ColumnKind::Timestamp => "moments",
+        ColumnKind::Uuid => "UUIDs",
+        ColumnKind::Json => "lists and objects",
+        ColumnKind::Bytes => "bytes",
+        ColumnKind::List => "lists",
     }
 }
 
@@ -121,6 +185,15 @@ impl fmt::Display for Difference {
             Self::LosesDigits { table, column, declared } => write!(
                 formatter,
                 "column `{column}` of table `{table}` is {declared}, which would lose digits of decimals; declare it `DECIMAL_TEXT`"
+            ),
+            Self::Misfit { table, column, written, declared } => {
+                write!(formatter, "column `{column}` of table `{table}` is {declared}; {} are written to it", words(*written))
+            }
+            Self::TableRefused { table, reason } => write!(formatter, "table `{table}` cannot be written: {reason}"),
+            Self::KeyFolds { table, column } => write!(
+                formatter,
+                "the key column `{column}` of table `{table}` takes texts for equal that differ in case or accents; give it a \
+                 binary collation"
             ),
             Self::KeyNotUnique { table, key } => {
                 write!(formatter, "no unique index of table `{table}` covers exactly the key `{}`", key.join("`, `"))

@@ -1,124 +1,122 @@
-//! One connection to a target database, with the value types that cross it. It holds what has been learnt about the tables
-//! for as long as the database's schema stays the same.
+//! One connection to a target database of any engine. It holds what has been learnt about the tables, and what the last statement
+//! that failed ran into.
 
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
-use base64::Engine as _;
-use serde_json::Value as Json;
-use sqlx::SqliteConnection;
+use sqlx::{MySqlConnection, PgConnection, SqliteConnection};
+
+use crate::clock::Timestamp;
 
 use super::dialect::Dialect;
+use super::failures::{self, Trouble};
 use super::inspect::TableSchema;
-use super::{sqlite, sqlite_schema};
+use super::statement::Sql;
+use super::stored::Stored;
+use super::{mysql, mysql_schema, postgres, postgres_schema, sqlite, sqlite_schema};
 
-/// A value as the database keeps it.
-#[derive(Clone, Debug)]
-pub(super) enum Stored {
-    /// NULL.
-    Null,
-    /// A whole number.
-    Integer(i64),
-    /// A float.
-    Real(f64),
-    /// Text.
-    Text(String),
-    /// Bytes.
-    Bytes(Vec<u8>),
-}
+/// How long what is known of a table is believed without a look, on the engines that do not say when it changed. Whatever fails
+/// in the meantime looks again at once.
+const BELIEVED: Duration = Duration::from_secs(10);
 
-impl Stored {
-    /// As it is printed: numbers exact, bytes as base64 text.
-    pub(super) fn to_json(&self) -> Json {
-        match self {
-            Self::Null => Json::Null,
-            Self::Integer(number) => Json::from(*number),
-            Self::Real(number) => {
-                serde_json::Number::from_f64(*number).map_or_else(|| Json::String(number.to_string()), Json::Number)
-            }
-            Self::Text(text) => Json::String(text.clone()),
-            Self::Bytes(bytes) => Json::String(base64::engine::general_purpose::STANDARD.encode(bytes)),
-        }
-    }
-}
-
-impl PartialEq for Stored {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Null, Self::Null) => true,
-            (Self::Integer(one), Self::Integer(other)) => one == other,
-            (Self::Real(one), Self::Real(other)) => one.to_bits() == other.to_bits(),
-            (Self::Text(one), Self::Text(other)) => one == other,
-            (Self::Bytes(one), Self::Bytes(other)) => one == other,
-            _ => false,
-        }
-    }
-}
-
-impl Eq for Stored {}
-
-impl Hash for Stored {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        std::mem::discriminant(self).hash(state);
-        match self {
-            Self::Null => {}
-            Self::Integer(number) => number.hash(state),
-            Self::Real(number) => number.to_bits().hash(state),
-            Self::Text(text) => text.hash(state),
-            Self::Bytes(bytes) => bytes.hash(state),
-        }
-    }
+enum Engine {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+    Mysql(MySqlConnection),
 }
 
 /// A connection and what it knows of the tables behind it.
 pub(super) struct Connection {
-    inner: SqliteConnection,
-    tables: HashMap<String, Arc<TableSchema>>,
+    engine: Engine,
+    /// With the transaction in which each was looked at.
+    tables: HashMap<String, (u64, Arc<TableSchema>)>,
+    transaction: u64,
     schema_version: i64,
+    looked_at: Option<Timestamp>,
+    /// Whether this transaction relies on what was learnt before it.
+    relied: bool,
+    trouble: Option<Trouble>,
 }
 
 impl Connection {
-    /// Takes over a fresh connection.
-    pub(super) fn new(inner: SqliteConnection) -> Self {
-        Self { inner, tables: HashMap::new(), schema_version: -1 }
+    /// Connects, prepares the session and makes our tables where they are not there. Fails in words without the URL's secrets.
+    pub(super) async fn open(url: &str, lock_timeout: Duration) -> Result<Self, String> {
+        let engine = match Dialect::of_url(url) {
+            Some(Dialect::Sqlite) => Engine::Sqlite(sqlite::connect(url, lock_timeout).await?),
+            Some(Dialect::Postgres) => Engine::Postgres(postgres::connect(url, lock_timeout).await?),
+            Some(Dialect::Mysql) => Engine::Mysql(mysql::connect(url, lock_timeout).await?),
+            None => return Err("its URL must begin with `sqlite:`, `postgres:`, `mysql:` or `mariadb:`".to_owned()),
+        };
+        Ok(Self {
+            engine,
+            tables: HashMap::new(),
+            transaction: 0,
+            schema_version: -1,
+            looked_at: None,
+            relied: false,
+            trouble: None,
+        })
     }
 
     /// How this database writes SQL.
     pub(super) fn dialect(&self) -> Dialect {
-        Dialect::Sqlite
+        match self.engine {
+            Engine::Sqlite(_) => Dialect::Sqlite,
+            Engine::Postgres(_) => Dialect::Postgres,
+            Engine::Mysql(_) => Dialect::Mysql,
+        }
     }
 
     /// Runs a statement; says how many rows it changed.
-    pub(super) async fn execute(&mut self, sql: &str, values: Vec<Stored>) -> sqlx::Result<u64> {
-        sqlite::execute(&mut self.inner, sql, values).await
+    pub(super) async fn execute(&mut self, sql: &Sql, values: Vec<Stored>) -> sqlx::Result<u64> {
+        let values = sql.arrange(self.dialect(), values);
+        let done = match &mut self.engine {
+            Engine::Sqlite(inner) => sqlite::execute(inner, &sql.text, values).await,
+            Engine::Postgres(inner) => postgres::execute(inner, &sql.text, values).await,
+            Engine::Mysql(inner) => mysql::execute(inner, &sql.text, values).await,
+        };
+        self.noting(done)
     }
 
     /// Runs a query and reads all its rows.
-    pub(super) async fn fetch(&mut self, sql: &str, values: Vec<Stored>) -> sqlx::Result<Vec<Vec<Stored>>> {
-        sqlite::fetch(&mut self.inner, sql, values).await
+    pub(super) async fn fetch(&mut self, sql: &Sql, values: Vec<Stored>) -> sqlx::Result<Vec<Vec<Stored>>> {
+        let values = sql.arrange(self.dialect(), values);
+        let rows = match &mut self.engine {
+            Engine::Sqlite(inner) => sqlite::fetch(inner, &sql.text, values).await,
+            Engine::Postgres(inner) => postgres::fetch(inner, &sql.text, values).await,
+            Engine::Mysql(inner) => mysql::fetch(inner, &sql.text, values).await,
+        };
+        self.noting(rows)
     }
 
     /// Runs a script of several statements.
     pub(super) async fn run_script(&mut self, script: &str) -> sqlx::Result<()> {
-        sqlite::run_script(&mut self.inner, script).await
+        let done = match &mut self.engine {
+            Engine::Sqlite(inner) => sqlite::run_script(inner, script).await,
+            Engine::Postgres(inner) => postgres::run_script(inner, script).await,
+            Engine::Mysql(inner) => mysql::run_script(inner, script).await,
+        };
+        self.noting(done)
     }
 
-    /// Begins a transaction that may write. Other writers wait from here on.
+    /// Begins a transaction that may write. On SQLite, other writers wait from here on.
     pub(super) async fn begin(&mut self) -> sqlx::Result<()> {
-        let begin = self.dialect().begin();
-        self.execute(begin, Vec::new()).await?;
-        self.forget_changed_tables().await
+        self.start(self.dialect().begin()).await
     }
 
     /// Begins a transaction that only reads.
     pub(super) async fn begin_reading(&mut self) -> sqlx::Result<()> {
-        self.execute("begin", Vec::new()).await?;
-        self.forget_changed_tables().await
+        self.start("begin").await
     }
 
-    async fn forget_changed_tables(&mut self) -> sqlx::Result<()> {
-        let version = sqlite_schema::schema_version(&mut self.inner).await?;
+    async fn start(&mut self, begin: &str) -> sqlx::Result<()> {
+        self.trouble = None;
+        self.relied = false;
+        self.transaction += 1;
+        self.run_script(begin).await?;
+        let Engine::Sqlite(inner) = &mut self.engine else { return Ok(()) };
+        let version = sqlite_schema::schema_version(inner).await?;
         if version != self.schema_version {
             self.tables.clear();
             self.schema_version = version;
@@ -128,26 +126,66 @@ impl Connection {
 
     /// Ends the transaction; all of it stays.
     pub(super) async fn commit(&mut self) -> sqlx::Result<()> {
-        self.execute("commit", Vec::new()).await.map(drop)
+        self.run_script("commit").await
     }
 
     /// Ends the transaction; nothing of it stays.
     pub(super) async fn rollback(&mut self) -> sqlx::Result<()> {
-        self.execute("rollback", Vec::new()).await.map(drop)
+        self.run_script("rollback").await
     }
 
-    /// What a table looks like, if there is one of that name. Only inside a transaction: there, it cannot change.
+    /// What the statement that failed in this transaction ran into.
+    pub(super) fn trouble(&self) -> Option<Trouble> {
+        self.trouble
+    }
+
+    /// Forgets all tables, and says whether this transaction relied on what was learnt before it, so that it may go better now.
+    pub(super) fn look_again(&mut self) -> bool {
+        self.tables.clear();
+        self.relied
+    }
+
+    /// Forgets what has been believed for long enough.
+    pub(super) fn believe_until(&mut self, now: Timestamp) {
+        if matches!(self.engine, Engine::Sqlite(_)) {
+            return;
+        }
+        if self.looked_at.is_none_or(|at| now.since(at) >= BELIEVED || now < at) {
+            self.tables.clear();
+            self.looked_at = Some(now);
+        }
+    }
+
+    /// What a table looks like, if there is one of that name. Only inside a transaction.
     pub(super) async fn table(&mut self, name: &str) -> sqlx::Result<Option<Arc<TableSchema>>> {
-        if let Some(known) = self.tables.get(name) {
+        if let Some((transaction, known)) = self.tables.get(name) {
+            self.relied |= *transaction != self.transaction && !matches!(self.engine, Engine::Sqlite(_));
             return Ok(Some(known.clone()));
         }
-        let Some(schema) = sqlite_schema::table(&mut self.inner, name).await?.map(Arc::new) else { return Ok(None) };
-        self.tables.insert(name.to_owned(), schema.clone());
+        let found = match &mut self.engine {
+            Engine::Sqlite(inner) => sqlite_schema::table(inner, name).await,
+            Engine::Postgres(inner) => postgres_schema::table(inner, name).await,
+            Engine::Mysql(inner) => mysql_schema::table(inner, name).await,
+        };
+        let Some(schema) = self.noting(found)?.map(Arc::new) else { return Ok(None) };
+        self.tables.insert(name.to_owned(), (self.transaction, schema.clone()));
         Ok(Some(schema))
     }
 
-    /// The names of the user's tables.
+    /// The names of the user's tables that are found without naming a schema.
     pub(super) async fn table_names(&mut self) -> sqlx::Result<Vec<String>> {
-        sqlite_schema::table_names(&mut self.inner).await
+        let names = match &mut self.engine {
+            Engine::Sqlite(inner) => sqlite_schema::table_names(inner).await,
+            Engine::Postgres(inner) => postgres_schema::table_names(inner).await,
+            Engine::Mysql(inner) => mysql_schema::table_names(inner).await,
+        };
+        self.noting(names)
+    }
+
+    fn noting<T>(&mut self, result: sqlx::Result<T>) -> sqlx::Result<T> {
+        if let Err(error) = &result {
+            self.trouble = Some(failures::trouble(error));
+        }
+        result
     }
 }

@@ -27,8 +27,12 @@ pub struct ExpectedColumn {
 
 /// The live table that an expected one means.
 pub(super) fn find_live<'a>(dialect: Dialect, expected: &ExpectedTable, live: &'a [TableSchema]) -> Option<&'a TableSchema> {
-    let (_, name) = split_schema(&expected.name);
-    live.iter().find(|table| dialect.same_name(&table.name, name))
+    let (schema, name) = split_schema(&expected.name);
+    let found = |table: &&TableSchema| {
+        dialect.same_name(&table.name, name)
+            && schema.map_or(table.in_default_schema, |schema| dialect.same_name(&table.schema, schema))
+    };
+    live.iter().find(|table| found(table) && table.name == name).or_else(|| live.iter().find(found))
 }
 
 /// The statement that makes a table; its key is the primary key.
@@ -39,7 +43,7 @@ pub fn create_table(dialect: Dialect, table: &ExpectedTable) -> String {
         .iter()
         .map(|column| {
             let not_null = if column.not_null || in_key(&column.name) { " not null" } else { "" };
-            format!("  {}{not_null}", declaration(dialect, column))
+            format!("  {}{not_null}", declaration(dialect, column, in_key(&column.name)))
         })
         .collect();
     if !table.key.is_empty() {
@@ -60,12 +64,12 @@ pub fn missing(dialect: Dialect, expected: &[ExpectedTable], live: &[TableSchema
         };
         for column in table.columns.iter().filter(|column| present.column(dialect, &column.name).is_none()) {
             let name = dialect.quote_table(&table.name);
-            statements.push(format!("alter table {name} add column {};", declaration(dialect, column)));
+            statements.push(format!("alter table {name} add column {};", declaration(dialect, column, false)));
         }
     }
     statements
 }
 
-fn declaration(dialect: Dialect, column: &ExpectedColumn) -> String {
-    format!("{} {}", dialect.quote(&column.name), dialect.type_of(column.kind)).trim_end().to_owned()
+fn declaration(dialect: Dialect, column: &ExpectedColumn, in_key: bool) -> String {
+    format!("{} {}", dialect.quote(&column.name), dialect.type_of(column.kind, in_key)).trim_end().to_owned()
 }

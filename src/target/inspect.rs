@@ -31,6 +31,8 @@ pub enum ColumnKind {
     Json,
     /// Bytes; other values as they are.
     Bytes,
+    /// A list of texts or numbers: PostgreSQL's arrays.
+    List,
     /// Nothing is known: values as they are.
     Unknown,
 }
@@ -71,6 +73,33 @@ pub struct ColumnSchema {
     pub primary_key: Option<u32>,
     /// Whether the database computes it.
     pub generated: bool,
+    /// The type that a value is cast to on its way in (PostgreSQL) or compared as (MySQL); empty where none is needed.
+    pub cast: String,
+    /// Whether it takes different texts for equal: a collation that folds case, accents or trailing spaces.
+    pub folds: bool,
+    /// Whether it does so for more than spaces at the end.
+    pub folds_letters: bool,
+    /// What fits into it, beyond its kind.
+    pub limits: Limits,
+}
+
+/// What fits into a column beyond its kind, so that nothing is cut or rounded silently; nothing where the engine sets no limit.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Limits {
+    /// The most characters of a text.
+    pub characters: Option<u64>,
+    /// The smallest and the largest whole number.
+    pub whole: Option<(i128, i128)>,
+    /// Digits of a decimal: in all, and behind the point.
+    pub digits: Option<(u32, u32)>,
+    /// Digits of a second's fraction; more are cut.
+    pub fraction: Option<u8>,
+    /// The words of an enumeration.
+    pub words: Vec<String>,
+    /// Whether a moment is kept (with an offset) or a local date and time (in UTC); none keeps the text.
+    pub zoned: Option<bool>,
+    /// Whether texts may not hold the character U+0000.
+    pub refuses_nul: bool,
 }
 
 /// A unique index, a unique constraint or the primary key.
@@ -87,18 +116,25 @@ pub struct UniqueIndex {
 /// A live table.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TableSchema {
+    /// The schema that it is in: `main`, `public`, the name of a MySQL database.
+    pub schema: String,
+    /// Whether it is found without naming its schema.
+    pub in_default_schema: bool,
     /// Its name as the database spells it, without a schema.
     pub name: String,
     /// Its columns in order.
     pub columns: Vec<ColumnSchema>,
     /// What keeps its rows apart.
     pub unique_indexes: Vec<UniqueIndex>,
+    /// Why nothing may be written to it, if so: an engine without transactions.
+    pub refused: Option<String>,
 }
 
 impl TableSchema {
     /// The column of that name.
     pub fn column(&self, dialect: Dialect, name: &str) -> Option<&ColumnSchema> {
-        self.columns.iter().find(|column| dialect.same_name(&column.name, name))
+        let exact = self.columns.iter().find(|column| column.name == name);
+        exact.or_else(|| self.columns.iter().find(|column| dialect.same_name(&column.name, name)))
     }
 
     /// The unique index that covers exactly these columns, in any order.

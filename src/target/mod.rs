@@ -2,23 +2,36 @@
 //! Knows changes and columns, and not one word about routes or deliveries.
 
 mod bind;
+mod catalog;
 pub mod compare;
 mod connection;
 pub mod database;
 pub mod ddl;
+mod ddl_types;
+mod decode;
 pub mod dialect;
 mod failures;
 pub mod inspect;
+mod marks;
 mod moment;
+mod mysql;
+mod mysql_failures;
+mod mysql_schema;
 mod number;
 pub mod options;
+pub mod our_tables;
+mod postgres;
+mod postgres_failures;
+mod postgres_schema;
 pub mod preview;
 mod read;
 mod replace;
 mod row;
 mod sqlite;
+mod sqlite_failures;
 mod sqlite_schema;
 mod statement;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod value;

@@ -38,6 +38,36 @@ pub(super) fn to_timestamp(text: &str) -> Option<String> {
     }
 }
 
+/// A time in the one spelling, with at most `digits` of its second's fraction.
+pub(super) fn to_short_time(text: &str, digits: u8) -> Option<String> {
+    let time: Time = to_time(text)?.parse().ok()?;
+    Some(cut_fraction(&time.to_string(), digits))
+}
+
+/// What a column for moments keeps of a text with an offset: RFC 3339 in UTC.
+pub(super) fn to_moment(text: &str, digits: u8) -> Option<String> {
+    let moment = to_timestamp(text)?;
+    let local = moment.strip_suffix('Z')?;
+    Some(format!("{}Z", cut_fraction(local, digits)))
+}
+
+/// What a column without offsets keeps: a local date and time as it is, a moment in UTC.
+pub(super) fn to_local(text: &str, digits: u8) -> Option<String> {
+    let moment = to_timestamp(text)?;
+    let local: DateTime = moment.strip_suffix('Z').unwrap_or(&moment).parse().ok()?;
+    Some(cut_fraction(&local.to_string(), digits))
+}
+
+fn cut_fraction(text: &str, digits: u8) -> String {
+    match text.split_once('.') {
+        Some((whole, fraction)) => {
+            let kept = fraction.get(..usize::from(digits)).unwrap_or(fraction).trim_end_matches('0');
+            if kept.is_empty() { whole.to_owned() } else { format!("{whole}.{kept}") }
+        }
+        None => text.to_owned(),
+    }
+}
+
 fn has_dashes(text: &str) -> bool {
     text.as_bytes().get(4) == Some(&b'-') && text.as_bytes().get(7) == Some(&b'-')
 }

@@ -3,10 +3,8 @@
 
 use crate::model::change::{Cell, Operation, Row};
 
-use super::bind::Bound;
-use super::connection::Stored;
-use super::dialect::Dialect;
-use super::statement;
+use super::dialect::{Dialect, Slot};
+use super::statement::{self, Sql};
 
 /// One statement, perhaps run several times.
 #[derive(Clone, PartialEq, Debug)]
@@ -21,49 +19,69 @@ pub struct Statement {
 
 /// The statements of an operation on a table.
 pub fn statements(dialect: Dialect, table: &str, operation: &Operation) -> Vec<Statement> {
-    let once = |sql: String, parameters: Vec<Cell>| vec![Statement { when: None, sql, runs: vec![parameters] }];
+    let mut preview = Preview { dialect, statements: Vec::new() };
+    let table = dialect.quote_table(table);
     match operation {
-        Operation::Insert { set } => once(statement::insert(dialect, table, &bound(set)), set.clone()),
-        Operation::Upsert { key, set } => {
-            once(statement::insert_or_update(dialect, table, &bound(key), &bound(set)), [key.as_slice(), set].concat())
-        }
-        Operation::Delete { key } => once(statement::delete(dialect, table, &bound(key)), key.clone()),
+        Operation::Insert { set } => preview.add(None, statement::insert(dialect, &table, &slots(set)), &[set]),
+        Operation::Upsert { key, set } => preview.upsert(&table, key, set),
+        Operation::Delete { key } => preview.add(None, statement::delete(dialect, &table, &slots(key)), &[key]),
         Operation::Replace { of, rows } => match rows.as_slice() {
-            [] => once(statement::delete(dialect, table, &bound(of)), of.clone()),
-            [first, ..] => replace(dialect, table, of, first, rows),
+            [] => preview.add(None, statement::delete(dialect, &table, &slots(of)), &[of]),
+            [first, ..] => preview.replace(&table, of, first, rows),
         },
     }
+    preview.statements
 }
 
-fn replace(dialect: Dialect, table: &str, of: &[Cell], first: &Row, rows: &[Row]) -> Vec<Statement> {
-    let parent = bound(of);
-    let columns: Vec<String> = first.key.iter().chain(&first.set).map(|cell| cell.column.clone()).collect();
-    let present = statement::select(dialect, table, &columns, &parent);
-    let stale = statement::delete_of(dialect, table, &parent, &bound(&first.key));
-    let mut all = vec![
-        Statement { when: Some("what is there"), sql: present, runs: vec![of.to_vec()] },
-        Statement { when: Some("for each row that is not in the list, by its key"), sql: stale, runs: vec![of.to_vec()] },
-    ];
-    for row in rows.iter().filter(|row| !row.set.is_empty()) {
-        let sql = statement::update_of(dialect, table, &parent, &bound(&row.key), &bound(&row.set));
-        add(&mut all, "for each that is there with other values", sql, [of, &row.key, &row.set].concat());
-    }
-    for row in rows {
-        let cells = [of, &row.key, &row.set].concat();
-        add(&mut all, "for each that is not there", statement::insert(dialect, table, &bound(&cells)), cells);
-    }
-    all
+struct Preview {
+    dialect: Dialect,
+    statements: Vec<Statement>,
 }
 
-/// Adds a run to the statement with this text.
-fn add(all: &mut Vec<Statement>, when: &'static str, sql: String, parameters: Vec<Cell>) {
-    match all.iter_mut().find(|known| known.sql == sql) {
-        Some(known) => known.runs.push(parameters),
-        None => all.push(Statement { when: Some(when), sql, runs: vec![parameters] }),
+impl Preview {
+    fn upsert(&mut self, table: &str, key: &[Cell], set: &[Cell]) {
+        let dialect = self.dialect;
+        if dialect.names_conflict() {
+            return self.add(None, statement::insert_or_update(dialect, table, &slots(key), &slots(set)), &[key, set]);
+        }
+        if !set.is_empty() {
+            let update = statement::update_differing(dialect, table, &slots(key), &slots(set));
+            self.add(Some("when it is there with other values"), update, &[key, set]);
+        }
+        let insert = statement::insert(dialect, table, &slots(&[key, set].concat()));
+        self.add(Some("when it is not there"), insert, &[key, set]);
+    }
+
+    fn replace(&mut self, table: &str, of: &[Cell], first: &Row, rows: &[Row]) {
+        let (dialect, parent) = (self.dialect, slots(of));
+        let columns = [slots(&first.key), slots(&first.set)].concat();
+        self.add(Some("what is there"), statement::select(dialect, table, &columns, &parent), &[of]);
+        let stale = statement::delete_of(dialect, table, &parent, &slots(&first.key));
+        // its key is that of a row that is there, not one of the list
+        let runs = vec![of.to_vec()];
+        let when = Some("for each row that is not in the list, by its key");
+        self.statements.push(Statement { when, sql: stale.text, runs });
+        for row in rows.iter().filter(|row| !row.set.is_empty()) {
+            let sql = statement::update_of(dialect, table, &parent, &slots(&row.key), &slots(&row.set));
+            self.add(Some("for each that is there with other values"), sql, &[of, &row.key, &row.set]);
+        }
+        for row in rows {
+            let cells = [of, &row.key, &row.set].concat();
+            self.add(Some("for each that is not there"), statement::insert(dialect, table, &slots(&cells)), &[&cells]);
+        }
+    }
+
+    /// Adds a run to the statement with this text, which may be there.
+    fn add(&mut self, when: Option<&'static str>, sql: Sql, parameters: &[&[Cell]]) {
+        let run = sql.arrange(self.dialect, parameters.concat());
+        match self.statements.iter_mut().find(|known| known.sql == sql.text) {
+            Some(known) => known.runs.push(run),
+            None => self.statements.push(Statement { when, sql: sql.text, runs: vec![run] }),
+        }
     }
 }
 
-/// The texts depend on the columns' names alone.
-fn bound(cells: &[Cell]) -> Vec<Bound> {
-    cells.iter().map(|cell| Bound { column: cell.column.clone(), value: Stored::Null }).collect()
+/// Without a live table, the texts depend on the columns' names alone.
+fn slots(cells: &[Cell]) -> Vec<Slot> {
+    cells.iter().map(|cell| Slot::named(&cell.column)).collect()
 }

@@ -6,10 +6,13 @@ use crate::model::change::{Cell, Change, Operation};
 use crate::model::failure::Failure;
 
 use super::bind::Table;
-use super::connection::{Connection, Stored};
+use super::connection::Connection;
 use super::database::Database;
+use super::decode::decode;
+use super::dialect::{Slot, split_schema};
 use super::inspect::TableSchema;
 use super::statement;
+use super::stored::Stored;
 use super::write::write_changes;
 
 impl Database {
@@ -23,17 +26,17 @@ impl Database {
         self.reading(async |connection| {
             let table = Table::find(connection, self.name(), table).await?;
             let columns = match columns {
-                Some(columns) => live_names(&table, columns)?,
-                None => table.schema.columns.iter().map(|column| column.name.clone()).collect(),
+                Some(columns) => live_slots(&table, columns)?,
+                None => table.schema.columns.iter().map(Slot::from).collect(),
             };
             let order = match order {
-                [] => table.schema.primary_key().into_iter().map(str::to_owned).collect(),
-                order => live_names(&table, order)?,
+                [] => table.schema.primary_key().into_iter().map(Slot::named).collect(),
+                order => live_slots(&table, order)?,
             };
-            let sql = statement::select_all(table.dialect, &table.name, &columns, &order);
-            let rows = connection.fetch(&sql, Vec::new()).await.map_err(|error| table.failure(&error))?;
-            let json = |row: &Vec<Stored>| columns.iter().cloned().zip(row.iter().map(Stored::to_json)).collect();
-            Ok(rows.iter().map(json).collect())
+            let sql = statement::select_all(table.dialect, &table.quoted, &columns, &order);
+            let rows = table.fetch(connection, &sql, &[]).await?;
+            let json = |(slot, value): (&Slot, Stored)| (slot.name.clone(), decode(table.dialect, slot, value).to_json());
+            Ok(rows.into_iter().map(|row| columns.iter().zip(row).map(json).collect()).collect())
         })
         .await
     }
@@ -57,7 +60,7 @@ impl Database {
             let mut stored = Vec::with_capacity(rows.len());
             for (index, row) in rows.iter().enumerate() {
                 let bound = table.bind(&cells(&table.name, index, row))?;
-                stored.push(bound.into_iter().map(|bound| (bound.column, bound.value.to_json())).collect());
+                stored.push(bound.into_iter().map(|bound| (bound.slot.name, bound.value.to_json())).collect());
             }
             Ok(stored)
         })
@@ -66,12 +69,19 @@ impl Database {
 
     /// The user's tables as they are now; not ours, not the database's own.
     pub async fn tables(&self) -> Result<Vec<TableSchema>, Failure> {
-        self.reading(async |connection| self.read_tables(connection).await.map_err(|error| self.failure(&error))).await
+        self.tables_and(&[]).await
     }
 
-    async fn read_tables(&self, connection: &mut Connection) -> sqlx::Result<Vec<TableSchema>> {
+    /// As [`Database::tables`], with those that are `named` with their schema.
+    pub async fn tables_and(&self, named: &[&str]) -> Result<Vec<TableSchema>, Failure> {
+        self.reading(async |connection| self.read_tables(connection, named).await.map_err(|error| self.failure(&error))).await
+    }
+
+    async fn read_tables(&self, connection: &mut Connection, named: &[&str]) -> sqlx::Result<Vec<TableSchema>> {
         let mut tables = Vec::new();
-        for name in connection.table_names().await? {
+        let named = named.iter().filter(|name| split_schema(name).0.is_some()).map(|name| (*name).to_owned());
+        let names: Vec<String> = connection.table_names().await?.into_iter().chain(named).collect();
+        for name in names {
             if let Some(table) = connection.table(&name).await? {
                 tables.push(table.as_ref().clone());
             }
@@ -80,8 +90,8 @@ impl Database {
     }
 }
 
-fn live_names(table: &Table, names: &[String]) -> Result<Vec<String>, Failure> {
-    names.iter().map(|name| table.column(name).map(|column| column.name.clone())).collect()
+fn live_slots(table: &Table, names: &[String]) -> Result<Vec<Slot>, Failure> {
+    names.iter().map(|name| table.column(name).map(Slot::from)).collect()
 }
 
 fn cells(table: &str, index: usize, row: &Map<String, Json>) -> Vec<Cell> {

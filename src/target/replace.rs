@@ -8,10 +8,13 @@ use serde_json::Value as Json;
 use crate::model::change::{Cell, Row};
 use crate::model::failure::{Failure, Step};
 
-use super::bind::{Bound, Table, values};
-use super::connection::{Connection, Stored};
+use super::bind::{Bound, Table, slots, values};
+use super::connection::Connection;
+use super::decode::decode;
+use super::dialect::Slot;
 use super::row::Counts;
 use super::statement;
+use super::stored::Stored;
 
 /// A row of the list in the table's own terms.
 struct Wanted {
@@ -34,10 +37,10 @@ struct Difference<'a> {
 pub(super) async fn replace(connection: &mut Connection, table: &Table, of: &[Cell], rows: &[Row]) -> Result<Counts, Failure> {
     let parent = table.bind_key(of)?;
     let wanted = bind_rows(table, &parent, of, rows)?;
-    let key_columns: Vec<String> = wanted.first().map_or_else(Vec::new, |row| names(&row.key));
+    let key_columns: Vec<Slot> = wanted.first().map_or_else(Vec::new, |row| slots(&row.key));
     if wanted.is_empty() {
-        let sql = statement::delete(table.dialect, &table.name, &parent);
-        let deleted = connection.execute(&sql, values(&parent)).await.map_err(|error| table.failure(&error))?;
+        let sql = statement::delete(table.dialect, &table.quoted, &slots(&parent));
+        let deleted = table.execute(connection, &sql, &[&parent]).await?;
         return Ok(Counts { deleted, ..Counts::default() });
     }
     let present = read_present(connection, table, &parent, &wanted).await?;
@@ -53,13 +56,13 @@ fn bind_rows(table: &Table, parent: &[Bound], of: &[Cell], rows: &[Row]) -> Resu
         let key = table.bind_key(&whole_key)?.split_off(of.len());
         let set = table.bind(&row.set)?;
         table.reject_twice(&[parent, &key, &set])?;
-        if wanted.first().is_some_and(|first| names(&first.key) != names(&key)) {
+        if wanted.first().is_some_and(|first| slots(&first.key) != slots(&key)) {
             let reason = format!("the rows for {table} have different key columns");
             return Err(Failure::permanent(Step::Map, reason));
         }
         if !seen.insert(values(&key)) {
             let shown: serde_json::Map<String, Json> =
-                key.iter().map(|bound| (bound.column.clone(), bound.value.to_json())).collect();
+                key.iter().map(|bound| (bound.name().to_owned(), bound.value.to_json())).collect();
             let reason = format!("two rows of the list for {table} have the key {}", Json::Object(shown));
             return Err(Failure::permanent(Step::Map, reason));
         }
@@ -74,21 +77,22 @@ async fn read_present(
     parent: &[Bound],
     wanted: &[Wanted],
 ) -> Result<Vec<Present>, Failure> {
-    let mut columns = Vec::new();
+    let mut columns: Vec<Slot> = Vec::new();
     for bound in wanted.iter().flat_map(|row| row.key.iter().chain(&row.set)) {
-        if !columns.contains(&bound.column) {
-            columns.push(bound.column.clone());
+        if !columns.contains(&bound.slot) {
+            columns.push(bound.slot.clone());
         }
     }
-    let sql = statement::select(table.dialect, &table.name, &columns, parent);
-    let rows = connection.fetch(&sql, values(parent)).await.map_err(|error| table.failure(&error))?;
-    Ok(rows.into_iter().map(|row| columns.iter().cloned().zip(row).collect()).collect())
+    let sql = statement::select(table.dialect, &table.quoted, &columns, &slots(parent));
+    let rows = table.fetch(connection, &sql, &[parent]).await?;
+    let read = |(slot, value): (&Slot, Stored)| (slot.name.clone(), decode(table.dialect, slot, value));
+    Ok(rows.into_iter().map(|row| columns.iter().zip(row).map(read).collect()).collect())
 }
 
 /// Rows that share a key, which only a table without a unique index can hold, all go and are made anew.
-fn compare<'a>(key_columns: &[String], present: &[Present], wanted: &'a [Wanted]) -> Difference<'a> {
+fn compare<'a>(key_columns: &[Slot], present: &[Present], wanted: &'a [Wanted]) -> Difference<'a> {
     let key_of = |row: &Present| -> Vec<Stored> {
-        key_columns.iter().map(|column| row.get(column).cloned().unwrap_or(Stored::Null)).collect()
+        key_columns.iter().map(|slot| row.get(&slot.name).cloned().unwrap_or(Stored::Null)).collect()
     };
     let mut by_key: HashMap<Vec<Stored>, Vec<&Present>> = HashMap::new();
     let mut order = Vec::new();
@@ -106,7 +110,7 @@ fn compare<'a>(key_columns: &[String], present: &[Present], wanted: &'a [Wanted]
         match by_key.get(&key).map(Vec::as_slice) {
             Some([found]) => {
                 kept.insert(key);
-                if row.set.iter().any(|bound| found.get(&bound.column) != Some(&bound.value)) {
+                if row.set.iter().any(|bound| found.get(bound.name()) != Some(&bound.value)) {
                     difference.changed.push(row);
                 }
             }
@@ -114,7 +118,7 @@ fn compare<'a>(key_columns: &[String], present: &[Present], wanted: &'a [Wanted]
         }
     }
     for key in order.into_iter().filter(|key| !kept.contains(key)) {
-        let bound = key_columns.iter().zip(key).map(|(column, value)| Bound { column: column.clone(), value });
+        let bound = key_columns.iter().zip(key).map(|(slot, value)| Bound { slot: slot.clone(), value });
         difference.gone.push(bound.collect());
     }
     difference
@@ -126,35 +130,19 @@ async fn carry_out(
     parent: &[Bound],
     difference: &Difference<'_>,
 ) -> Result<Counts, Failure> {
-    let (dialect, name) = (table.dialect, &table.name);
+    let (dialect, name, of) = (table.dialect, &table.quoted, slots(parent));
     let mut counts = Counts::default();
     for key in &difference.gone {
-        let sql = statement::delete_of(dialect, name, parent, key);
-        counts.deleted += run(connection, table, &sql, parent, key, &[]).await?;
+        let sql = statement::delete_of(dialect, name, &of, &slots(key));
+        counts.deleted += table.execute(connection, &sql, &[parent, key]).await?;
     }
     for row in &difference.changed {
-        let sql = statement::update_of(dialect, name, parent, &row.key, &row.set);
-        counts.updated += run(connection, table, &sql, parent, &row.key, &row.set).await?;
+        let sql = statement::update_of(dialect, name, &of, &slots(&row.key), &slots(&row.set));
+        counts.updated += table.execute(connection, &sql, &[parent, &row.key, &row.set]).await?;
     }
     for row in &difference.new {
-        let sql = statement::insert(dialect, name, &[parent, &row.key, &row.set].concat());
-        counts.inserted += run(connection, table, &sql, parent, &row.key, &row.set).await?;
+        let sql = statement::insert(dialect, name, &slots(parent.iter().chain(&row.key).chain(&row.set)));
+        counts.inserted += table.execute(connection, &sql, &[parent, &row.key, &row.set]).await?;
     }
     Ok(counts)
-}
-
-async fn run(
-    connection: &mut Connection,
-    table: &Table,
-    sql: &str,
-    parent: &[Bound],
-    key: &[Bound],
-    set: &[Bound],
-) -> Result<u64, Failure> {
-    let values = values(parent.iter().chain(key).chain(set));
-    connection.execute(sql, values).await.map_err(|error| table.failure(&error))
-}
-
-fn names(columns: &[Bound]) -> Vec<String> {
-    columns.iter().map(|bound| bound.column.clone()).collect()
 }

@@ -3,9 +3,10 @@
 use crate::model::change::Cell;
 use crate::model::failure::Failure;
 
-use super::bind::{Table, values};
-use super::connection::{Connection, Stored};
+use super::bind::{Bound, Table, slots};
+use super::connection::Connection;
 use super::statement;
+use super::stored::Stored;
 
 /// How many rows one operation changed.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -22,8 +23,8 @@ pub(super) struct Counts {
 pub(super) async fn insert(connection: &mut Connection, table: &Table, set: &[Cell]) -> Result<Counts, Failure> {
     let set = table.bind(set)?;
     table.reject_twice(&[&set])?;
-    let sql = statement::insert(table.dialect, &table.name, &set);
-    let inserted = connection.execute(&sql, values(&set)).await.map_err(|error| table.failure(&error))?;
+    let sql = statement::insert(table.dialect, &table.quoted, &slots(&set));
+    let inserted = table.execute(connection, &sql, &[&set]).await?;
     Ok(Counts { inserted, ..Counts::default() })
 }
 
@@ -32,32 +33,50 @@ pub(super) async fn insert(connection: &mut Connection, table: &Table, set: &[Ce
 pub(super) async fn upsert(connection: &mut Connection, table: &Table, key: &[Cell], set: &[Cell]) -> Result<Counts, Failure> {
     let (key, set) = (table.bind_key(key)?, table.bind(set)?);
     table.reject_twice(&[&key, &set])?;
-    let (dialect, name) = (table.dialect, &table.name);
-    let both = || values(key.iter().chain(&set));
-    let found = connection.fetch(&statement::find_same(dialect, name, &key, &set), both()).await;
-    let found = found.map_err(|error| table.failure(&error))?;
-    if found.is_empty() {
-        let is_unique = table.schema.unique_index(dialect, key.iter().map(|bound| bound.column.as_str())).is_some();
-        let sql = match is_unique {
-            true => statement::insert_or_update(dialect, name, &key, &set),
-            false => statement::insert(dialect, name, &[key.as_slice(), set.as_slice()].concat()),
-        };
-        let inserted = connection.execute(&sql, both()).await.map_err(|error| table.failure(&error))?;
-        return Ok(Counts { inserted, ..Counts::default() });
+    match update_found(connection, table, &key, &set).await? {
+        Some(counts) => Ok(counts),
+        None => insert_keyed(connection, table, &key, &set).await,
     }
-    if found.iter().all(|row| row.first() == Some(&Stored::Integer(1))) {
-        return Ok(Counts::default());
-    }
-    let sql = statement::update_differing(dialect, name, &key, &set);
-    let updated = connection.execute(&sql, both()).await.map_err(|error| table.failure(&error))?;
-    Ok(Counts { updated, ..Counts::default() })
 }
 
 /// The row with this key goes, if it is there.
 pub(super) async fn delete(connection: &mut Connection, table: &Table, key: &[Cell]) -> Result<Counts, Failure> {
     let key = table.bind_key(key)?;
     table.reject_twice(&[&key])?;
-    let sql = statement::delete(table.dialect, &table.name, &key);
-    let deleted = connection.execute(&sql, values(&key)).await.map_err(|error| table.failure(&error))?;
+    let sql = statement::delete(table.dialect, &table.quoted, &slots(&key));
+    let deleted = table.execute(connection, &sql, &[&key]).await?;
     Ok(Counts { deleted, ..Counts::default() })
+}
+
+/// None when there is no row with this key. What is already so is not touched.
+async fn update_found(
+    connection: &mut Connection,
+    table: &Table,
+    key: &[Bound],
+    set: &[Bound],
+) -> Result<Option<Counts>, Failure> {
+    let (dialect, name) = (table.dialect, &table.quoted);
+    let found = table.fetch(connection, &statement::find_same(dialect, name, &slots(key), &slots(set)), &[key, set]).await?;
+    if found.is_empty() {
+        return Ok(None);
+    }
+    if found.iter().all(|row| row.first() == Some(&Stored::Integer(1))) {
+        return Ok(Some(Counts::default()));
+    }
+    let sql = statement::update_differing(dialect, name, &slots(key), &slots(set));
+    let updated = table.execute(connection, &sql, &[key, set]).await?;
+    Ok(Some(Counts { updated, ..Counts::default() }))
+}
+
+/// Where the engine can, a row that another transaction made in the meantime is updated; where it cannot, the conflict is an error
+/// that runs the whole transaction again.
+async fn insert_keyed(connection: &mut Connection, table: &Table, key: &[Bound], set: &[Bound]) -> Result<Counts, Failure> {
+    let (dialect, name) = (table.dialect, &table.quoted);
+    let is_unique = table.schema.unique_index(dialect, key.iter().map(Bound::name)).is_some();
+    let sql = match is_unique && dialect.names_conflict() {
+        true => statement::insert_or_update(dialect, name, &slots(key), &slots(set)),
+        false => statement::insert(dialect, name, &slots(key.iter().chain(set))),
+    };
+    let inserted = table.execute(connection, &sql, &[key, set]).await?;
+    Ok(Counts { inserted, ..Counts::default() })
 }

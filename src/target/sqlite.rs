@@ -8,7 +8,9 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, Sql
 use sqlx::{Arguments as _, AssertSqlSafe, ConnectOptions as _, Connection as _};
 use sqlx::{Row as _, SqliteConnection, TypeInfo as _, ValueRef as _};
 
-use super::connection::Stored;
+use super::dialect::Dialect;
+use super::our_tables;
+use super::stored::Stored;
 
 /// Opens a database file, makes it and its folder when they are not there, and puts our three tables into it. Fails with
 /// words that never hold the URL's parameters.
@@ -45,18 +47,11 @@ async fn create_our_tables(connection: &mut SqliteConnection) -> sqlx::Result<()
         return Ok(());
     }
     let mut transaction = connection.begin_with("begin immediate").await?;
-    for table in [APPLIED, LANE, VERSION] {
+    for table in our_tables::statements(Dialect::Sqlite) {
         sqlx::query(table).execute(&mut *transaction).await?;
     }
     transaction.commit().await
 }
-
-const APPLIED: &str = "create table if not exists hooktable_applied (
-    mark blob not null primary key, at text not null) without rowid";
-const LANE: &str = "create table if not exists hooktable_lane (
-    lane blob not null primary key, fence integer not null, at text not null) without rowid";
-const VERSION: &str = "create table if not exists hooktable_version (
-    row_hash blob not null primary key, version text not null, gone integer not null, at text not null) without rowid";
 
 async fn our_tables_are_there(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
     let sql = "select count(*) from sqlite_schema where name in ('hooktable_applied', 'hooktable_lane', 'hooktable_version')";

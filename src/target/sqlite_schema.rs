@@ -4,7 +4,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use super::dialect::split_schema;
-use super::inspect::{ColumnKind, ColumnSchema, TableSchema, UniqueIndex};
+use super::inspect::{ColumnKind, ColumnSchema, Limits, TableSchema, UniqueIndex};
 
 /// A number that changes whenever a table does.
 pub(super) async fn schema_version(connection: &mut SqliteConnection) -> sqlx::Result<i64> {
@@ -34,7 +34,8 @@ pub(super) async fn table(connection: &mut SqliteConnection, name: &str) -> sqlx
     };
     let columns = columns(connection, schema, &name).await?;
     let unique_indexes = unique_indexes(connection, schema, &name).await?;
-    let mut table = TableSchema { name, columns, unique_indexes };
+    let in_default_schema = schema.eq_ignore_ascii_case("main");
+    let mut table = TableSchema { schema: schema.to_owned(), in_default_schema, name, columns, unique_indexes, refused: None };
     let key: Vec<String> = table.primary_key().into_iter().map(str::to_owned).collect();
     if !key.is_empty() && !table.unique_indexes.iter().any(|index| index.name == PRIMARY_KEY) {
         table.unique_indexes.push(UniqueIndex { name: PRIMARY_KEY.to_owned(), columns: key, whole: true });
@@ -60,6 +61,10 @@ async fn columns(connection: &mut SqliteConnection, schema: &str, table: &str) -
             default: row.try_get("dflt_value")?,
             primary_key: (position > 0).then_some(position),
             generated: row.try_get::<i64, _>("hidden")? > 1,
+            cast: String::new(),
+            folds: false,
+            folds_letters: false,
+            limits: Limits::default(),
         })
     };
     rows.iter().map(column).collect()
@@ -157,7 +162,7 @@ pub(super) fn type_of(kind: ColumnKind) -> &'static str {
         ColumnKind::Time => "TIME_TEXT",
         ColumnKind::Timestamp => "TIMESTAMP_TEXT",
         ColumnKind::Uuid => "UUID_TEXT",
-        ColumnKind::Json => "JSON_TEXT",
+        ColumnKind::Json | ColumnKind::List => "JSON_TEXT",
         ColumnKind::Bytes => "BLOB",
         ColumnKind::Unknown => "",
     }

@@ -10,9 +10,9 @@ use crate::model::change::{Cell, Change, Operation};
 use crate::model::failure::Failure;
 
 use super::bind::Table;
-use super::connection::{Connection, Stored};
+use super::connection::Connection;
 use super::row::Counts;
-use super::{failures, replace, row};
+use super::{failures, marks, replace, row};
 
 /// The changes of one record's run in one database.
 #[derive(Clone, Copy, Debug)]
@@ -61,10 +61,10 @@ pub(super) async fn write_unit(
     now: Timestamp,
 ) -> Result<Option<Vec<ChangeTrace>>, WriteError> {
     let failed = |error: sqlx::Error| failures::of(&error, database, None);
-    if !insert_mark(connection, unit.mark, now).await.map_err(failed)? {
+    if !marks::insert_mark(connection, unit.mark, now).await.map_err(failed)? {
         return Ok(None);
     }
-    if !raise_fence(connection, unit.lane, unit.fence, now).await.map_err(failed)? {
+    if !marks::raise_fence(connection, unit.lane, unit.fence, now).await.map_err(failed)? {
         return Err(WriteError::LeaseLost);
     }
     Ok(Some(write_changes(connection, database, unit.changes).await?))
@@ -91,28 +91,9 @@ pub(super) async fn write_changes(
     Ok(traces)
 }
 
-/// Whether a unit has been applied.
-pub(super) async fn is_marked(connection: &mut Connection, mark: [u8; 32]) -> sqlx::Result<bool> {
-    let sql = "select 1 from hooktable_applied where mark = ?1";
-    connection.fetch(sql, vec![Stored::Bytes(mark.to_vec())]).await.map(|rows| !rows.is_empty())
-}
-
-async fn insert_mark(connection: &mut Connection, mark: [u8; 32], now: Timestamp) -> sqlx::Result<bool> {
-    let sql = "insert into hooktable_applied (mark, at) values (?1, ?2) on conflict (mark) do nothing";
-    let values = vec![Stored::Bytes(mark.to_vec()), Stored::Text(now.to_string())];
-    connection.execute(sql, values).await.map(|inserted| inserted == 1)
-}
-
-async fn raise_fence(connection: &mut Connection, lane: [u8; 16], fence: i64, now: Timestamp) -> sqlx::Result<bool> {
-    let sql = "insert into hooktable_lane (lane, fence, at) values (?1, ?2, ?3)
-               on conflict (lane) do update set fence = excluded.fence, at = excluded.at
-               where hooktable_lane.fence <= excluded.fence";
-    let values = vec![Stored::Bytes(lane.to_vec()), Stored::Integer(fence), Stored::Text(now.to_string())];
-    connection.execute(sql, values).await.map(|raised| raised == 1)
-}
-
 async fn write_change(connection: &mut Connection, database: &str, change: &Change) -> Result<ChangeTrace, Failure> {
     let table = Table::find(connection, database, &change.table).await?;
+    table.reject_refused()?;
     let (key, counts) = match &change.operation {
         Operation::Insert { set } => (&[][..], row::insert(connection, &table, set).await?),
         Operation::Upsert { key, set } => (key.as_slice(), row::upsert(connection, &table, key, set).await?),

@@ -64,7 +64,7 @@ async fn make_project(folder: &Path) -> (Simulation, String) {
 
 fn tables(folder: &Path) -> Targets {
     let url = format!("sqlite://{}", folder.join("data/tables.db").display());
-    Targets::open(vec![DatabaseOptions { name: "main".into(), url: url.into(), tenant_column: "tenant".into() }], Clock::system())
+    Targets::open(vec![DatabaseOptions::new("main", url, "tenant")], Clock::system())
 }
 
 /// What one sender was promised.

@@ -61,7 +61,7 @@ impl Shared {
 
     fn tables(&self) -> Targets {
         let url = self.tables_url();
-        let main = DatabaseOptions { name: "main".into(), url: url.into(), tenant_column: "tenant".into() };
+        let main = DatabaseOptions::new("main", url, "tenant");
         Targets::open(vec![main], Clock::system())
     }
 

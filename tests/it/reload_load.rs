@@ -49,7 +49,7 @@ async fn counted(folder: &Path) -> BTreeMap<&'static str, u64> {
 
 fn tables(folder: &Path) -> Targets {
     let url = format!("sqlite://{}", folder.join("data/tables.db").display());
-    Targets::open(vec![DatabaseOptions { name: "main".into(), url: url.into(), tenant_column: "tenant".into() }], Clock::system())
+    Targets::open(vec![DatabaseOptions::new("main", url, "tenant")], Clock::system())
 }
 
 async fn make_project(folder: &Path, text: &str) {

@@ -13,11 +13,17 @@ use crate::target::database::Database;
 use crate::target::options::DatabaseOptions;
 use crate::target::write::{Applied, Unit, WriteError};
 
-/// A database in a temporary file, with a mark that no unit has had yet.
+/// A database of its own, with a mark that no unit has had yet.
 pub(super) struct Bench {
-    folder: tempfile::TempDir,
+    home: Home,
     pub(super) database: Database,
     units: AtomicU8,
+}
+
+/// Where the database is.
+enum Home {
+    Folder(tempfile::TempDir),
+    Server { url: String, admin: Box<Database>, drop: String },
 }
 
 impl Bench {
@@ -25,12 +31,29 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let database = open(&folder.path().join("data").join("tables.db"));
         database.run_script(schema).await.unwrap();
-        Self { folder, database, units: AtomicU8::new(0) }
+        Self { home: Home::Folder(folder), database, units: AtomicU8::new(0) }
     }
 
-    /// Another connection to the same file.
+    /// A database on a server; `drop` is what `admin` runs in the end.
+    pub(super) fn on_server(url: &str, admin: Database, drop: String) -> Self {
+        let home = Home::Server { url: url.to_owned(), admin: Box::new(admin), drop };
+        Self { home, database: super::engines::open(url), units: AtomicU8::new(0) }
+    }
+
+    /// Another program's connections to the same database.
     pub(super) fn another(&self) -> Database {
-        open(&self.folder.path().join("data").join("tables.db"))
+        match &self.home {
+            Home::Folder(folder) => open(&folder.path().join("data").join("tables.db")),
+            Home::Server { url, .. } => super::engines::open(url),
+        }
+    }
+
+    /// Removes what is on a server.
+    pub(super) async fn remove(self) {
+        if let Home::Server { admin, drop, .. } = self.home {
+            std::mem::drop(self.database);
+            admin.run_script(&drop).await.unwrap();
+        }
     }
 
     pub(super) async fn apply(&self, changes: &[Change]) -> Result<Applied, WriteError> {
@@ -60,9 +83,13 @@ impl Bench {
 
 pub(super) fn open(file: &std::path::Path) -> Database {
     let url = Secret::new(format!("sqlite://{}", file.display()));
-    let options = DatabaseOptions { name: "main".to_owned(), url, tenant_column: "tenant".to_owned() };
-    let clock = Clock::manual(Timestamp::parse("2026-11-21T10:00:00Z").unwrap());
-    Database::new(options, clock, Duration::from_millis(200))
+    let options = DatabaseOptions::new("main", url, "tenant");
+    Database::new(options, clock(), Duration::from_millis(200))
+}
+
+/// A clock that stands.
+pub(super) fn clock() -> Clock {
+    Clock::manual(Timestamp::parse("2026-11-21T10:00:00Z").unwrap())
 }
 
 pub(super) fn change(table: &str, operation: Operation) -> Change {

@@ -22,14 +22,13 @@ async fn a_database_that_cannot_be_opened_is_a_passing_failure_that_names_it() {
 
 #[tokio::test]
 async fn a_url_of_another_engine_is_refused_without_showing_it() {
-    let options =
-        DatabaseOptions { name: "erp".into(), url: "postgres://me:hunter2@host/erp".into(), tenant_column: "tenant".into() };
+    let options = DatabaseOptions::new("erp", "oracle://me:hunter2@host/erp", "tenant");
     let targets = Targets::open(vec![options], Clock::system());
     assert_eq!(targets.names().collect::<Vec<_>>(), ["erp"]);
     let failure = targets.database("erp").unwrap().connect().await.unwrap_err();
     assert_passing(
         &failure,
-        "database `erp` cannot be opened: its URL must begin with `sqlite:`, the one engine that this version knows",
+        "database `erp` cannot be opened: its URL must begin with `sqlite:`, `postgres:`, `mysql:` or `mariadb:`",
     );
     assert!(targets.database("main").is_none());
 }

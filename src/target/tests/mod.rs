@@ -1,9 +1,12 @@
-//! The target writer against real SQLite files.
+//! The target writer against real databases: SQLite files, and one suite on every engine.
 
 mod bench;
+mod conformance;
 mod databases;
+mod engines;
 mod operations;
 mod replacing;
 mod schemas;
+mod servers;
 mod units;
 mod values;

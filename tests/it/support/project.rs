@@ -120,7 +120,7 @@ impl Project {
         use hooktable::clock::Clock;
         use hooktable::target::{DatabaseOptions, Targets};
         let url = format!("sqlite://{}", self.path("data/tables.db").display());
-        let database = DatabaseOptions { name: "main".into(), url: url.into(), tenant_column: "tenant".into() };
+        let database = DatabaseOptions::new("main", url, "tenant");
         let targets = Targets::open(vec![database], Clock::system());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(targets.database("main").expect("main").rows(table, None, &[])).expect("rows")

@@ -133,7 +133,7 @@ impl Builder {
         });
         let store = store.await.expect("a state");
         let url = format!("sqlite://{}", folder.path().join("tables.db").display());
-        let database = DatabaseOptions { name: "main".into(), url: url.into(), tenant_column: "tenant".into() };
+        let database = DatabaseOptions::new("main", url, "tenant");
         let targets = Targets::open(vec![database], clock.clone());
         targets.database("main").expect("main").run_script(&self.schema).await.expect("the schema");
         let surroundings = Surroundings {

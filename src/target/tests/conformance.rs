@@ -1,0 +1,372 @@
+//! One meaning: the same changes on SQLite, PostgreSQL and MariaDB leave the same rows behind, and what is refused is refused on all.
+
+use serde_json::{Value as Json, json};
+
+use super::bench::*;
+use super::engines::{fresh, on_each_engine};
+use crate::model::failure::Retry;
+use crate::target::dialect::Dialect;
+use crate::target::write::{Unit, WriteError};
+
+const ALL: &str =
+    "create table t (id {integer} primary key, s {text}, i {integer}, d {decimal}, r {real}, b {boolean}, day {date},
+    clock {time}, at {moment}, u {uuid}, j {json}, raw {bytes})";
+
+/// A value of every type, and how it reads back.
+fn every_type() -> (Json, Json) {
+    let written = json!({
+        "s": "één ✓ 🦀 \u{202e}ltr 'quoted' \\ \"", "i": i64::MIN, "d": serde_json::Number::from_string_unchecked("-12345678901234567890.12345678".into()),
+        "r": 0.1, "b": true, "day": "2026-11-21", "clock": "10:00:00.5", "at": "2026-11-21T11:00:00.123456+01:00",
+        "u": "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "j": { "a": [1, null, "x"] }, "raw": null,
+    });
+    let mut read = written.clone();
+    read["d"] = json!("-12345678901234567890.12345678");
+    read["b"] = json!(1);
+    read["at"] = json!("2026-11-21T10:00:00.123456Z");
+    read["u"] = json!("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
+    read["j"] = json!("{\"a\":[1,null,\"x\"]}");
+    (written, read)
+}
+
+fn with_id(id: i64, mut row: Json) -> Json {
+    row["id"] = json!(id);
+    row
+}
+
+/// Texts that have broken programs before.
+const NAUGHTY: &[&str] = &[
+    "",
+    " ",
+    "  two  ",
+    "trailing ",
+    "\t\r\n",
+    "NULL",
+    "null",
+    "undefined",
+    "true",
+    "0",
+    "-0",
+    "1e3",
+    "0x1f",
+    "NaN",
+    "Infinity",
+    "'",
+    "''",
+    "\"",
+    "`",
+    "\\",
+    "\\\\",
+    "\\'",
+    "%",
+    "_",
+    "$1",
+    "?1",
+    "?",
+    ":name",
+    "{{ x }}",
+    "${x}",
+    "';drop table t;--",
+    "1;select 1",
+    "/* */",
+    "--",
+    "]]>",
+    "ᚠᛇᚻ",
+    "ﷺ",
+    "Ω≈ç√∫",
+    "田中さん",
+    "👩‍👩‍👧‍👦",
+    "🏳️‍🌈",
+    "e\u{301}",
+    "é",
+    "İ",
+    "ß",
+    "ﬁ",
+    "\u{feff}bom",
+    "a\u{200b}b",
+    "\u{202e}rtl",
+    "\u{1}\u{7f}",
+    "\u{10ffff}",
+    "z\u{336}a\u{336}",
+    "C:\\new\\table",
+    "{\"a\":1}",
+    "[1,2]",
+    "\\x41",
+    "E'\\n'",
+    "a.b.c",
+    "select",
+    "äöüÄÖÜ",
+];
+
+on_each_engine! {
+    async fn every_type_reads_back_as_it_was_written_by_every_verb(bench, schema: ALL) {
+        let (written, read) = every_type();
+        assert_eq!(bench.counts("t", insert(with_id(1, written.clone()))).await, (1, 0, 0));
+        assert_eq!(bench.counts("t", upsert(json!({ "id": 2 }), written.clone())).await, (1, 0, 0));
+        assert_eq!(bench.counts("t", upsert(json!({ "id": 2 }), written.clone())).await, (0, 0, 0));
+        assert_eq!(bench.counts("t", upsert(json!({ "id": 1 }), written.clone())).await, (0, 0, 0));
+        let rows = bench.rows("t").await;
+        for (id, row) in [(1, &rows[0]), (2, &rows[1])] {
+            assert_eq!(*row, with_id(id, read.clone()));
+        }
+        let list = [(json!({ "id": 1, "s": written["s"] }), {
+            let mut set = written.clone();
+            set.as_object_mut().unwrap().retain(|name, _| name != "s" && name != "i");
+            set
+        })];
+        let of = || json!({ "i": i64::MIN });
+        assert_eq!(bench.counts("t", replace(of(), &list)).await, (0, 0, 1));
+        assert_eq!(bench.counts("t", replace(of(), &list)).await, (0, 0, 0));
+        assert_eq!(bench.rows("t").await, json!([with_id(1, read)]));
+    }
+
+    async fn null_and_values_of_every_type_replace_each_other(bench, schema: ALL) {
+        let (mut written, mut read) = every_type();
+        written["raw"] = json!("bytes");
+        read["raw"] = json!("bytes");
+        let mut nulls = written.clone();
+        nulls.as_object_mut().unwrap().values_mut().for_each(|value| *value = Json::Null);
+        let write = |set: &Json| upsert(json!({ "id": 1 }), set.clone());
+        assert_eq!(bench.counts("t", write(&nulls)).await, (1, 0, 0));
+        assert_eq!(bench.counts("t", write(&nulls)).await, (0, 0, 0));
+        assert_eq!(bench.counts("t", write(&written)).await, (0, 1, 0));
+        assert_eq!(bench.counts("t", write(&written)).await, (0, 0, 0));
+        let row = bench.rows("t").await[0].clone();
+        // SQLite keeps a text in a BLOB column as it is; the others have bytes
+        let raw = if bench.database.dialect() == Dialect::Sqlite { "bytes" } else { "Ynl0ZXM=" };
+        assert_eq!(row["raw"], raw);
+        assert_eq!(row["u"], read["u"]);
+        assert_eq!(bench.counts("t", write(&nulls)).await, (0, 1, 0));
+        assert_eq!(bench.rows("t").await, json!([with_id(1, nulls.clone())]));
+        assert_eq!(bench.counts("t", insert(with_id(2, nulls))).await, (1, 0, 0));
+    }
+
+    async fn numbers_are_exact(bench, schema: "create table t (id {integer} primary key, i {integer}, d {decimal})") {
+        let number = |text: &str| serde_json::from_str::<Json>(text).unwrap();
+        let cases = [
+            ("9223372036854775807", "99999999999999999999.99999999", "99999999999999999999.99999999"),
+            ("-9223372036854775808", "-0.00000001", "-0.00000001"),
+            ("9007199254740993", "9007199254740993.00000001", "9007199254740993.00000001"),
+            ("\"20417\"", "\"0.10000000\"", "0.10000000"),
+            ("3.0", "12345678901234567.89000000", "12345678901234567.89000000"),
+        ];
+        for (index, (integer, decimal, read)) in cases.iter().enumerate() {
+            let write = || upsert(json!({ "id": index }), json!({ "i": number(integer), "d": number(decimal) }));
+            assert_eq!(bench.counts("t", write()).await, (1, 0, 0), "{integer} {decimal}");
+            assert_eq!(bench.counts("t", write()).await, (0, 0, 0), "{integer} {decimal}");
+            assert_eq!(bench.rows("t").await[index]["d"], *read);
+        }
+        let rows = bench.rows("t").await;
+        let integers: Vec<_> = rows.as_array().unwrap().iter().map(|row| row["i"].as_i64().unwrap()).collect();
+        assert_eq!(integers, [i64::MAX, i64::MIN, 9_007_199_254_740_993, 20417, 3]);
+        // a float would take these two for the same
+        let next = upsert(json!({ "id": 2 }), json!({ "i": number("9007199254740992") }));
+        assert_eq!(bench.counts("t", next).await, (0, 1, 0));
+        let next = upsert(json!({ "id": 2 }), json!({ "d": number("9007199254740993.00000002") }));
+        assert_eq!(bench.counts("t", next).await, (0, 1, 0));
+    }
+
+    async fn naughty_strings_are_values_like_others(bench, schema: "create table t (k {key} primary key, v {text}, j {json})") {
+        for text in NAUGHTY {
+            let write = || upsert(json!({ "k": text }), json!({ "v": text, "j": { *text: [text] } }));
+            assert_eq!(bench.counts("t", write()).await, (1, 0, 0), "{text:?}");
+            assert_eq!(bench.counts("t", write()).await, (0, 0, 0), "{text:?}");
+        }
+        let rows = bench.rows("t").await;
+        assert_eq!(rows.as_array().unwrap().len(), NAUGHTY.len());
+        for row in rows.as_array().unwrap() {
+            let text = row["k"].as_str().unwrap();
+            assert!(NAUGHTY.contains(&text), "{text:?}");
+            let json: Json = serde_json::from_str(row["j"].as_str().unwrap()).unwrap();
+            assert_eq!((row["v"].as_str(), json), (Some(text), json!({ text: [text] })));
+        }
+        for text in NAUGHTY {
+            assert_eq!(bench.counts("t", delete(json!({ "k": text }))).await, (0, 0, 1), "{text:?}");
+        }
+    }
+
+    async fn keys_that_differ_in_case_accents_or_spaces_are_different(bench, schema: "create table t (k {key} primary key, v {text})") {
+        let keys = ["a", "A", "a ", "á", "a\u{301}", " a", "ß", "ss"];
+        for key in keys {
+            assert_eq!(bench.counts("t", upsert(json!({ "k": key }), json!({ "v": key }))).await, (1, 0, 0), "{key:?}");
+        }
+        assert_eq!(bench.counts("t", delete(json!({ "k": "A" }))).await, (0, 0, 1));
+        assert_eq!(bench.rows("t").await.as_array().unwrap().len(), keys.len() - 1);
+        // values in columns that compare loosely are told apart too
+        for value in ["A", "a ", "a", "á"] {
+            assert_eq!(bench.counts("t", upsert(json!({ "k": "ß" }), json!({ "v": value }))).await, (0, 1, 0), "{value:?}");
+        }
+    }
+
+    async fn any_name_can_be_a_table_and_a_column(bench, schema: "") {
+        let dialect = bench.database.dialect();
+        let names = ["select", "a b", "a\"b", "a'b", "æ✓", "x;--", "$1", "?", "Order", "a`b", "%s", "{{x}}", "[x]"];
+        for (index, name) in names.iter().enumerate() {
+            let quoted = dialect.quote(name);
+            let key = if dialect == Dialect::Mysql { "varchar(20)" } else { "text" };
+            bench.database.run_script(&format!("create table {quoted} ({quoted} {key} primary key, v integer)")).await.unwrap();
+            assert_eq!(bench.counts(name, upsert(json!({ *name: "k" }), json!({ "v": index }))).await, (1, 0, 0), "{name}");
+            assert_eq!(bench.counts(name, upsert(json!({ *name: "k" }), json!({ "v": index + 1 }))).await, (0, 1, 0), "{name}");
+            assert_eq!(bench.rows(name).await, json!([{ *name: "k", "v": index + 1 }]));
+            let rows = [(json!({ "v": 70 }), json!({}))];
+            assert_eq!(bench.counts(name, replace(json!({ *name: "k" }), &rows)).await, (1, 0, 1), "{name}");
+            assert_eq!(bench.counts(name, delete(json!({ *name: "k" }))).await, (0, 0, 1), "{name}");
+        }
+    }
+
+    async fn another_unique_index_never_swallows_a_row(bench, schema:
+        "create table jobs (number {key} primary key, title {key} not null, quantity {integer});
+         create unique index jobs_title on jobs (title)")
+    {
+        bench.counts("jobs", upsert(json!({ "number": "A1" }), json!({ "title": "one" }))).await;
+        let reason = "table `jobs` of database `main`: unique index `jobs_title` on `title` already has a row with these values";
+        let failure = bench.failure("jobs", upsert(json!({ "number": "A2" }), json!({ "title": "one", "quantity": 1 }))).await;
+        assert_permanent(&failure, reason);
+        let failure = bench.failure("jobs", insert(json!({ "number": "A2", "title": "one" }))).await;
+        assert_permanent(&failure, reason);
+        let failure = bench.failure("jobs", insert(json!({ "number": "A1", "title": "two" }))).await;
+        assert_permanent(&failure, "table `jobs` of database `main`: the primary key on `number` already has a row with these values");
+        assert_eq!(bench.rows("jobs").await, json!([{ "number": "A1", "title": "one", "quantity": null }]));
+    }
+
+    async fn an_upsert_of_some_columns_keeps_the_others_even_if_they_refuse_null(bench, schema:
+        "create table t (k {key} primary key, title {text} not null, quantity {integer})")
+    {
+        bench.counts("t", insert(json!({ "k": "A1", "title": "one" }))).await;
+        assert_eq!(bench.counts("t", upsert(json!({ "k": "A1" }), json!({ "quantity": 3 }))).await, (0, 1, 0));
+        assert_eq!(bench.counts("t", upsert(json!({ "k": "A1" }), json!({ "quantity": 3 }))).await, (0, 0, 0));
+        assert_eq!(bench.counts("t", upsert(json!({ "k": "A1" }), json!({}))).await, (0, 0, 0));
+        let failure = bench.failure("t", upsert(json!({ "k": "A2" }), json!({ "quantity": 3 }))).await;
+        assert_permanent(&failure, "table `t` of database `main`: column `title` is NOT NULL and got nothing");
+        let failure = bench.failure("t", upsert(json!({ "k": "A1" }), json!({ "title": null }))).await;
+        assert_permanent(&failure, "table `t` of database `main`: column `title` is NOT NULL and got nothing");
+    }
+
+    async fn checks_and_references_are_permanent_failures(bench, schema:
+        "create table parents (id {integer} primary key);
+         create table t (id {integer} primary key, q {integer}, parent {integer}, constraint q_is_positive check (q > 0),
+           constraint has_parent foreign key (parent) references parents (id))")
+    {
+        let failure = bench.failure("t", insert(json!({ "id": 1, "q": 0 }))).await;
+        assert_eq!((failure.retry, failure.reason.contains("refuses the row")), (Retry::Never, true), "{}", failure.reason);
+        let failure = bench.failure("t", insert(json!({ "id": 1, "parent": 7 }))).await;
+        assert_eq!((failure.retry, failure.reason.contains("a foreign key constraint refuses it")), (Retry::Never, true), "{}", failure.reason);
+        let make = [change("parents", upsert(json!({ "id": 7 }), json!({}))), change("t", insert(json!({ "id": 1, "parent": 7 })))];
+        bench.apply(&make).await.unwrap();
+        let gone = [change("parents", delete(json!({ "id": 7 }))), change("t", delete(json!({ "id": 1 })))];
+        bench.apply(&gone).await.unwrap();
+        assert_eq!(bench.rows("t").await, json!([]));
+    }
+
+    async fn a_list_replaces_exactly_its_parents_rows(bench, schema:
+        "create table t (parent {key} not null, line {integer}, sku {key}, price {decimal}, note {text}, unique (parent, line))")
+    {
+        let row = |line: i64, sku: &str, price: &str| (json!({ "line": line }), json!({ "sku": sku, "price": price }));
+        bench.counts("t", insert(json!({ "parent": "other", "line": 1 }))).await;
+        bench.counts("t", insert(json!({ "parent": "p", "line": null, "note": "a hole" }))).await;
+        assert_eq!(bench.counts("t", replace(json!({ "parent": "p" }), &[row(1, "a", "1.5"), row(2, "b", "2")])).await, (2, 0, 1));
+        assert_eq!(bench.counts("t", replace(json!({ "parent": "p" }), &[row(1, "a", "1.5"), row(2, "b", "2")])).await, (0, 0, 0));
+        bench.counts("t", upsert(json!({ "parent": "p", "line": 2 }), json!({ "note": "kept" }))).await;
+        assert_eq!(bench.counts("t", replace(json!({ "parent": "p" }), &[row(3, "c", "3"), row(2, "B", "2.25")])).await, (1, 1, 1));
+        let rows = bench.database.rows("t", Some(&["line", "sku", "note"].map(str::to_owned)), &["parent".to_owned(), "line".to_owned()]).await.unwrap();
+        assert_eq!(json!(rows), json!([
+            { "line": 1, "sku": null, "note": null },
+            { "line": 2, "sku": "B", "note": "kept" },
+            { "line": 3, "sku": "c", "note": null },
+        ]));
+        assert_eq!(bench.counts("t", replace(json!({ "parent": "p" }), &[])).await, (0, 0, 2));
+        let failure = bench.failure("t", replace(json!({ "parent": "p" }), &[row(1, "a", "1"), row(1, "b", "2")])).await;
+        assert_eq!(failure.retry, Retry::Never);
+    }
+
+    async fn what_does_not_fit_fails_with_both_sides_named(bench, schema: ALL) {
+        let cases = [
+            ("i", "9223372036854775808"), ("i", "3.5"), ("i", "\"abc\""), ("i", "\"\""), ("d", "\"1,50\""), ("d", "\"NaN\""), ("r", "\"x\""), ("b", "\"yes\""),
+            ("day", "\"2026-02-30\""), ("day", "\"21.11.2026\""), ("day", "20261121"), ("clock", "\"25:00:00\""), ("at", "\"yesterday\""),
+            ("at", "1700000000"), ("u", "\"123\""), ("i", "[1]"), ("r", "1e999"),
+        ];
+        for (column, value) in cases {
+            let value: Json = serde_json::from_str(value).unwrap();
+            let failure = bench.failure("t", insert(json!({ "id": 1, column: value }))).await;
+            assert_eq!(failure.retry, Retry::Never, "{column} {value}");
+            let said = failure.reason.starts_with(&format!("column `{column}` is ")) && failure.reason.contains(&format!("; got {value}"));
+            assert!(said, "{column} {value}: {}", failure.reason);
+        }
+        assert_eq!(bench.rows("t").await, json!([]));
+    }
+
+    async fn an_insert_without_columns_takes_the_defaults(bench, schema: "create table t (name varchar(9) default 'x')") {
+        assert_eq!(bench.counts("t", insert(json!({}))).await, (1, 0, 0));
+        assert_eq!(bench.rows("t").await, json!([{ "name": "x" }]));
+    }
+
+    async fn an_upsert_works_without_a_unique_index_on_its_key(bench, schema: "create table t (k {key}, name {text})") {
+        let write = |name: &str| upsert(json!({ "k": "A1" }), json!({ "name": name }));
+        assert_eq!(bench.counts("t", write("a")).await, (1, 0, 0));
+        assert_eq!(bench.counts("t", write("b")).await, (0, 1, 0));
+        assert_eq!(bench.rows("t").await, json!([{ "k": "A1", "name": "b" }]));
+    }
+
+    async fn a_unit_happens_once_under_its_fence_or_not_at_all(bench, schema: "create table jobs (k {key} primary key, v {text})") {
+        let write = |value: &str| vec![change("jobs", upsert(json!({ "k": "A1" }), json!({ "v": value })))];
+        fn unit(mark: u8, fence: i64, changes: &[crate::model::change::Change]) -> Unit<'_> {
+            Unit { mark: [mark; 32], lane: [1; 16], fence, changes }
+        }
+        assert!(!bench.database.apply(unit(1, 5, &write("a"))).await.unwrap().already);
+        assert!(bench.another().apply(unit(1, 5, &write("b"))).await.unwrap().already);
+        assert_eq!(bench.database.apply(unit(2, 4, &write("late"))).await.unwrap_err(), WriteError::LeaseLost);
+        assert_eq!(bench.rows("jobs").await, json!([{ "k": "A1", "v": "a" }]));
+        let mut failing = write("c");
+        failing.push(change("jobs", insert(json!({ "k": "A1" }))));
+        assert!(bench.database.apply(unit(3, 6, &failing)).await.is_err());
+        assert_eq!(bench.rows("hooktable_applied").await.as_array().unwrap().len(), 1);
+        assert_eq!(bench.rows("hooktable_lane").await[0]["fence"], 5);
+        assert!(!bench.database.apply(unit(3, 5, &write("d"))).await.unwrap().already);
+        assert_eq!(bench.rows("jobs").await, json!([{ "k": "A1", "v": "d" }]));
+    }
+
+    async fn one_unit_from_two_sides_at_once_happens_once(bench, schema: "create table t (n {integer})") {
+        let other = bench.another();
+        for mark in 0..10 {
+            let changes = [change("t", insert(json!({ "n": mark })))];
+            let unit = Unit { mark: [mark; 32], lane: [mark; 16], fence: 1, changes: &changes };
+            let (one, two) = tokio::join!(bench.database.apply(unit), other.apply(unit));
+            assert!(one.unwrap().already != two.unwrap().already);
+        }
+        assert_eq!(bench.rows("t").await.as_array().unwrap().len(), 10);
+    }
+
+    async fn two_lanes_that_make_the_same_row_both_succeed(bench, schema: "create table t (k {key} primary key, v {integer})") {
+        let (a, b) = (bench.another(), bench.another());
+        for round in 0..10_u8 {
+            let write = |value: u8| [change("t", upsert(json!({ "k": format!("{round}") }), json!({ "v": value })))];
+            let (one, two) = (write(1), write(2));
+            fn unit(lane: u8, round: u8, changes: &[crate::model::change::Change]) -> Unit<'_> {
+                Unit { mark: [round * 2 + lane; 32], lane: [lane; 16], fence: 1, changes }
+            }
+            let (one, two) = tokio::join!(a.apply(unit(0, round, &one)), b.apply(unit(1, round, &two)));
+            assert_eq!((one.unwrap().already, two.unwrap().already), (false, false));
+        }
+        assert_eq!(bench.rows("t").await.as_array().unwrap().len(), 10);
+    }
+
+    async fn a_table_that_is_altered_while_we_run_is_seen_as_it_is_now(bench, schema:
+        "create table jobs (k {key} primary key, a {text}, b {text})")
+    {
+        let other = bench.another();
+        let write = |set| upsert(json!({ "k": "1" }), set);
+        assert_eq!(bench.counts("jobs", write(json!({ "a": "1", "b": "1" }))).await, (1, 0, 0));
+        let failure = bench.failure("jobs", write(json!({ "c": "1" }))).await;
+        assert_eq!(failure.retry, Retry::Later);
+        other.run_script("alter table jobs add column c integer; alter table jobs drop column b").await.unwrap();
+        assert_eq!(bench.counts("jobs", write(json!({ "a": "1", "c": 7 }))).await, (0, 1, 0));
+        let failure = bench.failure("jobs", write(json!({ "b": "1" }))).await;
+        assert_eq!(failure.retry, Retry::Later);
+        assert!(failure.reason.contains("has no column `b`; it has `"), "{}", failure.reason);
+        other.run_script("drop table jobs; create table jobs (k integer primary key, a integer)").await.unwrap();
+        assert_eq!(bench.counts("jobs", write(json!({ "a": "12" }))).await, (1, 0, 0));
+        assert_eq!(bench.rows("jobs").await, json!([{ "k": 1, "a": 12 }]));
+        other.run_script("drop table jobs").await.unwrap();
+        let failure = bench.failure("jobs", write(json!({ "a": "13" }))).await;
+        assert_passing(&failure, "database `main` has no table `jobs`; it has no tables at all");
+    }
+}

@@ -17,6 +17,7 @@ use crate::routes::source::Source;
 use crate::secret::Secret;
 use crate::steps::integration::FoundBy;
 use crate::store::integrations::{self, FieldChanges, Fields};
+use crate::store::lanes;
 
 /// What can be asked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -131,6 +132,7 @@ pub(super) async fn execute(context: &Context, operation: IntegrationOperation) 
     Ok(match operation {
         IntegrationOperation::Add { tenant, source, description, given } => {
             let added = add(context, &tenant, &source, &description, given).await?;
+            lanes::resume_pool(store, &added.source, Some(&added.tenant)).await?;
             Answer::Integration(Box::new(view(context, &added, None)?))
         }
         IntegrationOperation::List { tenant, source } => {
@@ -148,6 +150,7 @@ pub(super) async fn execute(context: &Context, operation: IntegrationOperation) 
         }
         IntegrationOperation::Set { id, description, given, remove } => {
             let changed = set(context, id, description, given, remove).await?;
+            lanes::resume_pool(store, &changed.source, Some(&changed.tenant)).await?;
             Answer::Integration(Box::new(view(context, &changed, None)?))
         }
         IntegrationOperation::Rotate { id } => {

@@ -11,6 +11,8 @@ pub mod saved;
 pub mod send;
 pub mod sender;
 pub mod simulate;
+pub mod simulate_file;
+mod simulate_script;
 pub mod sketch;
 pub mod suite;
 pub mod trial;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use hooktable::app::settings_file::SettingsFile;
+use hooktable::rehearsal::simulate_file::SimulateFile;
 use hooktable::auth::secret::SecretReader;
 use hooktable::config::diagnostic::Diagnostics;
 use hooktable::config::options::FromYaml;
@@ -102,6 +103,7 @@ fn every_yaml_block_of_the_documentation_passes_check() {
             let problems = match first {
                 first if first.ends_with(".test.yaml") => problems_of::<TestFile>(&file, &block),
                 first if first.ends_with("hooktable.yaml") => problems_of::<SettingsFile>(&file, &block),
+                first if first.ends_with("simulate.yaml") => problems_of::<SimulateFile>(&file, &block),
                 _ => problems_of_route(&file, &block),
             };
             assert!(problems.is_empty(), "the block at {name} has problems:\n{problems}");

@@ -2,6 +2,7 @@
 //! stored, logged or shown. What is secret is decided elsewhere; this file only keeps it covered.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
 use serde_json::Value as Json;
@@ -144,6 +145,44 @@ impl Mask {
 impl fmt::Debug for Mask {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Mask({} values, {} places)", self.needles.len() / 6, self.places.len())
+    }
+}
+
+/// A mask that learns secrets on the way, such as the token that a login gives. Whoever has taken it knows those that were known
+/// by then.
+pub struct GrowingMask(Mutex<Arc<Mask>>);
+
+impl GrowingMask {
+    /// One that knows what `mask` knows.
+    pub fn new(mask: Mask) -> Self {
+        Self(Mutex::new(Arc::new(mask)))
+    }
+
+    /// As it is now.
+    pub fn now(&self) -> Arc<Mask> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Covers every text and number of `secrets` from now on.
+    pub fn cover_all(&self, secrets: &Json) {
+        let mut found = Vec::new();
+        scalars(secrets, &mut found);
+        let mut mask = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.iter().any(|text| text.len() >= SHORTEST_SEARCHED && !mask.needles.iter().any(|known| *known == *text)) {
+            let mut grown = Mask::clone(&mask);
+            found.iter().for_each(|text| grown.cover_value(text));
+            *mask = Arc::new(grown);
+        }
+    }
+}
+
+fn scalars(value: &Json, found: &mut Vec<Zeroizing<String>>) {
+    match value {
+        Json::String(text) => found.push(Zeroizing::new(text.clone())),
+        Json::Number(number) => found.push(Zeroizing::new(number.to_string())),
+        Json::Array(items) => items.iter().for_each(|item| scalars(item, found)),
+        Json::Object(fields) => fields.values().for_each(|field| scalars(field, found)),
+        Json::Null | Json::Bool(_) => {}
     }
 }
 

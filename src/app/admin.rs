@@ -13,12 +13,14 @@ use tokio::sync::watch;
 
 use super::metrics::Metrics;
 use super::sources::Sources;
+use crate::http_client::client::HttpClient;
 use crate::store::{Store, records, tenants};
 
 /// What the pages are made from.
 pub(super) struct Admin {
     pub(super) store: Store,
     pub(super) sources: Arc<Sources>,
+    pub(super) http: Arc<HttpClient>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) simulated: Vec<String>,
     pub(super) stopping: watch::Receiver<bool>,
@@ -51,6 +53,6 @@ async fn ready(State(admin): State<Arc<Admin>>) -> Response {
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     let counts = records::counts(&admin.store).await.ok();
-    let text = admin.metrics.text(&admin.sources.statuses(), counts.as_deref());
+    let text = admin.metrics.text(&admin.sources.statuses(), &admin.http.circuits(), counts.as_deref());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

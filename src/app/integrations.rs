@@ -16,6 +16,7 @@ use crate::model::integration::{Integration, IntegrationSummary};
 use crate::routes::source::Source;
 use crate::steps::integration::FoundBy;
 use crate::store::integrations::{self, FieldChanges, Fields};
+use crate::store::lanes;
 
 /// What can be asked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -130,6 +131,7 @@ pub(super) async fn execute(context: &Context, operation: IntegrationOperation) 
     Ok(match operation {
         IntegrationOperation::Add { tenant, source, description, given } => {
             let added = add(context, &tenant, &source, &description, given).await?;
+            lanes::resume_pool(store, &added.source, Some(&added.tenant)).await?;
             Answer::Integration(Box::new(view(context, &added, None)?))
         }
         IntegrationOperation::List { tenant, source } => {
@@ -147,6 +149,7 @@ pub(super) async fn execute(context: &Context, operation: IntegrationOperation) 
         }
         IntegrationOperation::Set { id, description, given, remove } => {
             let changed = set(context, id, description, given, remove).await?;
+            lanes::resume_pool(store, &changed.source, Some(&changed.tenant)).await?;
             Answer::Integration(Box::new(view(context, &changed, None)?))
         }
         IntegrationOperation::Rotate { id } => {

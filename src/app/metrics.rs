@@ -3,6 +3,7 @@
 use metrics::{Key, Label, Level, Metadata, Recorder as _};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
+use crate::http_client::breaker::CircuitStatus;
 use crate::model::record::RecordState;
 use crate::routes::registry::{SourceStatus, Status};
 use crate::store::records::Count;
@@ -22,6 +23,10 @@ impl Default for Metrics {
         let gauge = |name: &'static str, text: &'static str| metrics.recorder.describe_gauge(name.into(), None, text.into());
         gauge("hooktable_route_file_ok", "1 when the route file as it is on disk runs, else 0");
         gauge("hooktable_records", "records, by source and state");
+        gauge(
+            "hooktable_circuit_open",
+            "1 while an api is left alone because it fails, by api and scope (source/tenant/integration)",
+        );
         gauge("hooktable_state_up", "1 when the state answers, else 0");
         metrics
     }
@@ -35,7 +40,11 @@ impl Metrics {
     }
 
     /// Everything as text, with what is only known when it is asked for. Without counts the state did not answer.
-    pub fn text(&self, statuses: &[SourceStatus], counts: Option<&[Count]>) -> String {
+    pub fn text(&self, statuses: &[SourceStatus], circuits: &[CircuitStatus], counts: Option<&[Count]>) -> String {
+        for circuit in circuits {
+            let labels = vec![Label::new("api", circuit.api.clone()), Label::new("scope", circuit.scope.clone())];
+            self.set("hooktable_circuit_open", labels, if circuit.is_open { 1.0 } else { 0.0 });
+        }
         for source in statuses {
             let ok = if source.status == Status::Active { 1.0 } else { 0.0 };
             self.set("hooktable_route_file_ok", vec![Label::new("source", source.name.clone())], ok);
@@ -78,10 +87,12 @@ mod tests {
         metrics.count_answer(200);
         let status = SourceStatus { name: "a".to_owned(), path: "a.yaml".to_owned(), status: Status::Active };
         let counts = [Count { source: "a".to_owned(), state: RecordState::Dead, count: 3 }];
-        let text = metrics.text(&[status], Some(&counts));
+        let circuits = [CircuitStatus { api: "shop".to_owned(), scope: "a/acme/".to_owned(), is_open: true }];
+        let text = metrics.text(&[status], &circuits, Some(&counts));
         for line in [
             "hooktable_requests_total{status=\"200\"} 2",
             "hooktable_route_file_ok{source=\"a\"} 1",
+            "hooktable_circuit_open{api=\"shop\",scope=\"a/acme/\"} 1",
             "hooktable_records{source=\"a\",state=\"dead\"} 3",
             "hooktable_records{source=\"a\",state=\"waiting\"} 0",
         ] {

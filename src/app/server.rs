@@ -92,6 +92,7 @@ impl Server {
         let (sources, reloaded) = Sources::open(&settings, &store, clock.clone(), environment).await?;
         sources.note(&reloaded.loaded);
         sources::save(&store, &reloaded).await;
+        sources::resume(&store, &reloaded).await;
         let tools = tools(&settings, store.clone(), &sources, clock)?;
         let listener = listen(&settings.listen, "--listen").await?;
         let admin_listener = listen(&settings.admin_listen, "--admin-listen").await?;
@@ -105,6 +106,7 @@ impl Server {
         let admin = admin::router(Admin {
             store,
             sources: Arc::clone(&sources),
+            http: Arc::clone(&tools.http),
             metrics: Arc::clone(&metrics),
             simulated: settings.simulate_api.iter().map(|(origin, url)| format!("{origin} -> {url}")).collect(),
             stopping: stopping.subscribe(),
@@ -350,6 +352,7 @@ impl Watching {
         };
         let news = self.sources.note(&reloaded.loaded);
         sources::save(&self.tools.store, &reloaded).await;
+        sources::resume(&self.tools.store, &reloaded).await;
         if !reloaded.activated.is_empty() || !reloaded.vanished.is_empty() || !news.is_empty() {
             // work may have waited for a source to come back
             self.tools.store.work_arrived().notify_waiters();

@@ -17,7 +17,7 @@ use crate::routes::folder::read_companion;
 use crate::routes::load::{self, Loaded};
 use crate::routes::registry::{Registry, Reloaded, SourceStatus, Status, Surroundings};
 use crate::steps::map::Destination;
-use crate::store::{Store, bundles};
+use crate::store::{Store, StoreError, bundles, lanes, tenants};
 
 /// The sources of a program that runs.
 pub struct Sources {
@@ -162,6 +162,22 @@ pub async fn save(store: &Store, reloaded: &Reloaded) {
         if let Err(error) = bundles::save(store, &source.bundle, source.bundle_hash, source.admit_hash).await {
             tracing::error!(source = source.name, %error, "the version that runs now cannot be kept for the next start");
         }
+    }
+}
+
+/// Lets go on what waited for other credentials, where a source has others now.
+pub async fn resume(store: &Store, reloaded: &Reloaded) {
+    let resumed = async {
+        let tenants = if reloaded.renewed.is_empty() { Vec::new() } else { tenants::list(store).await? };
+        for source in &reloaded.renewed {
+            for tenant in tenants.iter().map(Some).chain([None]) {
+                lanes::resume_pool(store, source, tenant).await?;
+            }
+        }
+        Ok::<_, StoreError>(())
+    };
+    if let Err(error) = resumed.await {
+        tracing::error!(%error, "what waited for other credentials cannot go on yet");
     }
 }
 

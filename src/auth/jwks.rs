@@ -196,6 +196,8 @@ impl Fetched {
             scope: format!("jwks/{source}"),
             fresh_after: now,
             reference: true,
+            cache: None,
+            attempt: None,
             mask: Arc::new(Mask::default()),
         };
         let (_, answer) = http.call(&call).await;

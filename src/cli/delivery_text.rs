@@ -84,6 +84,7 @@ fn attempt_lines(text: &mut String, view: &AttemptView) {
         Outcome::Ignored { reason } => format!("ignored: {reason}"),
         Outcome::Failed { failure } => {
             let again = match failure.retry {
+                Retry::Credentials => " (held until the credentials change)",
                 Retry::Never => " (for good)",
                 Retry::Later | Retry::NotBefore { .. } => "",
             };
@@ -95,14 +96,30 @@ fn attempt_lines(text: &mut String, view: &AttemptView) {
         line(text, &format!("    after {}", step.step));
         value_lines(text, 6, &step.added);
     }
-    attempt.calls.iter().for_each(|call| line(text, &format!("    call {}", call_text(call))));
+    for call in &attempt.calls {
+        line(text, &format!("    call {}", call_text(call)));
+        call.body.iter().for_each(|body| line(text, &format!("      answered: {}", one_line(body))));
+    }
     attempt.changes.iter().for_each(|change| line(text, &format!("    {}", change_text(change))));
+}
+
+/// The beginning of an answer on one line.
+fn one_line(body: &str) -> String {
+    let whole = body.split_whitespace().collect::<Vec<_>>().join(" ");
+    let start: String = whole.chars().take(2 * LONGEST_LINE).collect();
+    if start.len() < whole.len() { format!("{start}…") } else { start }
 }
 
 fn call_text(call: &CallTrace) -> String {
     let status = call.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
     let retries = if call.retries > 0 { format!(", {} retries", call.retries) } else { String::new() };
-    let shared = if call.shared { ", shared with another call" } else { "" };
+    let shared = if call.shared {
+        ", shared with another call"
+    } else if call.cached {
+        ", from the cache"
+    } else {
+        ""
+    };
     let error = call.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
     format!("{} {} {} -> {status}, {} ms{retries}{shared}{error}", call.name, call.method, call.url, call.took_ms)
 }

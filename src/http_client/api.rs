@@ -15,6 +15,8 @@ pub struct Api {
     pub limits: Vec<Rate>,
     /// The name of the budget, with tenant and integration in it.
     pub budget: String,
+    /// Limits of this call alone, on top of the API's: the name of their budget, and all at once.
+    pub own_limits: Option<(String, Vec<Rate>)>,
     /// How many requests may be under way at once, per scope.
     pub concurrency: Option<usize>,
     /// From sending a request to the last byte of its answer, redirects included; a short retry starts anew.
@@ -35,6 +37,7 @@ impl Api {
             allowed_origins,
             limits: Vec::new(),
             budget: budget.into(),
+            own_limits: None,
             concurrency: None,
             timeout: Duration::from_secs(10),
             retry: RetryRule::default(),
@@ -42,6 +45,15 @@ impl Api {
             max_answer: 10 * 1024 * 1024,
         }
     }
+}
+
+/// For how long an answer may serve later calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CacheRule {
+    /// So long.
+    For(Duration),
+    /// As the provider's `Cache-Control` says; what has an `ETag` or `Last-Modified` is confirmed rather than fetched.
+    Headers,
 }
 
 /// Which answers are asked for again within an attempt, and how often. Timeouts, resets and refused connections always are.

@@ -8,7 +8,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use sha2::{Digest, Sha256};
 
-use super::api::Api;
+use super::api::{Api, CacheRule};
 use crate::clock::Timestamp;
 use crate::secret::{MASK, Mask};
 
@@ -33,6 +33,11 @@ pub struct Call {
     pub fresh_after: Timestamp,
     /// Whether the call reads only other answers and constants; then any identical call in flight serves it.
     pub reference: bool,
+    /// For how long its answer may serve later calls, if at all.
+    pub cache: Option<CacheRule>,
+    /// The attempt that it is part of: when that is held and goes on later, it is given the answers that it had. Failed attempts
+    /// begin anew, so each has a name of its own.
+    pub attempt: Option<String>,
     /// Covers secrets in the trace and in reasons.
     pub mask: Arc<Mask>,
 }

@@ -48,15 +48,20 @@ impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let allowed: Vec<SocketAddr> = found.iter().copied().filter(|found| check(found.ip()).is_ok()).collect();
-            if allowed.is_empty()
-                && let Some(first) = found.first()
-            {
-                check(first.ip())?;
-            }
-            Ok(Box::new(allowed.into_iter()) as Addrs)
+            Ok(Box::new(allowed(&found)?.into_iter()) as Addrs)
         })
     }
+}
+
+/// Those of a name's addresses that may be called; these alone are dialled, whatever the name resolves to a moment later.
+fn allowed(found: &[SocketAddr]) -> Result<Vec<SocketAddr>, Forbidden> {
+    let allowed: Vec<SocketAddr> = found.iter().copied().filter(|found| check(found.ip()).is_ok()).collect();
+    if allowed.is_empty()
+        && let Some(first) = found.first()
+    {
+        check(first.ip())?;
+    }
+    Ok(allowed)
 }
 
 const fn ipv4(address: [u8; 4], length: u8) -> Ipv4Net {
@@ -183,6 +188,17 @@ mod tests {
         {
             assert_eq!(refused(&format!("https://{host}/")), None, "{host}");
         }
+    }
+
+    #[test]
+    fn of_a_name_with_public_and_private_addresses_only_the_public_ones_are_dialled() {
+        let at = |text: &str| SocketAddr::new(text.parse().expect(text), 0);
+        let mixed = [at("127.0.0.1"), at("1.1.1.1"), at("::ffff:10.0.0.1"), at("2606:4700::1111")];
+        assert_eq!(allowed(&mixed), Ok(vec![at("1.1.1.1"), at("2606:4700::1111")]));
+        // a name that is bound to another address between two calls is looked at again by the second
+        let rebound = allowed(&[at("169.254.169.254"), at("::1")]).expect_err("refused");
+        assert_eq!(rebound.kind, "link-local");
+        assert_eq!(allowed(&[]), Ok(vec![]));
     }
 
     #[tokio::test]

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use super::api::Api;
 use super::budget::{Budget, Taken, burst, longest_hold};
+use super::learned::Advice;
 use crate::clock::{Clock, Timestamp};
 use crate::config::units::Rate;
 
-/// The longest wait in place for a token.
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// The longest wait in place for a token; whoever has to wait longer gives its worker back.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Hands out tokens, one for every real request.
 pub(super) struct Limits {
@@ -26,6 +27,15 @@ struct Kept {
     usable_from: Timestamp,
     usable_until: Timestamp,
     paused_until: Timestamp,
+    pace: Pace,
+}
+
+/// How requests are spaced because the provider said that few are left.
+#[derive(Clone, Copy)]
+struct Pace {
+    interval: Duration,
+    next_at: Timestamp,
+    until: Timestamp,
 }
 
 impl Limits {
@@ -36,9 +46,16 @@ impl Limits {
     /// One token for `api`, after a short wait if need be; else the moment before which there is none. A clock that is moved
     /// by hand is never waited for.
     pub(super) async fn take(&self, api: &Api) -> Result<(), Timestamp> {
+        if let Some((name, limits)) = &api.own_limits {
+            self.take_of(name, limits).await?;
+        }
+        self.take_of(&api.budget, &api.limits).await
+    }
+
+    async fn take_of(&self, budget: &str, limits: &[Rate]) -> Result<(), Timestamp> {
         let began_at = self.clock.now();
         loop {
-            let Err(not_before) = self.take_now(api).await else { return Ok(()) };
+            let Err(not_before) = self.take_now(budget, limits).await else { return Ok(()) };
             if self.clock.is_manual() || not_before.since(began_at) > LONGEST_WAIT {
                 return Err(not_before);
             }
@@ -55,17 +72,31 @@ impl Limits {
         self.budget.pause(&api.budget, until).await;
     }
 
-    async fn take_now(&self, api: &Api) -> Result<(), Timestamp> {
+    /// Keeps to what the provider said of its own limits: a pause of some length everywhere, a pace here.
+    pub(super) async fn learn(&self, api: &Api, advice: Advice) {
+        match advice {
+            Advice::Pause(until) => self.pause(api, until).await,
+            Advice::Space(interval, until) => {
+                let now = self.clock.now();
+                self.with_kept(&api.budget, |kept| {
+                    let next_at = kept.pace.next_at.max(now).min(now + interval);
+                    kept.pace = Pace { interval, next_at, until };
+                });
+            }
+        }
+    }
+
+    async fn take_now(&self, budget: &str, limits: &[Rate]) -> Result<(), Timestamp> {
         let now = self.clock.now();
-        let from_memory = self.with_kept(&api.budget, |kept| kept.take(now));
-        if from_memory? || api.limits.is_empty() {
+        let from_memory = self.with_kept(budget, |kept| kept.take(now));
+        if from_memory? || limits.is_empty() {
             return Ok(());
         }
-        let chunk = Chunk::of(&api.limits);
-        match self.budget.take(&api.budget, &chunk.windows, chunk.tokens).await {
+        let chunk = Chunk::of(limits);
+        match self.budget.take(budget, &chunk.windows, chunk.tokens).await {
             Taken::Granted(0) => Err(now + Duration::from_millis(50)),
             Taken::Granted(tokens) => {
-                self.with_kept(&api.budget, |kept| kept.keep(tokens - 1, now, chunk.hold));
+                self.with_kept(budget, |kept| kept.keep(tokens - 1, now, chunk.hold));
                 Ok(())
             }
             Taken::NotBefore(at) => Err(at),
@@ -95,12 +126,23 @@ impl Kept {
         usable_from: Timestamp::from_micros(i64::MIN),
         usable_until: Timestamp::from_micros(i64::MIN),
         paused_until: Timestamp::from_micros(i64::MIN),
+        pace: Pace {
+            interval: Duration::ZERO,
+            next_at: Timestamp::from_micros(i64::MIN),
+            until: Timestamp::from_micros(i64::MIN),
+        },
     };
 
     /// Whether there was a token, or until when there may be none.
     fn take(&mut self, now: Timestamp) -> Result<bool, Timestamp> {
         if self.paused_until > now {
             return Err(self.paused_until);
+        }
+        if self.pace.until > now {
+            if self.pace.next_at > now {
+                return Err(self.pace.next_at);
+            }
+            self.pace.next_at = now + self.pace.interval;
         }
         if !self.has_tokens(now) {
             return Ok(false);
@@ -128,7 +170,7 @@ impl Kept {
     }
 
     fn is_worth_keeping(&self, now: Timestamp) -> bool {
-        self.has_tokens(now) || self.paused_until > now
+        self.has_tokens(now) || self.paused_until > now || self.pace.until > now
     }
 }
 

@@ -6,11 +6,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::breaker::Breakers;
 use super::call::{Answer, Call};
 use super::concurrency::Concurrency;
 use super::fault::Fault;
+use super::learned;
 use super::limits::Limits;
 use super::retry_after;
 use super::send::{Reply, Transport, used_up};
@@ -32,6 +35,7 @@ pub(super) struct Caller {
     pub(super) clock: Clock,
     /// None when nothing real is called.
     pub(super) limits: Option<Limits>,
+    pub(super) breakers: Breakers,
     pub(super) concurrency: Concurrency,
     pub(super) transport: Transport,
 }
@@ -42,7 +46,16 @@ pub(super) struct Outcome {
     /// Of the last answer, counted or not.
     pub(super) status: Option<u16>,
     pub(super) retries: u32,
+    /// Of the last answer.
+    pub(super) body: Bytes,
     pub(super) result: Result<Answer, Failure>,
+}
+
+impl Outcome {
+    /// An answer that took no request.
+    pub(super) fn kept(answer: Answer) -> Self {
+        Self { status: Some(answer.status), retries: 0, body: answer.body.clone(), result: Ok(answer) }
+    }
 }
 
 /// Why a try does not count.
@@ -50,36 +63,63 @@ struct Trouble {
     reason: String,
     /// When the provider wants to be asked again.
     retry_after: Option<Timestamp>,
+    /// Whether the API itself is in trouble, rather than asking for patience.
+    is_outage: bool,
+}
+
+/// What a call told about its API.
+enum Health {
+    Fine,
+    /// And why, masked.
+    Failing(String),
 }
 
 impl Caller {
-    /// Tries `call` until there is an answer or a failure.
+    /// Tries `call` until there is an answer or a failure, unless its circuit is open.
     pub(super) async fn run(&self, call: &Call) -> Outcome {
+        let mut outcome =
+            Outcome { status: None, retries: 0, body: Bytes::new(), result: Err(Failure::passing(Step::Enrich, "")) };
+        if self.limits.is_none() {
+            self.try_often(call, &mut outcome).await;
+            return outcome;
+        }
+        let pass = match self.breakers.admit(call) {
+            Ok(pass) => pass,
+            Err(failure) => return Outcome { result: Err(failure), ..outcome },
+        };
+        match self.try_often(call, &mut outcome).await {
+            Some(Health::Fine) => pass.answered(),
+            Some(Health::Failing(reason)) => pass.failed(&reason),
+            None => {}
+        }
+        outcome
+    }
+
+    /// Says what the last try told about the API, if anything.
+    async fn try_often(&self, call: &Call, outcome: &mut Outcome) -> Option<Health> {
         let started = Instant::now();
-        let mut outcome = Outcome { status: None, retries: 0, result: Err(Failure::passing(Step::Enrich, "")) };
         loop {
-            let began = self.try_once(call, self.longest_try(call, outcome.retries, started)).await;
-            let trouble = match began {
-                Ok((began_at, reply)) if !call.api.retry.covers(reply.status) => {
-                    outcome.status = Some(reply.status);
-                    outcome.result = Ok(Answer { status: reply.status, headers: reply.headers, body: reply.body, began_at });
-                    return outcome;
-                }
-                Ok((_, reply)) => {
-                    outcome.status = Some(reply.status);
+            let trouble = match self.try_once(call, self.longest_try(call, outcome.retries, started)).await {
+                Ok((began_at, reply)) => {
+                    (outcome.status, outcome.body) = (Some(reply.status), reply.body.clone());
+                    if !call.api.retry.covers(reply.status) {
+                        outcome.result = Ok(Answer { status: reply.status, headers: reply.headers, body: reply.body, began_at });
+                        return Some(Health::Fine);
+                    }
                     self.trouble_with(call, &reply)
                 }
-                Err(Fault::Passing(reason)) => Trouble { reason, retry_after: None },
+                Err(Fault::Passing(reason)) => Trouble { reason, retry_after: None, is_outage: true },
                 Err(Fault::Final(failure)) => {
                     outcome.result = Err(failure);
-                    return outcome;
+                    return None;
                 }
             };
+            let health = trouble.is_outage.then(|| Health::Failing(call.mask.text(&trouble.reason)));
             match self.next_wait(call, trouble, outcome.retries, started.elapsed()).await {
                 Ok(wait) => sleep(wait).await,
                 Err(failure) => {
                     outcome.result = Err(failure);
-                    return outcome;
+                    return health;
                 }
             }
             outcome.retries += 1;
@@ -99,7 +139,13 @@ impl Caller {
         }
         let began_at = self.clock.now();
         match timeout(longest, self.transport.send(call, self.limits.as_ref())).await {
-            Ok(reply) => reply.map(|reply| (began_at, reply)),
+            Ok(Ok(reply)) => {
+                if let (Some(limits), Some(advice)) = (&self.limits, learned::advice(&reply.headers, self.clock.now())) {
+                    limits.learn(&call.api, advice).await;
+                }
+                Ok((began_at, reply))
+            }
+            Ok(Err(fault)) => Err(fault),
             Err(_) => Err(Fault::Passing(format!("api `{}`: no answer within {}", call.api.name, format_duration(longest)))),
         }
     }
@@ -115,7 +161,7 @@ impl Caller {
     fn trouble_with(&self, call: &Call, reply: &Reply) -> Trouble {
         let reason = format!("api `{}` answered {}", call.api.name, reply.status);
         let retry_after = reply.header("retry-after").and_then(|text| retry_after::read(text, self.clock.now()));
-        Trouble { reason, retry_after }
+        Trouble { reason, retry_after, is_outage: reply.status >= 500 || reply.status == 408 }
     }
 
     /// How long to wait before the next try, or how the call fails.

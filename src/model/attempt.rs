@@ -71,13 +71,19 @@ pub struct CallTrace {
     pub took_ms: u64,
     /// Short retries inside the attempt.
     pub retries: u32,
-    /// Whether it was answered by another call in flight or from the cache.
+    /// Whether it was answered by another call in flight.
     pub shared: bool,
+    /// Whether an answer that was kept served it, without a request.
+    #[serde(default)]
+    pub cached: bool,
     /// Size of the answer's body in bytes.
     pub bytes: u64,
     /// Why there is no answer that counts, masked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The beginning of the answer's body, masked; kept for failed attempts only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
 }
 
 /// What happened to rows because of one change.

@@ -39,6 +39,8 @@ pub enum Retry {
         /// Whether everything of this source and tenant must wait.
         hold: bool,
     },
+    /// The other side refuses our credentials: everything of this source and tenant waits until they change.
+    Credentials,
 }
 
 /// Why a record could not be brought to its rows.
@@ -61,6 +63,11 @@ impl Failure {
     /// A failure that may pass.
     pub fn passing(step: Step, reason: impl Into<String>) -> Self {
         Self { step, reason: reason.into(), retry: Retry::Later }
+    }
+
+    /// The other side refuses our credentials.
+    pub fn refused_credentials(step: Step, reason: impl Into<String>) -> Self {
+        Self { step, reason: reason.into(), retry: Retry::Credentials }
     }
 
     /// Everything of this source and tenant waits until `at`.

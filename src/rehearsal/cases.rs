@@ -223,12 +223,7 @@ fn pairs_of(named: &Named<Node>, problems: &mut Diagnostics) -> Option<Vec<(Stri
 }
 
 fn answer_of(answer: &AnswerOptions, surrounding: Surrounding<'_>, problems: &mut Diagnostics) -> Option<RecordedAnswer> {
-    let url = Url::parse(&answer.get).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    if url.is_none() {
-        let message = format!("expected a whole address; found `{}`", answer.get.value);
-        let hint = "such as `https://api.example.com/orders/1`";
-        problems.report(Diagnostic::error("wrong-type", answer.get.span, message).hint(hint));
-    }
+    let url = url_of(answer, problems);
     let status = match answer.status.unwrap_or(200) {
         status @ 100..=599 => u16::try_from(status).ok(),
         status => {
@@ -250,13 +245,37 @@ fn answer_of(answer: &AnswerOptions, surrounding: Surrounding<'_>, problems: &mu
         }
     };
     Some(RecordedAnswer {
-        method: Method::GET,
+        method: if answer.post.is_some() { Method::POST } else { Method::GET },
         url: url?,
         required_headers: headers?.into_iter().map(|(name, value)| (name.replace('_', "-"), value)).collect(),
         status: status?,
         headers: vec![("content-type".to_owned(), kind.to_owned())],
         body: Bytes::from(body?),
     })
+}
+
+fn url_of(answer: &AnswerOptions, problems: &mut Diagnostics) -> Option<Url> {
+    let written = match (&answer.get, &answer.post) {
+        (Some(url), None) | (None, Some(url)) => url,
+        (None, None) => {
+            let message = "an answer needs `get` or `post`: the address that it is for";
+            let hint = "such as `get: https://api.example.com/orders/1`";
+            problems.report(Diagnostic::error("missing-option", answer.head, message).hint(hint));
+            return None;
+        }
+        (Some(_), Some(post)) => {
+            let message = "an answer is for a GET or a POST; found both";
+            problems.report(Diagnostic::error("one-of", post.span, message).hint("keep one of `get` and `post`"));
+            return None;
+        }
+    };
+    let url = Url::parse(written).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    if url.is_none() {
+        let message = format!("expected a whole address; found `{}`", written.value);
+        let hint = "such as `https://api.example.com/orders/1`";
+        problems.report(Diagnostic::error("wrong-type", written.span, message).hint(hint));
+    }
+    url
 }
 
 fn rows_of(tables: &Named<Vec<Node>>, problems: &mut Diagnostics) -> Option<Vec<(String, Vec<Row>)>> {

@@ -12,6 +12,8 @@ pub mod send;
 pub mod sender;
 mod signed;
 pub mod simulate;
+pub mod simulate_file;
+mod simulate_script;
 pub mod sketch;
 pub mod suite;
 pub mod trial;

@@ -1,24 +1,33 @@
 //! A provider's API on this machine: a real HTTP server that answers from a folder of JSON files, for the demo,
-//! `hooktable simulate` and tests. It can be told to fail, to be down and to be slow.
+//! `hooktable simulate` and tests. It can be told to fail, to be down and to be slow, by those who start it and by `simulate.yaml`.
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{Response, StatusCode, Uri, header::CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, Uri, header::CONTENT_LENGTH, header::CONTENT_TYPE};
+use futures_util::{StreamExt as _, stream};
 use percent_encoding::percent_decode_str;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::simulate_file::{self, Fault};
+use super::simulate_script::{Script, Scripted, Turn};
+
 /// Older requests are forgotten, so that a long load run does not fill the memory.
 const MOST_CALLS_KEPT: usize = 100_000;
+
+/// The largest request that is read, in bytes.
+const LARGEST_REQUEST: usize = 10 << 20;
+/// How long a byte of an answer that drips takes.
+const BETWEEN_BYTES: Duration = Duration::from_millis(100);
 
 /// A running server; it ends when this is dropped.
 pub struct Simulation {
@@ -30,12 +39,14 @@ pub struct Simulation {
 
 struct Provider {
     folder: PathBuf,
+    script: Mutex<Script>,
     mood: Mutex<Mood>,
 }
 
 #[derive(Default)]
 struct Mood {
     calls: VecDeque<String>,
+    bodies: VecDeque<String>,
     fail_next: VecDeque<u16>,
     down: bool,
     delay: Duration,
@@ -43,12 +54,14 @@ struct Mood {
 
 impl Simulation {
     /// Serves `folder` on `address`; port 0 takes any free one. `GET /orders/sent/7?x=1` is answered with
-    /// `orders/sent/7@x=1.json` if there is such a file, else with `orders/sent/7.json`, read anew each time, else with 404.
+    /// `orders/sent/7@x=1.json` if there is such a file, else with `orders/sent/7.json`, read anew each time, else with 404. What
+    /// `simulate.yaml` in the folder says goes before that; it is read at the start.
     pub async fn start(folder: impl AsRef<Path>, address: SocketAddr) -> io::Result<Self> {
         let folder = tokio::fs::canonicalize(folder).await?;
+        let script = Script::of(simulate_file::read(&folder)?);
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let provider = Arc::new(Provider { folder, mood: Mutex::default() });
+        let provider = Arc::new(Provider { folder, script: Mutex::new(script), mood: Mutex::default() });
         let router = Router::new().fallback(answer).with_state(Arc::clone(&provider));
         let (stop, stopped) = oneshot::channel::<()>();
         let server = axum::serve(listener, router).with_graceful_shutdown(async {
@@ -75,6 +88,11 @@ impl Simulation {
         self.mood(|mood| mood.calls.iter().cloned().collect())
     }
 
+    /// The bodies of the requests so far, oldest first.
+    pub fn bodies(&self) -> Vec<String> {
+        self.mood(|mood| mood.bodies.iter().cloned().collect())
+    }
+
     /// How many requests there were for `path`, whatever their method and query.
     pub fn count(&self, path: &str) -> usize {
         let path = path.trim_end_matches('/');
@@ -84,7 +102,10 @@ impl Simulation {
 
     /// Forgets the requests so far.
     pub fn forget_calls(&self) {
-        self.mood(|mood| mood.calls.clear());
+        self.mood(|mood| {
+            mood.calls.clear();
+            mood.bodies.clear();
+        });
     }
 
     /// Answers the next `number` requests with `status`, after those already told to fail.
@@ -122,27 +143,72 @@ impl Drop for Simulation {
 }
 
 async fn answer(State(provider): State<Arc<Provider>>, request: Request) -> Response<Body> {
-    let call = format!("{} {}", request.method(), request.uri().path_and_query().map_or("/", |path| path.as_str()));
-    let (failing, delay) = provider.mood(|mood| mood.note(call));
+    let (parts, body) = request.into_parts();
+    let target = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let body = to_bytes(body, LARGEST_REQUEST).await.unwrap_or_default();
+    let body = String::from_utf8_lossy(&body).into_owned();
+    let (failing, delay) = provider.mood(|mood| mood.note(format!("{} {target}", parts.method), body));
+    let turn =
+        provider.script.lock().unwrap_or_else(PoisonError::into_inner).turn(parts.method.as_str(), &target, Instant::now());
+    let delay = delay + turn.delay;
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
     if let Some(status) = failing {
         return failure(status, "The simulated provider was told to fail");
     }
-    match provider.read(request.uri()).await {
-        Some(content) => json(StatusCode::OK, content),
-        None => failure(404, &format!("There is nothing at {}", request.uri().path())),
+    let mut response = match &turn {
+        Turn { refused: true, .. } => failure(429, "The simulated provider takes no more requests for now"),
+        Turn { answer: Some(scripted), .. } => provider.scripted(scripted).await,
+        _ => match provider.read(&parts.uri).await {
+            Some(content) => json(StatusCode::OK, content),
+            None => failure(404, &format!("There is nothing at {}", parts.uri.path())),
+        },
+    };
+    for (name, value) in &turn.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
+            response.headers_mut().insert(name, value);
+        }
     }
+    match turn.answer.and_then(|scripted| scripted.fault) {
+        Some(fault) => spoiled(response, fault).await,
+        None => response,
+    }
+}
+
+/// The answer with what goes wrong on its way.
+async fn spoiled(response: Response<Body>, fault: Fault) -> Response<Body> {
+    let (mut parts, body) = response.into_parts();
+    let whole = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let lost = || io::Error::new(io::ErrorKind::ConnectionReset, "the simulated provider was told to break off");
+    let body = match fault {
+        Fault::Reset => Body::from_stream(stream::once(async move { Err::<bytes::Bytes, _>(lost()) })),
+        Fault::Truncate => {
+            let half = whole.slice(..whole.len() / 2);
+            Body::from_stream(stream::iter([Ok(half), Err(lost())]))
+        }
+        Fault::Drip => {
+            let bytes = whole.into_iter().map(|byte| bytes::Bytes::from(vec![byte]));
+            let slowly = stream::iter(bytes).then(|byte| async move {
+                tokio::time::sleep(BETWEEN_BYTES).await;
+                Ok::<_, io::Error>(byte)
+            });
+            Body::from_stream(slowly)
+        }
+    };
+    parts.headers.remove(CONTENT_LENGTH);
+    Response::from_parts(parts, body)
 }
 
 impl Mood {
     /// Takes note of a request; says whether it is to fail, and how long it takes.
-    fn note(&mut self, call: String) -> (Option<u16>, Duration) {
+    fn note(&mut self, call: String, body: String) -> (Option<u16>, Duration) {
         if self.calls.len() >= MOST_CALLS_KEPT {
             self.calls.pop_front();
+            self.bodies.pop_front();
         }
         self.calls.push_back(call);
+        self.bodies.push_back(body);
         let failing = if self.down { Some(503) } else { self.fail_next.pop_front() };
         (failing, self.delay)
     }
@@ -162,6 +228,17 @@ impl Provider {
             return Some(content);
         }
         self.read_file(&format!("{path}.json")).await
+    }
+
+    async fn scripted(&self, scripted: &Scripted) -> Response<Body> {
+        let content = match &scripted.file {
+            Some(file) => match self.read_file(file).await {
+                Some(content) => content,
+                None => return failure(500, &format!("The simulated provider has no file {file}")),
+            },
+            None => scripted.body.clone(),
+        };
+        json(StatusCode::from_u16(scripted.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), content)
     }
 
     /// Links out of the folder are not followed.

@@ -31,7 +31,7 @@ use crate::routes::names::{BODY, INBOX};
 use crate::routes::samples::read_tests;
 use crate::routes::source::{Source, TenantRule};
 use crate::routes::test_file::tests_of;
-use crate::secret::Mask;
+use crate::secret::{GrowingMask, Mask};
 use crate::steps::admission::{Arrival, Chosen, Item, NotChosen};
 use crate::steps::pipeline::{Planned, RunContext};
 use crate::target::dialect::Dialect;
@@ -270,17 +270,21 @@ async fn run_route(
         Err(failure) => return End::Failed { failure },
     };
     let tenant = arrival.caller.tenant.as_ref().map(|tenant| tenant.name.as_str());
+    let growing = GrowingMask::new(Mask::clone(mask));
     let context = RunContext {
         http,
         secrets: &secrets,
         scope: &source.name,
+        attempt: "try",
+        credentials_came_along: false,
         fresh_after: arrival.received_at,
-        mask,
+        mask: &growing,
         tenant,
         failed_before: 0,
     };
     let pipeline = &chosen.route.pipeline;
     let planned = pipeline.run(&mut document, chosen.gone, &context, &mut record.calls).await;
+    let mask = &growing.now();
     let answers: Vec<&str> = pipeline.enrich.calls().map(|call| call.name.as_str()).collect();
     record.steps.extend(step("enrich", &document, |name| answers.contains(&name), mask));
     match planned {

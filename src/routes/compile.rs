@@ -171,13 +171,7 @@ impl<'a> Builder<'a> {
     fn apis(&self, diagnostics: &mut Diagnostics) -> Option<Vec<Arc<Api>>> {
         let names = self.options.extract.names().chain(self.options.routes.iter().flat_map(|route| route.extract.names()));
         let scope = self.outgoing(&self.scopes.extract.with(names));
-        let compiled = self
-            .options
-            .apis
-            .entries
-            .iter()
-            .map(|(name, options)| api::compile(&name.value, options, &self.compiler(&scope), diagnostics).map(Arc::new));
-        compiled.collect::<Vec<_>>().into_iter().collect()
+        api::compile_all(&self.options.apis, &self.compiler(&scope), diagnostics)
     }
 
     fn routes(&self, apis: Option<&[Arc<Api>]>, diagnostics: &mut Diagnostics) -> Option<Vec<Route>> {

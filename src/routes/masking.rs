@@ -84,7 +84,7 @@ pub(super) fn secrecy(
     auth.add_secret_places(engine, &mut reads);
     handshakes.cover(engine, &mut mask, &mut reads);
     integration.add_secret_places(engine, &mut reads);
-    api_header_reads(options, engine, &mut reads);
+    credential_reads(options, engine, &mut reads);
     let mut places: Vec<Vec<String>> = declared.to_vec();
     for place in reads.places() {
         places.push(place.to_vec());
@@ -96,10 +96,10 @@ pub(super) fn secrecy(
     (mask, places)
 }
 
-/// What an API's headers take from the request is a credential.
-fn api_header_reads(options: &FileOptions, engine: &Engine, reads: &mut Reads) {
+/// What an API's headers and logins take from the request is a credential.
+fn credential_reads(options: &FileOptions, engine: &Engine, reads: &mut Reads) {
     let scope = Scope::new(crate::payload::request::NAMES, "").with(["body"]);
-    for (_, node) in options.apis.entries.iter().flat_map(|(_, api)| &api.headers.entries) {
+    for node in options.apis.entries.iter().flat_map(|(_, api)| api.credentials()) {
         let mut unheard = Diagnostics::default();
         let value = Value::compile(node, &Compiler { engine, scope: &scope }, &mut unheard);
         if let Some(value) = value {

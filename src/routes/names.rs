@@ -91,6 +91,8 @@ pub(super) fn check(options: &FileOptions, engine: &Engine, diagnostics: &mut Di
     let enrich = enrich.chain(routes.iter().flat_map(|route| &route.enrich.entries).map(|(name, _)| name));
     let writes = options.write.iter().chain(routes.iter().flat_map(|route| &route.write));
     let each = writes.flat_map(|write| &write.each.entries).map(|(name, _)| name);
+    let calls = options.enrich.entries.iter().chain(routes.iter().flat_map(|route| &route.enrich.entries));
+    let each = each.chain(calls.flat_map(|(_, call)| call.items()));
     let steps: [(&str, Vec<&Spanned<String>>); 4] =
         [("split", split.collect()), ("extract", extract.collect()), ("enrich", enrich.collect()), ("each", each.collect())];
     let mut taken: Vec<(&str, &str, Span)> = Vec::new();

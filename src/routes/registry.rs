@@ -111,6 +111,8 @@ pub struct Reloaded {
     pub loaded: Loaded,
     /// The versions that run now and did not before, with their hashes, to be kept in the state.
     pub activated: Vec<Arc<Source>>,
+    /// The sources that have other files or other secrets than before: what waited for credentials need not wait any more.
+    pub renewed: Vec<String>,
     /// The sources whose files are gone since this reload.
     pub vanished: Vec<String>,
 }
@@ -138,13 +140,16 @@ impl Registry {
         let with_file = running.values().filter(|known| known.vanished.is_none());
         let standing: Vec<Arc<Source>> = with_file.map(|known| Arc::clone(&known.source)).collect();
         let loaded = load(texts, self.surroundings.world(), &standing);
-        let mut activated = Vec::new();
+        let (mut activated, mut renewed) = (Vec::new(), Vec::new());
         for file in &loaded.files {
             match &file.source {
                 Some(source) if !file.unset => {
                     let known = running.insert(file.name.clone(), Running::new(source, Status::Active));
-                    if known.is_none_or(|known| known.source.bundle_hash != source.bundle_hash) {
+                    if known.as_ref().is_none_or(|known| known.source.bundle_hash != source.bundle_hash) {
                         activated.push(Arc::clone(source));
+                    }
+                    if known.is_none_or(|known| is_renewed(&known.source, source)) {
+                        renewed.push(source.name.clone());
                     }
                 }
                 source => self.keep_last_good(file, source.as_ref(), stored, &mut running),
@@ -153,7 +158,7 @@ impl Registry {
         self.adopt_vanished(&loaded, stored, &mut running);
         let vanished = self.note_vanished(&loaded, &mut running);
         self.publish(&running);
-        Reloaded { loaded, activated, vanished }
+        Reloaded { loaded, activated, renewed, vanished }
     }
 
     /// Looks again at how long vanished files have been gone.
@@ -301,4 +306,12 @@ fn reason_of(file: &LoadedFile) -> String {
         Some(diagnostic) => diagnostic.message.clone(),
         None => "a secret is not set".to_owned(),
     }
+}
+/// Whether a source may have other credentials than before.
+fn is_renewed(known: &Source, source: &Source) -> bool {
+    let secrets = |source: &Source| -> Vec<(String, Vec<_>)> {
+        let values = |values: &crate::auth::secret::Values| values.iter().map(|value| value.secret().clone()).collect();
+        source.secrets.iter().map(|(name, all)| (name.clone(), values(all))).collect()
+    };
+    known.bundle_hash != source.bundle_hash || secrets(known) != secrets(source)
 }

@@ -104,13 +104,14 @@ fn answers(call: &Call, tests: &[TestOptions], path: &str, world: World<'_>) -> 
     let answers = tests.iter().flat_map(|test| &test.apis);
     let matching = answers.filter(|answer| answer.status.is_none_or(|status| (200..300).contains(&status)));
     let matching = matching
-        .filter(|answer| patterns.iter().any(|pattern| pattern.matches(answer.get.split('?').next().unwrap_or_default())));
+        .filter(|answer| answer.method() == call.method())
+        .filter(|answer| patterns.iter().any(|pattern| pattern.matches(answer.url().split('?').next().unwrap_or_default())));
     let bodies = matching.filter_map(|answer| match (&answer.json, &answer.file) {
         (Some(json), _) => Some(json.to_json()),
         (None, Some(file)) => serde_json::from_str(&(world.files)(&beside(path, &file.value)).ok()?).ok(),
         (None, None) => None,
     });
-    bodies.filter_map(|body| call.take_of(200, &body)).collect()
+    bodies.flat_map(|body| call.samples_of(200, &body)).collect()
 }
 
 fn check_write(write: &WriteOptions, samples: &Samples, engine: &Engine, problems: &mut Diagnostics) {

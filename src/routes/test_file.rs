@@ -93,8 +93,10 @@ impl FromYaml for AuthBreak {
 options! {
     /// One recorded answer.
     pub struct AnswerOptions {
-        /// The whole address that is fetched.
-        get: Spanned<String>,
+        /// The whole address that is fetched. Several answers to the same request are given in turn; the last one repeats.
+        get: Option<Spanned<String>>,
+        /// The same for a POST.
+        post: Option<Spanned<String>>,
         /// The answer's status.
         status: Option<u32> = "200",
         /// Headers that the call must carry, by lower-case name with `_`.
@@ -105,6 +107,18 @@ options! {
         file: Option<Spanned<String>>,
         /// A body as it is.
         text: Option<String>,
+    }
+}
+
+impl AnswerOptions {
+    /// `GET` or `POST`.
+    pub fn method(&self) -> &'static str {
+        if self.post.is_some() { "POST" } else { "GET" }
+    }
+
+    /// The whole address that is asked.
+    pub fn url(&self) -> &str {
+        self.post.as_ref().or(self.get.as_ref()).map_or("", |url| url.value.as_str())
     }
 }
 

@@ -1,116 +1,64 @@
-//! One call under `enrich`: where it goes, what it takes of the answer, and what it means that there is none.
+//! One call under `enrich`, compiled: which request it makes, what it takes of the answer, and what it means that there is none.
+//! How it is made is `ask`'s business.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{HeaderName, HeaderValue};
-use reqwest::{Method, Url};
 use serde_json::{Value as Json, json};
 
-use super::api::{Absent, Api, compile_headers};
+use super::answer;
+use super::api::{Absent, Api};
+pub use super::call_options::CallForm;
+use super::call_options::CallOptions;
+use super::find::{self, Find};
+use super::pages::{self, Pages};
 use super::pipeline::RunContext;
+use super::request::{self, Filled, Request, absolute, mapping};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
-use crate::config::options::{FromYaml, Named, OptionDoc, options};
-use crate::config::shape::{self, Shape};
 use crate::config::source::Spanned;
-use crate::config::yaml::{Content, Node};
-use crate::expr::convert::scalar_text;
+use crate::config::units::Rate;
 use crate::expr::reads::Reads;
 use crate::expr::scope::Scope;
 use crate::expr::template::{Context, Engine};
-use crate::expr::value::{Compiler, Condition, Value, ValueError};
+use crate::expr::value::{Compiler, Condition, Value};
 use crate::http_client;
-use crate::http_client::call::Answer;
-use crate::model::attempt::CallTrace;
+use crate::http_client::api::{CacheRule, RetryRule, StatusPattern};
 use crate::model::event::EventDocument;
-use crate::model::failure::{Failure, Step};
-
-options! {
-    /// A call to a provider.
-    pub struct CallOptions {
-        /// The api it goes to; need not be said where there is one.
-        api: Option<Spanned<String>>,
-        /// What is fetched: a path below the api's base, or a list of them, each tried when the one before answers 404.
-        get: Vec<Node> as shape::text_value,
-        /// What stands behind `?`.
-        query: Named<Node> as shape::text_value,
-        /// What this call carries besides the api's headers.
-        headers: Named<Node> as shape::text_value,
-        /// What is taken of the answer: `$.answer.body.data`; what the api says by default.
-        take: Option<Node>,
-        /// What a 404 or 410 means: gone, null, ignore or fail; what the api says by default.
-        absent: Option<Absent>,
-        /// The longest it may take; what the api says by default.
-        timeout: Option<Duration>,
-        /// Whether it is made at all.
-        when: Option<Node> as shape::condition,
-    }
-}
-
-/// A call as it may be written: a text or a list of texts is a GET.
-#[derive(Clone, Debug)]
-pub struct CallForm(CallOptions);
-
-impl CallForm {
-    /// The values that are looked for in the event document before the call is made.
-    pub fn values(&self) -> impl Iterator<Item = &Node> {
-        let named = self.0.query.entries.iter().chain(&self.0.headers.entries).map(|(_, node)| node);
-        self.0.get.iter().chain(named)
-    }
-
-    /// The condition under which it is made.
-    pub fn when(&self) -> Option<&Node> {
-        self.0.when.as_ref()
-    }
-
-    /// What may be written in a call.
-    pub const OPTIONS: &'static [OptionDoc] = CallOptions::OPTIONS;
-}
-
-impl FromYaml for CallForm {
-    fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
-        if matches!(node.content, Content::Map(_)) {
-            return CallOptions::from_yaml(node, diagnostics).map(Self);
-        }
-        let get = Vec::from_yaml(node, diagnostics)?;
-        let none = Named::default;
-        Some(Self(CallOptions {
-            span: node.span,
-            head: node.head(),
-            api: None,
-            get,
-            query: none(),
-            headers: none(),
-            take: None,
-            absent: None,
-            timeout: None,
-            when: None,
-        }))
-    }
-
-    fn shape() -> Shape {
-        Shape::OneOf(vec![Shape::List(Box::new(shape::text_value())), CallOptions::shape()])
-    }
-}
+use crate::model::failure::Failure;
 
 /// A compiled call.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// The name its result has in the event document.
     pub name: String,
-    api: Arc<Api>,
-    urls: Vec<Value>,
-    written: Vec<String>,
-    query: Vec<(String, Value)>,
-    headers: Vec<(HeaderName, Value)>,
+    pub(super) api: Arc<Api>,
+    pub(super) request: Request,
+    pub(super) each: Option<Each>,
+    pub(super) when: Option<Condition>,
+    /// Whether `when` is asked for each item.
+    pub(super) when_each: bool,
+    pub(super) pages: Option<Pages>,
+    pub(super) find: Option<Find>,
     take: Option<Value>,
-    absent: Absent,
+    pub(super) absent: Absent,
+    accept: Vec<StatusPattern>,
+    cache: Option<CacheRule>,
+    /// The name of the budget, which all of a tenant's calls of the file share, and its limits.
+    own_limits: Option<(String, Vec<Rate>)>,
     timeout: Duration,
-    when: Option<Condition>,
+    retry: RetryRule,
     /// What it looks at.
     pub reads: Reads,
     /// Whether it reads only other answers and constants, not the delivery.
     pub reference: bool,
+}
+
+/// What a call is made for once and again.
+#[derive(Clone, Debug)]
+pub(super) struct Each {
+    /// The name of an item.
+    pub(super) name: String,
+    pub(super) list: Value,
 }
 
 /// How a call ended.
@@ -136,53 +84,105 @@ pub fn compile(
     diagnostics: &mut Diagnostics,
 ) -> Option<Call> {
     let options = &form.0;
-    let compiler = Compiler { engine, scope };
     let api = apis.and_then(|apis| choose_api(options, apis, diagnostics));
-    if options.get.is_empty() {
-        let message = format!("the call `{}` needs `get`; found none", name.value);
-        diagnostics
-            .report(Diagnostic::error("missing-option", name.span, message).hint("such as `get: \"/orders/{{ number }}\"`"));
-    }
-    let urls = options.get.iter().map(|node| {
-        let text = node.text().unwrap_or_default();
-        if !text.starts_with(['/', '{']) && !text.starts_with("http") {
-            diagnostics.report(
-                Diagnostic::error("bad-url", node.head(), format!("expected the path of a URL; found {}", node.describe()))
-                    .hint("it begins with `/` and takes values in braces: `\"/orders/{{ number }}\"`"),
-            );
-            return None;
-        }
-        Value::compile_url(node, &compiler, diagnostics)
-    });
-    let urls = urls.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>();
-    let query = options
-        .query
-        .entries
-        .iter()
-        .map(|(name, node)| Some((name.value.clone(), Value::compile_text(node, &compiler, diagnostics)?)));
-    let query = query.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>();
-    let headers = compile_headers(&options.headers, &compiler, diagnostics);
-    let when = options.when.as_ref().map(|node| Condition::compile(node, &compiler, diagnostics));
-    let (api, urls, query, headers) = (api?, urls?, query?, headers?);
+    let has_session = api.as_ref().is_none_or(|api| api.session.is_some());
+    let each = each(options, &Compiler { engine, scope }, diagnostics);
+    let item = options.each.entries.first().map(|(name, _)| name.value.as_str());
+    let items = scope.with(item.into_iter().flat_map(|name| [name, "position"]));
+    let sent = items.with(has_session.then_some("session"));
+    let written = request::Written {
+        what: format!("the call `{}`", name.value),
+        span: name.span,
+        get: &options.get,
+        post: &options.post,
+        query: &options.query,
+        headers: &options.headers,
+        bodies: form.bodies(),
+    };
+    let request = request::compile(&written, &Compiler { engine, scope: &sent }, diagnostics);
+    let when = options.when.as_ref().map(|node| Condition::compile(node, &Compiler { engine, scope: &items }, diagnostics));
+    let pages = options.pages.as_ref().map(|pages| pages::compile(pages, engine, diagnostics));
+    let find = options.find.as_ref().map(|find| find::compile(find, engine, &items, diagnostics));
+    refuse_both(options, diagnostics);
+    let (api, request, each) = (api?, request?, each?);
     let take_scope = Scope::new(["answer"], "`take`");
     let take = options.take.as_ref().or(api.take.as_ref());
     let take = take.map(|node| Value::compile(node, &Compiler { engine, scope: &take_scope }, diagnostics));
+    let when = when.map_or(Some(None), |when| when.map(Some))?;
+    let budget = options.budget.as_ref().map_or_else(|| format!("{}#{}", api.name, name.value), |budget| budget.value.clone());
     let mut call = Call {
         name: name.value.clone(),
-        written: options.get.iter().filter_map(Node::text).map(str::to_owned).collect(),
-        urls,
-        query,
-        headers,
+        request,
+        when_each: when.as_ref().is_some_and(|when| reads_item(when, each.as_ref(), engine)),
+        absent: absent(options, &api, diagnostics)?,
+        each,
+        when,
+        pages: pages.map_or(Some(None), |pages| pages.map(Some))?,
+        find: find.map_or(Some(None), |find| find.map(Some))?,
         take: take.map_or(Some(None), |take| take.map(Some))?,
-        absent: options.absent.unwrap_or(api.absent),
+        accept: if options.accept.is_empty() { api.accept.clone() } else { options.accept.clone() },
+        cache: options.cache.or(api.cache),
+        own_limits: (!options.limits.is_empty()).then(|| (budget, options.limits.clone())),
         timeout: options.timeout.unwrap_or(api.timeout),
-        when: when.map_or(Some(None), |when| when.map(Some))?,
+        retry: options.retry.as_ref().map_or_else(|| api.retry.clone(), |retry| retry.0.rule()),
         reads: Reads::default(),
         reference: false,
         api,
     };
     call.reads = call.collect_reads(engine);
     Some(call)
+}
+
+fn each(options: &CallOptions, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Option<Each>> {
+    match options.each.entries.as_slice() {
+        [] => Some(None),
+        [(name, node)] => {
+            let list = Value::compile(node, compiler, diagnostics)?;
+            if matches!(list, Value::Literal(_) | Value::Map(_)) {
+                let hint = "such as `each: { line: $.order.lines }`";
+                crate::config::options::report_expected_hint("a list, most often a path to one", node, hint, diagnostics);
+                return None;
+            }
+            Some(Some(Each { name: name.value.clone(), list }))
+        }
+        [_, (second, _), ..] => {
+            let message = "`each` has one list; found several";
+            diagnostics.report(Diagnostic::error("one-of", second.span, message).hint("make another call for the other list"));
+            None
+        }
+    }
+}
+
+/// One missing item says nothing about the record's own thing, so `gone` and `ignore` cannot be meant for it.
+fn absent(options: &CallOptions, api: &Api, diagnostics: &mut Diagnostics) -> Option<Absent> {
+    let whole = |absent: &Absent| matches!(absent, Absent::Gone | Absent::Ignore);
+    match (options.absent, options.each.span) {
+        (Some(own), Some(span)) if whole(&own) => {
+            let message =
+                "a call for `each` item cannot say `absent: gone` or `ignore`: one missing item says nothing of the others";
+            diagnostics.report(Diagnostic::error("absent-in-each", span, message).hint("write `absent: null` or `absent: fail`"));
+            None
+        }
+        (Some(own), _) => Some(own),
+        (None, Some(_)) if whole(&api.absent) => Some(Absent::Fail),
+        (None, _) => Some(api.absent),
+    }
+}
+
+fn refuse_both(options: &CallOptions, diagnostics: &mut Diagnostics) {
+    if let (Some(find), Some(take)) = (&options.find, &options.take) {
+        diagnostics.report(
+            Diagnostic::error("one-of", take.head(), "`find` says what is taken; `take` has no meaning beside it")
+                .related(find.head, "found here")
+                .hint("keep one of them"),
+        );
+    }
+}
+
+fn reads_item(when: &Condition, each: Option<&Each>, engine: &Engine) -> bool {
+    let mut reads = Reads::default();
+    when.add_reads(engine, &mut reads);
+    each.is_some_and(|each| reads.reads_name(&each.name) || reads.reads_name("position"))
 }
 
 fn choose_api(options: &CallOptions, apis: &[Arc<Api>], diagnostics: &mut Diagnostics) -> Option<Arc<Api>> {
@@ -225,158 +225,107 @@ fn listed(apis: &[Arc<Api>]) -> String {
 
 impl Call {
     fn collect_reads(&self, engine: &Engine) -> Reads {
+        let mut all = Reads::default();
+        self.request.add_reads(engine, &mut all);
+        self.api.headers.iter().for_each(|(_, value)| value.add_reads(engine, &mut all));
+        self.api.session.iter().for_each(|session| session.add_reads(engine, &mut all));
+        self.when.iter().for_each(|when| when.add_reads(engine, &mut all));
+        self.find.iter().for_each(|find| find.add_reads(engine, &mut all));
+        self.each.iter().for_each(|each| each.list.add_reads(engine, &mut all));
+        let item = self.each.as_ref().map(|each| each.name.as_str());
+        let own = |name: &str| {
+            ["it", "answer", "session"].contains(&name) || item.is_some_and(|item| [item, "position"].contains(&name))
+        };
         let mut reads = Reads::default();
-        let values = self.urls.iter().chain(self.query.iter().map(|(_, value)| value));
-        values
-            .chain(self.headers.iter().chain(&self.api.headers).map(|(_, value)| value))
-            .for_each(|value| value.add_reads(engine, &mut reads));
-        if let Some(when) = &self.when {
-            when.add_reads(engine, &mut reads);
-        }
+        all.places().filter(|place| !own(&place[0])).for_each(|place| reads.add(place.to_vec()));
         reads
     }
 
     /// The text of each URL as written, below the api's base: for matching recorded answers to the call.
     pub fn url_texts(&self) -> Vec<String> {
-        self.written.iter().map(|url| self.absolute(url)).collect()
+        self.request.written().map(|url| absolute(url, &self.api.base)).collect()
     }
 
-    /// What it takes of an answer's body, for recorded answers.
-    pub fn take_of(&self, status: u16, body: &Json) -> Option<Json> {
-        take(self.take.as_ref(), answer_document(status, &json!({}), body.clone())).ok()?
+    /// `GET` or `POST`.
+    pub fn method(&self) -> &str {
+        self.request.method().as_str()
     }
 
-    fn absolute(&self, url: &str) -> String {
-        if url.starts_with('/') { format!("{}{url}", self.api.base) } else { url.to_owned() }
-    }
-
-    /// Makes the call; the list of URLs falls through on 404 and 410.
-    pub async fn run(&self, document: &EventDocument, context: &RunContext<'_>) -> (Vec<CallTrace>, Result<CallEnd, Failure>) {
-        let mut traces = Vec::new();
-        let end = self.follow(document, context, &mut traces).await;
-        let end = end.map_err(|failure| Failure { reason: format!("call `{}`: {}", self.name, failure.reason), ..failure });
-        (traces, end)
-    }
-
-    async fn follow(
-        &self,
-        document: &EventDocument,
-        context: &RunContext<'_>,
-        traces: &mut Vec<CallTrace>,
-    ) -> Result<CallEnd, Failure> {
-        let evaluation = Context { document, secrets: Some(context.secrets) };
-        if let Some(when) = &self.when
-            && !when.holds(evaluation).map_err(|error| mapping("`when`", &error))?
-        {
-            return Ok(CallEnd::Skipped);
+    /// What its result may be for an answer's body, for recorded answers: of a search, any item.
+    pub fn samples_of(&self, status: u16, body: &Json) -> Vec<Json> {
+        let document = answer::document(status, &json!({}), body.clone());
+        if let Some(find) = &self.find {
+            return find.list(&document).unwrap_or_default();
         }
-        for url in &self.urls {
-            let request = self.request(url, evaluation, context)?;
-            let (trace, answer) = context.http.call(&request).await;
-            traces.push(trace);
-            let answer = answer?;
-            match answer.status {
-                404 | 410 => {}
-                200..300 => return self.result(&answer).map(CallEnd::Result),
-                401 => return Err(Failure::passing(Step::Enrich, "the API refuses the credentials (401)")),
-                status @ (408 | 425 | 429 | 500..) => {
-                    return Err(Failure::passing(Step::Enrich, format!("the API answered {status}")));
-                }
-                status => return Err(Failure::permanent(Step::Enrich, format!("the API answered {status}"))),
-            }
-        }
-        match self.absent {
-            Absent::Gone => Ok(CallEnd::Gone),
-            Absent::Null => Ok(CallEnd::Result(Json::Null)),
-            Absent::Ignore => Ok(CallEnd::Ignore),
-            Absent::Fail => Err(Failure::permanent(Step::Enrich, "the API has no such thing (404)")),
-        }
+        let taken = self.taken(&document).ok();
+        taken.map(|taken| if self.each.is_some() { json!([taken]) } else { taken }).into_iter().collect()
     }
 
-    fn request(
-        &self,
-        url: &Value,
-        evaluation: Context<'_>,
-        context: &RunContext<'_>,
-    ) -> Result<http_client::call::Call, Failure> {
-        let text = url.text(evaluation).map_err(|error| mapping("URL", &error))?;
-        let mut parsed =
-            Url::parse(&self.absolute(&text)).map_err(|_| Failure::permanent(Step::Enrich, "the URL cannot be read"))?;
-        for (name, value) in &self.query {
-            if let Some(value) = value.evaluate(evaluation).map_err(|error| mapping(name, &error))? {
-                let text = scalar_text(&value)
-                    .ok_or_else(|| Failure::permanent(Step::Enrich, format!("`query.{name}` is no text or number")))?;
-                parsed.query_pairs_mut().append_pair(name, &text);
-            }
-        }
-        let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
-        for (name, value) in self.api.headers.iter().chain(&self.headers) {
-            let text = value.text(evaluation).map_err(|error| mapping(&format!("header `{name}`"), &error))?;
-            let mut value = HeaderValue::from_str(&text)
-                .map_err(|_| Failure::permanent(Step::Enrich, format!("header `{name}` has letters that no header can have")))?;
-            value.set_sensitive(true);
-            headers.retain(|(known, _)| known != name);
-            headers.push((name.clone(), value));
-        }
-        let api = &self.api;
-        Ok(http_client::call::Call {
-            name: self.name.clone(),
-            api: Arc::new(http_client::api::Api {
-                limits: api.limits.clone(),
-                concurrency: api.concurrency,
-                timeout: self.timeout,
-                retry: api.retry.clone(),
-                allow_private: api.allow_private,
-                ..http_client::api::Api::new(
-                    api.name.clone(),
-                    vec![api.origin.clone()],
-                    format!("{}/{}", api.name, context.scope),
-                )
-            }),
-            method: Method::GET,
-            url: parsed,
-            headers,
-            body: None,
-            scope: context.scope.to_owned(),
-            fresh_after: context.fresh_after,
-            reference: self.reference,
-            mask: Arc::clone(context.mask),
-        })
+    /// Whether an answer with `status` counts.
+    pub(super) fn accepts(&self, status: u16) -> bool {
+        self.accept.iter().any(|pattern| pattern.matches(status))
     }
 
-    fn result(&self, answer: &Answer) -> Result<Json, Failure> {
-        let body = if answer.body.is_empty() {
-            Json::Null
-        } else {
-            serde_json::from_slice(&answer.body).map_err(|error| {
-                Failure::passing(
-                    Step::Enrich,
-                    format!("the answer is not JSON at line {}, column {}", error.line(), error.column()),
-                )
-            })?
+    /// What it takes of an answer.
+    pub(super) fn taken(&self, answer: &EventDocument) -> Result<Json, Failure> {
+        let taken = match &self.take {
+            Some(take) => take.evaluate(Context::from(answer)).map_err(|error| mapping("`take`", &error))?,
+            None => answer.get("answer").and_then(|answer| answer.get("body")).cloned(),
         };
-        let headers: Json = answer.headers.iter().map(|(name, value)| (name.replace('-', "_"), json!(value))).collect();
-        let taken = take(self.take.as_ref(), answer_document(answer.status, &headers, body));
-        let origin = self.take.as_ref().map(Value::origin).unwrap_or_default();
-        taken
-            .map_err(|error| mapping("`take`", &error))?
-            .ok_or_else(|| Failure::permanent(Step::Enrich, format!("`take`: the answer has no `{origin}`")))
+        let missing = || {
+            let origin = self.take_origin();
+            Failure::permanent(crate::model::failure::Step::Enrich, format!("`take`: the answer has no `{origin}`"))
+        };
+        taken.ok_or_else(missing)
+    }
+
+    /// What is taken, as it was written.
+    pub(super) fn take_origin(&self) -> String {
+        self.take.as_ref().map_or_else(|| "$.answer.body".to_owned(), Value::origin)
+    }
+
+    /// The request as the client makes it, with all that this call says otherwise than its api.
+    pub(super) fn outgoing(&self, filled: Filled, context: &RunContext<'_>) -> http_client::call::Call {
+        let mut call = outgoing(&self.name, &self.api, filled, self.timeout, context);
+        let mut api = http_client::api::Api::clone(&call.api);
+        api.retry = self.retry.clone();
+        let named = |(name, limits): &(String, Vec<Rate>)| (format!("{name}/{}", context.scope), limits.clone());
+        api.own_limits = self.own_limits.as_ref().map(named);
+        call.api = Arc::new(api);
+        (call.reference, call.cache) = (self.reference, self.cache);
+        call
     }
 }
 
-fn answer_document(status: u16, headers: &Json, body: Json) -> EventDocument {
-    let mut document = EventDocument::default();
-    document.set("answer", json!({ "status": status, "headers": headers, "body": body }));
-    document
-}
-
-fn take(value: Option<&Value>, document: EventDocument) -> Result<Option<Json>, ValueError> {
-    match value {
-        Some(value) => value.evaluate(Context::from(&document)),
-        None => Ok(document.get("answer").and_then(|answer| answer.get("body")).cloned()),
+/// A request to an api as the client makes it.
+pub(super) fn outgoing(
+    name: &str,
+    api: &Api,
+    filled: Filled,
+    timeout: Duration,
+    context: &RunContext<'_>,
+) -> http_client::call::Call {
+    let origins = [api.origin.clone()].into_iter().chain(filled.origin).collect();
+    let budget = api.budget_name(context.scope, context.tenant);
+    http_client::call::Call {
+        name: name.to_owned(),
+        api: Arc::new(http_client::api::Api {
+            limits: api.limits.clone(),
+            concurrency: api.concurrency,
+            timeout,
+            retry: api.retry.clone(),
+            allow_private: api.allow_private,
+            ..http_client::api::Api::new(api.name.clone(), origins, budget)
+        }),
+        method: filled.method,
+        url: filled.url,
+        headers: filled.headers,
+        body: filled.body,
+        scope: context.scope.to_owned(),
+        fresh_after: context.fresh_after,
+        reference: false,
+        cache: None,
+        attempt: Some(context.attempt.to_owned()),
+        mask: context.mask.now(),
     }
-}
-
-fn mapping(what: &str, error: &ValueError) -> Failure {
-    Failure::permanent(Step::Enrich, format!("{what}: {error}"))
 }

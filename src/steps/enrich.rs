@@ -33,7 +33,10 @@ pub enum Enriched {
     Ignore(String),
 }
 
-/// Compiles the calls. `delivery_names` are the first names that come from the delivery: a call that reads one is about it.
+/// What is the same for all deliveries of a tenant's integration: a call that reads only this and answers is not about the delivery.
+const CONSTANT: [&str; 3] = ["tenant", "integration", "source"];
+
+/// Compiles the calls. One that reads anything of the delivery is about the delivery's own thing.
 pub fn compile(
     calls: &Named<CallForm>,
     apis: Option<&[Arc<Api>]>,
@@ -49,7 +52,7 @@ pub fn compile(
         calls.entries.iter().map(|(name, form)| call::compile(name, form, apis, engine, &scope, diagnostics)).collect();
     let mut waiting: Vec<Call> = compiled.into_iter().collect::<Option<_>>()?;
     for call in &mut waiting {
-        call.reference = call.reads.first_names().iter().all(|name| names.contains(name));
+        call.reference = call.reads.first_names().iter().all(|name| names.contains(name) || CONSTANT.contains(name));
     }
     let mut rounds = Vec::new();
     let mut done: BTreeSet<String> = BTreeSet::new();

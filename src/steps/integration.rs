@@ -242,6 +242,12 @@ impl IntegrationRule {
         }
     }
 
+    /// Whether a request brought a secret along that goes before the stored one.
+    pub fn brings_secrets(&self, document: &EventDocument) -> bool {
+        let brings = |from: &Value| matches!(from.evaluate(Context::from(document)), Ok(Some(value)) if !value.is_null());
+        self.fields.iter().filter(|field| field.secret).any(|field| field.from.as_ref().is_some_and(brings))
+    }
+
     /// What the event document has as `integration`: the id and the fields that are no secrets.
     pub fn open_part(&self, document: &EventDocument, integration: Option<&Integration>) -> Result<Option<Json>, Failure> {
         if !self.is_declared {

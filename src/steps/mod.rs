@@ -2,16 +2,25 @@
 //! to changes). Pure but for the `http_client` that is handed in; knows no database.
 
 pub mod admission;
+mod answer;
 pub mod api;
+pub mod api_options;
+mod ask;
+mod body;
 pub mod call;
+pub mod call_options;
 pub mod choose;
 pub mod enrich;
 pub mod extract;
+pub mod find;
 pub mod integration;
 pub mod integration_options;
 pub mod lane;
 pub mod late;
 pub mod map;
+pub mod pages;
 pub mod pipeline;
+mod request;
+pub mod session;
 pub mod work;
 pub mod write_options;

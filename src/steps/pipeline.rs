@@ -1,7 +1,5 @@
 //! The pipeline: from a record's event document to row operations. `worker`, tests and the demo run it alike.
 
-use std::sync::Arc;
-
 use super::enrich::{Enrich, Enriched};
 use super::map::Write;
 use super::write_options::Verb;
@@ -12,7 +10,7 @@ use crate::model::attempt::CallTrace;
 use crate::model::change::Change;
 use crate::model::event::EventDocument;
 use crate::model::failure::{Failure, Step};
-use crate::secret::Mask;
+use crate::secret::GrowingMask;
 
 /// What a route fetches and writes.
 #[derive(Clone, Debug, Default)]
@@ -29,12 +27,16 @@ pub struct RunContext<'a> {
     pub http: &'a HttpClient,
     /// The secrets that may go out.
     pub secrets: &'a SecretValues,
-    /// What nothing is shared across: source and tenant.
+    /// What nothing is shared across: source, tenant and integration.
     pub scope: &'a str,
+    /// Names this attempt, so that one that was held finds the answers again that it had; a failed one does not.
+    pub attempt: &'a str,
+    /// Whether credentials came with the request, so that a refusal says nothing about those of others.
+    pub credentials_came_along: bool,
     /// An answer counts only if its request began after this.
     pub fresh_after: Timestamp,
-    /// Takes secrets out of the trace.
-    pub mask: &'a Arc<Mask>,
+    /// Takes secrets out of the trace, those that logins give among them.
+    pub mask: &'a GrowingMask,
     /// The tenant whose rows these are.
     pub tenant: Option<&'a str>,
     /// How many attempts have failed before this one.

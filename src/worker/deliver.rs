@@ -18,6 +18,7 @@ use crate::model::record::{ClaimedRecord, RecordId};
 use crate::model::retry::RetryPolicy;
 use crate::routes::registry::Registry;
 use crate::routes::source::Source;
+use crate::secret::{GrowingMask, Mask};
 use crate::steps::admission::{Arrival, Chosen, Item, NotChosen};
 use crate::steps::pipeline::{Planned, RunContext};
 use crate::store::lanes::{End, Ending};
@@ -138,16 +139,21 @@ async fn run(tools: &Tools, claim: &Claim, record: &ClaimedRecord, source: &Sour
     let own: Vec<&str> = admitted.iter().map(String::as_str).filter(|name| !request.contains(name)).collect();
     trace.step("admission", &document, &own);
     let tenant = record.tenant.as_ref().map(|tenant| tenant.name.as_str());
+    let integration = document.get("integration").and_then(|integration| integration.get("id")).map(ToString::to_string);
+    let mask = GrowingMask::new(trace.mask.clone());
     let context = RunContext {
         http: &tools.http,
         secrets: &secrets,
-        scope: &format!("{}/{}/{}", source.name, tenant.unwrap_or_default(), record.integration.unwrap_or_default()),
+        scope: &format!("{}/{}/{}", source.name, tenant.unwrap_or_default(), integration.unwrap_or_default()),
+        attempt: &format!("{}/{}/{}/{}", record.delivery, record.number, record.run, record.attempts),
+        credentials_came_along: source.integration().brings_secrets(&document),
         fresh_after: claim.records.iter().map(|record| record.received_at).max().unwrap_or(record.received_at),
-        mask: &Arc::new(trace.mask.clone()),
+        mask: &mask,
         tenant,
         failed_before: record.attempts,
     };
     let planned = chosen.route.pipeline.run(&mut document, chosen.gone, &context, &mut trace.calls).await;
+    trace.mask = Mask::clone(&mask.now());
     let answers: Vec<&str> = chosen.route.pipeline.enrich.calls().map(|call| call.name.as_str()).collect();
     trace.step("enrich", &document, &answers);
     match planned {

@@ -7,6 +7,10 @@ use crate::config::units::format_duration;
 use crate::model::failure::{Failure, Retry};
 use crate::model::retry::RetryPolicy;
 
+/// How long work whose credentials are refused waits at most. New credentials end that at once; this is for a provider that refused
+/// them by mistake.
+const CREDENTIALS: Duration = Duration::from_secs(60 * 60);
+
 /// What is to become of a record whose attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -29,6 +33,7 @@ pub fn decide(
 ) -> Verdict {
     let not_before = match failure.retry {
         Retry::Never => return Verdict::Bury(failure.reason.clone()),
+        Retry::Credentials => return Verdict::Hold(now + CREDENTIALS),
         Retry::NotBefore { at, hold: true } => return Verdict::Hold(Timestamp::from_micros(at)),
         Retry::NotBefore { at, hold: false } => Timestamp::from_micros(at),
         Retry::Later => now,

@@ -53,7 +53,10 @@ impl Trace {
     }
 
     /// The finished attempt.
-    pub(super) fn end(self, outcome: Outcome, now: Timestamp) -> Attempt {
+    pub(super) fn end(mut self, outcome: Outcome, now: Timestamp) -> Attempt {
+        if !matches!(outcome, Outcome::Failed { .. }) {
+            self.calls.iter_mut().for_each(|call| call.body = None);
+        }
         let outcome = match outcome {
             Outcome::Ignored { reason } => Outcome::Ignored { reason: self.mask.text(&reason) },
             Outcome::Failed { mut failure } => {

@@ -10,6 +10,7 @@ use hooktable::config::render;
 use hooktable::config::source::Sources;
 use hooktable::config::yaml::parse;
 use hooktable::expr::template::Engine;
+use hooktable::rehearsal::simulate_file::SimulateFile;
 use hooktable::routes::compile::World;
 use hooktable::routes::load::{Texts, load};
 use hooktable::routes::test_file::TestFile;
@@ -104,6 +105,7 @@ fn every_yaml_block_of_the_documentation_passes_check() {
             let problems = match first {
                 first if first.ends_with(".test.yaml") => problems_of::<TestFile>(&file, &block),
                 first if first.ends_with("hooktable.yaml") => problems_of::<SettingsFile>(&file, &block),
+                first if first.ends_with("simulate.yaml") => problems_of::<SimulateFile>(&file, &block),
                 _ => problems_of_route(&file, &block),
             };
             assert!(problems.is_empty(), "the block at {name} has problems:\n{problems}");

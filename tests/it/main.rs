@@ -8,6 +8,7 @@ mod diagnostics;
 mod documentation;
 mod exactness;
 mod explanations;
+mod fetching;
 mod functions;
 mod handshakes;
 mod instances;

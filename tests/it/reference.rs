@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use hooktable::app::settings_file::SettingsFile;
 use hooktable::config::shape::{Block, OptionShape, Shape};
+use hooktable::rehearsal::simulate_file::SimulateFile;
 use hooktable::routes::file::FileOptions;
 use hooktable::routes::test_file::TestFile;
 
@@ -152,8 +153,15 @@ fn the_reference_of_the_settings_is_that_of_the_code() {
 }
 
 #[test]
+fn the_reference_of_simulated_apis_is_that_of_the_code() {
+    let introduction = "Every option of `simulate.yaml`, which may lie in a folder that `hooktable simulate` serves. Without it, `orders/sent/7.json` \
+        answers `GET /orders/sent/7`, `orders/sent/7@x=1.json` answers it with `?x=1`, at once and without end; what it says goes before the files.";
+    assert_page("simulated-apis", &page("Reference: simulated APIs", introduction, SimulateFile::block()));
+}
+
+#[test]
 fn every_example_belongs_to_a_block() {
-    let roots = [FileOptions::block(), TestFile::block(), SettingsFile::block()];
+    let roots = [FileOptions::block(), TestFile::block(), SettingsFile::block(), SimulateFile::block()];
     let names: Vec<String> = roots.into_iter().flat_map(sections).map(|section| section.block.name()).collect();
     for entry in std::fs::read_dir(repository("docs/reference/examples")).expect("a folder") {
         let path = entry.expect("an entry").path();

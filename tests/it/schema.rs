@@ -49,6 +49,8 @@ fn every_yaml_block_of_the_documentation_fits_its_schema() {
             let kind = match first {
                 first if first.ends_with(".test.yaml") => Kind::Test,
                 first if first.ends_with("hooktable.yaml") => Kind::Config,
+                // no editor asks for its schema
+                first if first.ends_with("simulate.yaml") => continue,
                 _ => Kind::Route,
             };
             let value = yaml(&block).expect("YAML");

@@ -21,7 +21,7 @@ use crate::http_client::recorded::Recorded;
 use crate::secret::Mask;
 
 /// Where clocks stand that are moved by hand.
-pub(super) const START: Timestamp = Timestamp::from_micros(1_795_248_131_000_000);
+pub(in crate::http_client) const START: Timestamp = Timestamp::from_micros(1_795_248_131_000_000);
 
 pub(super) fn manual_clock() -> Clock {
     Clock::manual(START)
@@ -133,7 +133,7 @@ pub(super) fn get(url: &str) -> Call {
 }
 
 /// A GET of `url` with its API changed by `change`.
-pub(super) fn call(url: &str, change: impl FnOnce(&mut Api)) -> Call {
+pub(in crate::http_client) fn call(url: &str, change: impl FnOnce(&mut Api)) -> Call {
     let url = Url::parse(url).expect("a URL");
     let mut api = Api::new("economic", vec![url.origin().ascii_serialization()], "t1/i1/economic");
     change(&mut api);
@@ -147,6 +147,8 @@ pub(super) fn call(url: &str, change: impl FnOnce(&mut Api)) -> Call {
         scope: "t1/i1".to_owned(),
         fresh_after: START - Duration::from_secs(1),
         reference: false,
+        cache: None,
+        attempt: None,
         mask: Arc::new(Mask::default()),
     }
 }

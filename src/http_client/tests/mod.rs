@@ -3,7 +3,10 @@
 mod answers;
 mod flights;
 mod forbidden;
-mod harness;
+pub(super) mod harness;
+mod kept;
 mod limits;
+mod outages;
 mod recorded;
 mod retries;
+mod told_limits;

@@ -41,6 +41,7 @@ const START: Timestamp = Timestamp::from_micros(1_795_255_200_000_000);
 pub(crate) struct Builder {
     routes: BTreeMap<String, String>,
     schema: String,
+    simulate: String,
     environment: BTreeMap<String, String>,
     start: Timestamp,
 }
@@ -96,12 +97,18 @@ impl Builder {
     /// One route file.
     pub(crate) fn new(path: &str, text: &str) -> Self {
         let routes = BTreeMap::from([(path.to_owned(), text.to_owned())]);
-        Self { routes, schema: String::new(), environment: BTreeMap::new(), start: START }
+        Self { routes, schema: String::new(), simulate: String::new(), environment: BTreeMap::new(), start: START }
     }
 
     /// The script that makes the tables.
     pub(crate) fn schema(mut self, sql: &str) -> Self {
         sql.clone_into(&mut self.schema);
+        self
+    }
+
+    /// What the provider's API does besides serving files.
+    pub(crate) fn simulate(mut self, yaml: &str) -> Self {
+        yaml.clone_into(&mut self.simulate);
         self
     }
 
@@ -122,6 +129,9 @@ impl Builder {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let apis = folder.path().join("apis");
         copy_folder(&repository("examples/timetracking/apis/economic"), &apis);
+        if !self.simulate.is_empty() {
+            std::fs::write(apis.join("simulate.yaml"), &self.simulate).expect("written");
+        }
         let api = Simulation::start(&apis, ([127, 0, 0, 1], 0).into()).await.expect("a simulated API");
         let clock = Clock::manual(self.start);
         let store = Store::open(OpenOptions {
@@ -146,9 +156,14 @@ impl Builder {
         let http = HttpClient::new(ClientOptions {
             clock: clock.clone(),
             budget: Arc::new(StoreBudget::new(store.clone())),
-            simulated: ["https://restapi.e-conomic.com", "https://issuer.example", "https://api.example.com"]
-                .map(|origin| (origin.to_owned(), api.url().parse().expect("a URL")))
-                .to_vec(),
+            simulated: [
+                "https://restapi.e-conomic.com",
+                "https://issuer.example",
+                "https://api.example.com",
+                "https://login.example",
+            ]
+            .map(|origin| (origin.to_owned(), api.url().parse().expect("a URL")))
+            .to_vec(),
             recorded: None,
             user_agent: "hooktable-test".into(),
         });

@@ -76,8 +76,7 @@ impl Shared {
     /// What a command said.
     fn run(&self, name: &str, arguments: &[&str]) -> serde_json::Value {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hooktable"));
-        let done =
-            command.args(arguments).args(["--format", "json"]).envs(self.environment()).current_dir(self.of(name)).output();
+        let done = command.args(arguments).envs(self.environment()).current_dir(self.of(name)).output();
         let done = done.expect("the binary runs");
         assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
         serde_json::from_slice(&done.stdout).unwrap_or_default()

@@ -23,7 +23,10 @@ impl Default for Metrics {
         let gauge = |name: &'static str, text: &'static str| metrics.recorder.describe_gauge(name.into(), None, text.into());
         gauge("hooktable_route_file_ok", "1 when the route file as it is on disk runs, else 0");
         gauge("hooktable_records", "records, by source and state");
-        gauge("hooktable_circuit_open", "1 while an api is left alone because it fails, by api and scope (source/tenant/integration)");
+        gauge(
+            "hooktable_circuit_open",
+            "1 while an api is left alone because it fails, by api and scope (source/tenant/integration)",
+        );
         gauge("hooktable_state_up", "1 when the state answers, else 0");
         metrics
     }

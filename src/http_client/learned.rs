@@ -163,20 +163,29 @@ mod tests {
         let epoch = now().as_micros() / 1_000_000 + 30;
         for (headers, expected) in [
             (vec![("x-ratelimit-remaining", "80"), ("x-ratelimit-limit", "100"), ("x-ratelimit-reset", "30")], None),
-            (vec![("x-ratelimit-remaining", "9"), ("x-ratelimit-limit", "100"), ("x-ratelimit-reset", "30")], Some(("space", 3000))),
+            (
+                vec![("x-ratelimit-remaining", "9"), ("x-ratelimit-limit", "100"), ("x-ratelimit-reset", "30")],
+                Some(("space", 3000)),
+            ),
             (vec![("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "30")], Some(("pause", 30))),
             (vec![("x-rate-limit-remaining", "0"), ("x-rate-limit-reset", &epoch.to_string())], Some(("pause", 30))),
             (vec![("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", &(epoch * 1000).to_string())], Some(("pause", 30))),
             (vec![("ratelimit-remaining", "0"), ("ratelimit-reset", "2026-11-21T10:15:30Z")], Some(("pause", 30))),
             (vec![("ratelimit", "\"default\";r=0;t=30")], Some(("pause", 30))),
             (
-                vec![("ratelimit", "\"b\";r=50;t=1, \"d\";r=1;t=40"), ("ratelimit-policy", "\"b\";q=60;w=1, \"d\";q=1000;w=86400")],
+                vec![
+                    ("ratelimit", "\"b\";r=50;t=1, \"d\";r=1;t=40"),
+                    ("ratelimit-policy", "\"b\";q=60;w=1, \"d\";q=1000;w=86400"),
+                ],
                 Some(("space", 20_000)),
             ),
             (vec![("ratelimit", "limit=100, remaining=4, reset=10")], Some(("space", 2000))),
             (vec![("x-ratelimiting", "token-limit-10000-per-60-seconds: 147/10000"), ("x-callcost", "3")], None),
             (vec![("x-ratelimiting", "token-limit-10000-per-60-seconds: 9998/10000"), ("x-callcost", "3")], Some(("pause", 60))),
-            (vec![("x-ratelimiting", "token-limit-10000-per-60-seconds: 9943/10000"), ("x-callcost", "3")], Some(("space", 3000))),
+            (
+                vec![("x-ratelimiting", "token-limit-10000-per-60-seconds: 9943/10000"), ("x-callcost", "3")],
+                Some(("space", 3000)),
+            ),
         ] {
             assert_eq!(of(&headers), expected, "{headers:?}");
         }

@@ -103,8 +103,7 @@ impl Caller {
                 Ok((began_at, reply)) => {
                     (outcome.status, outcome.body) = (Some(reply.status), reply.body.clone());
                     if !call.api.retry.covers(reply.status) {
-                        outcome.result =
-                            Ok(Answer { status: reply.status, headers: reply.headers, body: reply.body, began_at });
+                        outcome.result = Ok(Answer { status: reply.status, headers: reply.headers, body: reply.body, began_at });
                         return Some(Health::Fine);
                     }
                     self.trouble_with(call, &reply)

@@ -148,7 +148,8 @@ async fn answer(State(provider): State<Arc<Provider>>, request: Request) -> Resp
     let body = to_bytes(body, LARGEST_REQUEST).await.unwrap_or_default();
     let body = String::from_utf8_lossy(&body).into_owned();
     let (failing, delay) = provider.mood(|mood| mood.note(format!("{} {target}", parts.method), body));
-    let turn = provider.script.lock().unwrap_or_else(PoisonError::into_inner).turn(parts.method.as_str(), &target, Instant::now());
+    let turn =
+        provider.script.lock().unwrap_or_else(PoisonError::into_inner).turn(parts.method.as_str(), &target, Instant::now());
     let delay = delay + turn.delay;
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;

@@ -64,16 +64,9 @@ impl Api {
 }
 
 /// Compiles all apis of a file.
-pub fn compile_all(
-    written: &Named<ApiOptions>,
-    compiler: &Compiler<'_>,
-    diagnostics: &mut Diagnostics,
-) -> Option<Vec<Arc<Api>>> {
-    let whole: Vec<Option<(&Spanned<String>, ApiOptions)>> = written
-        .entries
-        .iter()
-        .map(|(name, options)| Some((name, with_likes(name, options, written, diagnostics)?)))
-        .collect();
+pub fn compile_all(written: &Named<ApiOptions>, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<Arc<Api>>> {
+    let whole: Vec<Option<(&Spanned<String>, ApiOptions)>> =
+        written.entries.iter().map(|(name, options)| Some((name, with_likes(name, options, written, diagnostics)?))).collect();
     let shared = |budget: &str| {
         let of = |options: &ApiOptions| options.budget.as_ref().is_some_and(|own| own.value == budget);
         whole.iter().flatten().find(|(_, options)| of(options) && !options.limits.is_empty())
@@ -105,9 +98,8 @@ fn with_likes(
     while let Some(like) = whole.like.clone() {
         if seen.contains(&like.value) {
             let message = format!("the api `{}` is like itself", name.value);
-            diagnostics.report(
-                Diagnostic::error("api-like-itself", like.span, message).hint("write one of them out, with its `base`"),
-            );
+            diagnostics
+                .report(Diagnostic::error("api-like-itself", like.span, message).hint("write one of them out, with its `base`"));
             return None;
         }
         let Some(other) = all.get(&like.value) else {
@@ -124,12 +116,7 @@ fn with_likes(
     Some(whole)
 }
 
-fn compile(
-    name: &Spanned<String>,
-    options: &ApiOptions,
-    compiler: &Compiler<'_>,
-    diagnostics: &mut Diagnostics,
-) -> Option<Api> {
+fn compile(name: &Spanned<String>, options: &ApiOptions, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Api> {
     let logs_in = options.login.is_some() || options.oauth2.is_some();
     let scope = compiler.scope.with(logs_in.then_some("session"));
     let headers = compile_headers(&options.headers, &Compiler { scope: &scope, ..*compiler }, diagnostics);

@@ -79,7 +79,8 @@ impl Call {
     }
 
     fn absence(&self) -> Failure {
-        let reason = if self.find.is_some() { "no item is the one that `find` looks for" } else { "the API has no such thing (404)" };
+        let reason =
+            if self.find.is_some() { "no item is the one that `find` looks for" } else { "the API has no such thing (404)" };
         Failure::permanent(Step::Enrich, reason)
     }
 

@@ -105,9 +105,8 @@ impl Body {
         match self {
             Self::Json(value) => {
                 let json = value.evaluate(context).map_err(|error| mapping("`json`", &error))?;
-                let json = json.ok_or_else(|| {
-                    Failure::permanent(Step::Enrich, format!("`json`: `{}` is missing", value.origin()))
-                })?;
+                let json =
+                    json.ok_or_else(|| Failure::permanent(Step::Enrich, format!("`json`: `{}` is missing", value.origin())))?;
                 Ok(("application/json".to_owned(), Bytes::from(json.to_string())))
             }
             Self::Text(value) => {

@@ -158,7 +158,8 @@ fn absent(options: &CallOptions, api: &Api, diagnostics: &mut Diagnostics) -> Op
     let whole = |absent: &Absent| matches!(absent, Absent::Gone | Absent::Ignore);
     match (options.absent, options.each.span) {
         (Some(own), Some(span)) if whole(&own) => {
-            let message = "a call for `each` item cannot say `absent: gone` or `ignore`: one missing item says nothing of the others";
+            let message =
+                "a call for `each` item cannot say `absent: gone` or `ignore`: one missing item says nothing of the others";
             diagnostics.report(Diagnostic::error("absent-in-each", span, message).hint("write `absent: null` or `absent: fail`"));
             None
         }
@@ -232,7 +233,9 @@ impl Call {
         self.find.iter().for_each(|find| find.add_reads(engine, &mut all));
         self.each.iter().for_each(|each| each.list.add_reads(engine, &mut all));
         let item = self.each.as_ref().map(|each| each.name.as_str());
-        let own = |name: &str| ["it", "answer", "session"].contains(&name) || item.is_some_and(|item| [item, "position"].contains(&name));
+        let own = |name: &str| {
+            ["it", "answer", "session"].contains(&name) || item.is_some_and(|item| [item, "position"].contains(&name))
+        };
         let mut reads = Reads::default();
         all.places().filter(|place| !own(&place[0])).for_each(|place| reads.add(place.to_vec()));
         reads

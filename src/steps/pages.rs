@@ -111,13 +111,7 @@ impl Pages {
 
     /// How the page behind number `index` is asked for, counted from 0; nothing when that was the last. `asked` is its URL, `answer`
     /// what it says, with so many `items`.
-    pub(super) fn behind(
-        &self,
-        index: u32,
-        asked: &Url,
-        answer: &EventDocument,
-        items: usize,
-    ) -> Result<Option<Page>, Failure> {
+    pub(super) fn behind(&self, index: u32, asked: &Url, answer: &EventDocument, items: usize) -> Result<Option<Page>, Failure> {
         match &self.way {
             Way::Number { name, first, last } => {
                 let number = first + index;
@@ -163,7 +157,8 @@ fn text_of(value: &Value, answer: &EventDocument) -> Result<Option<String>, Fail
 
 fn last_page(last: &Value, answer: &EventDocument) -> Result<u64, Failure> {
     let text = text_of(last, answer)?.unwrap_or_default();
-    text.parse().map_err(|_| failure(&format!("`pages.last`: `{}` is `{text}`; expected the number of the last page", last.origin())))
+    text.parse()
+        .map_err(|_| failure(&format!("`pages.last`: `{}` is `{text}`; expected the number of the last page", last.origin())))
 }
 
 fn refuse_circle(is_circle: bool) -> Result<(), Failure> {

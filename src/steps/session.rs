@@ -251,10 +251,9 @@ impl SessionRule {
         // what a login answers is secret
         trace.body = None;
         traces.push(trace);
-        let (values, lasts) = self.read(&answer?, context.credentials_came_along).map_err(|failure| Failure {
-            reason: format!("login of api `{}`: {}", api.name, failure.reason),
-            ..failure
-        })?;
+        let (values, lasts) = self
+            .read(&answer?, context.credentials_came_along)
+            .map_err(|failure| Failure { reason: format!("login of api `{}`: {}", api.name, failure.reason), ..failure })?;
         context.mask.cover_all(&values);
         let session = Session { values: Arc::new(values), until: now + lasts, number };
         *known = Some(session.clone());

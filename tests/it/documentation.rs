@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use hooktable::app::settings_file::SettingsFile;
-use hooktable::rehearsal::simulate_file::SimulateFile;
 use hooktable::auth::secret::SecretReader;
 use hooktable::config::diagnostic::Diagnostics;
 use hooktable::config::options::FromYaml;
@@ -11,6 +10,7 @@ use hooktable::config::render;
 use hooktable::config::source::Sources;
 use hooktable::config::yaml::parse;
 use hooktable::expr::template::Engine;
+use hooktable::rehearsal::simulate_file::SimulateFile;
 use hooktable::routes::compile::World;
 use hooktable::routes::load::{Texts, load};
 use hooktable::routes::test_file::TestFile;

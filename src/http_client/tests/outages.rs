@@ -52,10 +52,7 @@ async fn a_circuit_opens_is_probed_by_one_call_and_closes() {
     }
     let failure = client.call(&calls[0]).await.1.expect_err("open");
     assert_eq!(held_until(&failure), Some(START + Duration::from_secs(5)));
-    assert_eq!(
-        failure.reason.split(" in a row").next(),
-        Some("api `economic`: its circuit is open after 8 failed calls")
-    );
+    assert_eq!(failure.reason.split(" in a row").next(), Some("api `economic`: its circuit is open after 8 failed calls"));
     assert_eq!((provider.requests().len(), client.circuits()[0].is_open), (8, true));
     clock.move_to(START + Duration::from_secs(5));
     let failed = join_all(calls.iter().map(|call| client.call(call))).await;

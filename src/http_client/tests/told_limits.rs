@@ -8,7 +8,10 @@ use crate::clock::Timestamp;
 use crate::model::failure::Retry;
 
 /// Takes 30 requests a minute, counted in fixed windows; tells so in one way or another, and refuses what is too much.
-async fn counting(tell: fn(u32, u64) -> Vec<(&'static str, String)>, clock: &crate::clock::Clock) -> (Provider, Arc<Mutex<usize>>) {
+async fn counting(
+    tell: fn(u32, u64) -> Vec<(&'static str, String)>,
+    clock: &crate::clock::Clock,
+) -> (Provider, Arc<Mutex<usize>>) {
     let refused = Arc::new(Mutex::new(0));
     let (count, clock) = (Arc::clone(&refused), clock.clone());
     let window: Arc<Mutex<(i64, u32)>> = Arc::default();
@@ -37,9 +40,22 @@ async fn counting(tell: fn(u32, u64) -> Vec<(&'static str, String)>, clock: &cra
 #[tokio::test]
 async fn a_provider_that_tells_its_limit_never_has_to_refuse() {
     for tell in [
-        |left: u32, reset: u64| vec![("x-ratelimit-limit", "30".to_owned()), ("x-ratelimit-remaining", left.to_string()), ("x-ratelimit-reset", reset.to_string())],
-        |left: u32, reset: u64| vec![("ratelimit", format!("\"a\";r={left};t={reset}")), ("ratelimit-policy", "\"a\";q=30;w=60".to_owned())],
-        |left: u32, _: u64| vec![("x-callcost", "10".to_owned()), ("x-ratelimiting", format!("token-limit-300-per-60-seconds: {}/300", 300 - left * 10))],
+        |left: u32, reset: u64| {
+            vec![
+                ("x-ratelimit-limit", "30".to_owned()),
+                ("x-ratelimit-remaining", left.to_string()),
+                ("x-ratelimit-reset", reset.to_string()),
+            ]
+        },
+        |left: u32, reset: u64| {
+            vec![("ratelimit", format!("\"a\";r={left};t={reset}")), ("ratelimit-policy", "\"a\";q=30;w=60".to_owned())]
+        },
+        |left: u32, _: u64| {
+            vec![
+                ("x-callcost", "10".to_owned()),
+                ("x-ratelimiting", format!("token-limit-300-per-60-seconds: {}/300", 300 - left * 10)),
+            ]
+        },
     ] {
         let clock = manual_clock();
         let (provider, refused) = counting(tell, &clock).await;

@@ -147,9 +147,14 @@ impl Builder {
         let http = HttpClient::new(ClientOptions {
             clock: clock.clone(),
             budget: Arc::new(StoreBudget::new(store.clone())),
-            simulated: ["https://restapi.e-conomic.com", "https://issuer.example", "https://api.example.com", "https://login.example"]
-                .map(|origin| (origin.to_owned(), api.url().parse().expect("a URL")))
-                .to_vec(),
+            simulated: [
+                "https://restapi.e-conomic.com",
+                "https://issuer.example",
+                "https://api.example.com",
+                "https://login.example",
+            ]
+            .map(|origin| (origin.to_owned(), api.url().parse().expect("a URL")))
+            .to_vec(),
             recorded: None,
             user_agent: "hooktable-test".into(),
         });

@@ -168,7 +168,7 @@ impl GrowingMask {
         let mut found = Vec::new();
         scalars(secrets, &mut found);
         let mut mask = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if found.iter().any(|text| text.len() >= SHORTEST_SEARCHED && !mask.needles.iter().any(|known| *known == *text)) {
+        if found.iter().any(|text| text.len() >= SHORTEST_SEARCHED && !mask.needles.contains(text)) {
             let mut grown = Mask::clone(&mask);
             found.iter().for_each(|text| grown.cover_value(text));
             *mask = Arc::new(grown);

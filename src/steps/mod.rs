@@ -12,6 +12,8 @@ pub mod integration_options;
 pub mod lane;
 pub mod late;
 pub mod map;
+mod mapping;
 pub mod pipeline;
+pub mod version;
 pub mod work;
 pub mod write_options;

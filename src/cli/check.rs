@@ -1,6 +1,7 @@
 //! `hooktable check`: all problems of the route files, found by the same loading and compiling that `serve` does.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
@@ -13,11 +14,15 @@ use super::run::Exit;
 use crate::app::settings::{EnvironmentSecrets, Settings};
 use crate::app::sources::{all_problems, surroundings};
 use crate::clock::Clock;
-use crate::config::diagnostic::Diagnostics;
+use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::render;
 use crate::config::render::sarif::{self, Finding};
+use crate::routes::connected;
+use crate::routes::expected::expected_tables;
 use crate::routes::folder::Folder;
 use crate::routes::load::{Loaded, load};
+use crate::routes::registry::Surroundings;
+use crate::target::Targets;
 
 /// The flags of `check`.
 #[derive(Debug, Args)]
@@ -27,6 +32,9 @@ pub struct Check {
     /// How problems are told
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// Also compare the writes with the live tables of the databases that they go to
+    #[arg(long, conflicts_with = "explain")]
+    connect: bool,
     /// What a code means, why it matters and how it is mended; without a code, all of them
     #[arg(long, value_name = "CODE", num_args = 0..=1, default_missing_value = "", conflicts_with = "files")]
     explain: Option<String>,
@@ -52,7 +60,7 @@ struct Subject {
 
 impl Check {
     /// Tells all problems; says whether there are errors.
-    pub fn run(self, global: GlobalFlags) -> anyhow::Result<Exit> {
+    pub async fn run(self, global: GlobalFlags) -> anyhow::Result<Exit> {
         if let Some(code) = &self.explain {
             return explained::print(code, self.format == Format::Json);
         }
@@ -64,7 +72,12 @@ impl Check {
         };
         let mut report = Report { format: self.format, ..Report::default() };
         for subject in &subjects {
-            report.add(&loaded(&settings, subject)?, subject)?;
+            let surroundings = surroundings(&settings, Box::new(EnvironmentSecrets::new(Clock::system())));
+            let mut loaded = loaded(&surroundings, &settings, subject)?;
+            if self.connect {
+                connect(&surroundings, &settings, &mut loaded).await;
+            }
+            report.add(&loaded, subject)?;
         }
         report.print()
     }
@@ -83,7 +96,26 @@ fn subject(path: &Path) -> anyhow::Result<Subject> {
     Ok(Subject { folder: folder.to_owned(), only: Some(folder.join(name).to_string_lossy().into_owned()) })
 }
 
-fn loaded(settings: &Settings, subject: &Subject) -> anyhow::Result<Loaded> {
+/// Adds what the live tables say; a database that cannot be reached is a problem like others.
+async fn connect(surroundings: &Surroundings, settings: &Settings, loaded: &mut Loaded) {
+    let sources: Vec<_> = loaded.files.iter().filter_map(|file| file.source.as_ref().map(Arc::clone)).collect();
+    let targets = Targets::open(settings.databases.clone(), Clock::system());
+    for (name, tables) in expected_tables(&sources, surroundings.world()) {
+        let Some(database) = targets.database(&name) else { continue };
+        let named: Vec<_> = tables.iter().map(|table| table.name.as_str()).collect();
+        match database.tables_and(&named).await {
+            Ok(live) => {
+                let live = (database.dialect(), live.as_slice());
+                connected::report(&sources, surroundings.world(), &name, live, &mut loaded.diagnostics);
+            }
+            Err(failure) => loaded.diagnostics.report(
+                Diagnostic::without_place("database-unreachable", failure.reason).hint("is its `url` in `hooktable.yaml` right?"),
+            ),
+        }
+    }
+}
+
+fn loaded(surroundings: &Surroundings, settings: &Settings, subject: &Subject) -> anyhow::Result<Loaded> {
     let folder = Folder::new(&subject.folder).with_templates(&settings.templates);
     let texts = folder.read().with_context(|| {
         format!("cannot read the folder of route files `{}`\nhint: `--routes` says where it is", subject.folder.display())
@@ -94,7 +126,6 @@ fn loaded(settings: &Settings, subject: &Subject) -> anyhow::Result<Loaded> {
     if let Some(path) = subject.only.as_ref().filter(|path| !named(path)) {
         bail!("`{path}` is no route file: those end in `.yaml`");
     }
-    let surroundings = surroundings(settings, Box::new(EnvironmentSecrets::new(Clock::system())));
     Ok(load(&texts, surroundings.world(), &[]))
 }
 

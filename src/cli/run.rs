@@ -60,7 +60,7 @@ async fn run_command(line: CommandLine) -> anyhow::Result<Exit> {
     let CommandLine { global, command } = line;
     match command {
         Command::Serve(serve) => serve.run(global).await,
-        Command::Check(check) => check.run(global),
+        Command::Check(check) => check.run(global).await,
         Command::Schema(schema) => schema.run(),
         Command::Test(test) => test.run(global).await,
         Command::Explain(explain) => explain.run(global),

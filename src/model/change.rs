@@ -53,6 +53,17 @@ pub struct Change {
     pub place: String,
     /// What is to be done.
     pub operation: Operation,
+    /// Which state of the thing this is; an older one than the last that was written changes nothing.
+    pub version: Option<Version>,
+}
+
+/// Which state of a thing a change tells.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Version {
+    /// Its value, a text or number, and the column of theirs that keeps it.
+    pub cell: Cell,
+    /// Whether it is kept in that column, not in our own table.
+    pub kept_in_column: bool,
 }
 
 /// The kinds of row operation. The tenant column, where there is one, is already among the cells.
@@ -70,6 +81,20 @@ pub enum Operation {
         /// The others. Columns that are not named keep their values.
         set: Vec<Cell>,
     },
+    /// The rows with this key are brought to these values; none is made.
+    Update {
+        /// The columns that find them.
+        key: Vec<Cell>,
+        /// The others.
+        set: Vec<Cell>,
+    },
+    /// The row of one key gets another; where both are, the old one goes.
+    Move {
+        /// The key that it had.
+        from: Vec<Cell>,
+        /// The key that it gets: the same columns.
+        to: Vec<Cell>,
+    },
     /// The rows `of` a parent become exactly these.
     Replace {
         /// The columns that say whose rows they are.
@@ -81,6 +106,13 @@ pub enum Operation {
     Delete {
         /// The columns that find it.
         key: Vec<Cell>,
+    },
+    /// The row with this key stays and is marked as gone, if it is not yet.
+    SoftDelete {
+        /// The columns that find it.
+        key: Vec<Cell>,
+        /// The column that marks it, and the mark.
+        mark: Cell,
     },
 }
 
@@ -94,13 +126,26 @@ pub struct Row {
 }
 
 impl Operation {
+    /// The columns that find its row or rows; none for a new one.
+    pub fn found_by(&self) -> &[Cell] {
+        match self {
+            Self::Insert { .. } => &[],
+            Self::Upsert { key, .. } | Self::Update { key, .. } | Self::Delete { key } | Self::SoftDelete { key, .. } => key,
+            Self::Move { from, .. } => from,
+            Self::Replace { of, .. } => of,
+        }
+    }
+
     /// The word in the route file (`delete` for what `gone` makes of an upsert).
     pub fn verb(&self) -> &'static str {
         match self {
             Self::Insert { .. } => "insert",
             Self::Upsert { .. } => "upsert",
+            Self::Update { .. } => "update",
+            Self::Move { .. } => "move",
             Self::Replace { .. } => "replace",
             Self::Delete { .. } => "delete",
+            Self::SoftDelete { .. } => "soft delete",
         }
     }
 }

@@ -260,7 +260,7 @@ impl<'a> Builder<'a> {
         let writes = self.writes(route, &place, &fetched.with_secrets(SecretRule::Refused("a column")), &answers, diagnostics);
         let (extract, matcher, mut queueing, enrich, writes) = (extract?, matcher?, queueing?, enrich?, writes?);
         queueing.each_by_itself = writes.iter().all(|write| write.verb == Verb::Insert);
-        refuse_coalesced_insert(route.coalesce.as_ref().or(file.coalesce.as_ref()), &writes, diagnostics);
+        lint::refuse_coalesced(route.coalesce.as_ref().or(file.coalesce.as_ref()), &writes, diagnostics);
         let pipeline = Pipeline { enrich, writes };
         let reads = self.reads(&pipeline, &queueing);
         let retry = match (&route.retry, &file.retry) {
@@ -290,7 +290,9 @@ impl<'a> Builder<'a> {
         diagnostics: &mut Diagnostics,
     ) -> Option<Vec<Write>> {
         let written: &[WriteOptions] = if route.write.is_empty() { &self.options.write } else { &route.write };
-        let surroundings = map::Surroundings { destinations: self.world.destinations, has_tenant: self.has_tenant, answers };
+        let version = route.version.as_ref().or(self.options.version.as_ref());
+        let surroundings =
+            map::Surroundings { destinations: self.world.destinations, has_tenant: self.has_tenant, answers, version };
         let writes = written.iter().enumerate().map(|(index, write)| {
             map::compile(write, format!("{place}write[{index}]"), &surroundings, &self.compiler(scope), diagnostics)
         });
@@ -333,21 +335,6 @@ fn compile_condition(node: Option<&Node>, compiler: &Compiler<'_>, diagnostics: 
 
 fn compile_value(node: Option<&Node>, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Option<Value>> {
     node.map(|node| Value::compile_text(node, compiler, diagnostics)).map_or(Some(None), |compiled| compiled.map(Some))
-}
-
-fn refuse_coalesced_insert(coalesce: Option<&Spanned<Coalesce>>, writes: &[Write], diagnostics: &mut Diagnostics) {
-    let insert = writes.iter().find(|write| write.verb == Verb::Insert);
-    if let (Some(coalesce), Some(insert)) = (coalesce, insert) {
-        diagnostics.report(
-            Diagnostic::error(
-                "coalesce-with-insert",
-                insert.table.span,
-                "an `insert` makes a row for every record, so none may be merged",
-            )
-            .related(coalesce.span, "merges records")
-            .hint("use `upsert`, or give the route that inserts no `coalesce`"),
-        );
-    }
 }
 
 fn raw_in_names(extract: &Extract, event: Option<&Value>, engine: &Engine) -> bool {

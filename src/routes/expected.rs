@@ -24,18 +24,22 @@ use crate::target::inspect::ColumnKind;
 /// The tables that all writes of some sources expect, by the name of their database, in the order of the files.
 pub fn expected_tables(sources: &[Arc<Source>], world: World<'_>) -> BTreeMap<String, Vec<ExpectedTable>> {
     let mut databases: BTreeMap<String, Vec<ExpectedTable>> = BTreeMap::new();
-    for source in sources {
-        let tests = samples::tests_beside(source, world);
-        for route in &source.admission.routes {
-            let mut samples = samples::of_route(source, route, &tests, world);
-            let kinds = extracted(source, route, &mut samples);
-            for write in &route.pipeline.writes {
-                let table = table_of(write, &kinds, &samples);
-                add(databases.entry(write.database.clone()).or_default(), table);
-            }
-        }
+    for (write, table) in sources.iter().flat_map(|source| expected_writes(source, world)) {
+        add(databases.entry(write.database.clone()).or_default(), table);
     }
     databases
+}
+
+/// What each write of a source expects of its table by itself.
+pub fn expected_writes<'s>(source: &'s Source, world: World<'_>) -> Vec<(&'s Write, ExpectedTable)> {
+    let tests = samples::tests_beside(source, world);
+    let mut expected = Vec::new();
+    for route in &source.admission.routes {
+        let mut samples = samples::of_route(source, route, &tests, world);
+        let kinds = extracted(source, route, &mut samples);
+        expected.extend(route.pipeline.writes.iter().map(|write| (write, table_of(write, &kinds, &samples))));
+    }
+    expected
 }
 
 /// The kinds of a route's extracted names; what they are in the samples is added to these.
@@ -66,10 +70,11 @@ fn table_of(write: &Write, kinds: &BTreeMap<String, ColumnKind>, samples: &Sampl
     let found_by = write.of.iter().chain(&write.key).map(|one| column(one, true));
     let key_columns: Vec<ExpectedColumn> = tenant.chain(found_by).collect();
     let key = match write.verb {
-        Verb::Insert => Vec::new(),
+        Verb::Insert | Verb::Update | Verb::Delete => Vec::new(),
         Verb::Upsert | Verb::Replace => key_columns.iter().map(|column| column.name.clone()).collect(),
     };
-    let columns = key_columns.into_iter().chain(write.set.iter().map(|one| column(one, false))).collect();
+    let soft = write.soft.iter().map(|name| ExpectedColumn { name: name.clone(), kind: ColumnKind::Timestamp, not_null: false });
+    let columns = key_columns.into_iter().chain(write.set.iter().map(|one| column(one, false))).chain(soft).collect();
     ExpectedTable { name: write.table.value.clone(), columns, key }
 }
 

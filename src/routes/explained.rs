@@ -179,7 +179,9 @@ fn footer(source: &Arc<Source>, routes: &[(usize, &Route)], world: World<'_>) ->
             lines.push(String::new());
             let place = if routes.len() > 1 { format!("routes[{index}]: ") } else { String::new() };
             lines.push(format!("{place}{} {} (sqlite)", write.verb.name(), write.table.value));
-            for Statement { when, sql, runs } in statements(Dialect::Sqlite, &write.table.value, &operation_of(write)) {
+            let operations = operations_of(write);
+            let all = operations.iter().flat_map(|operation| statements(Dialect::Sqlite, &write.table.value, operation));
+            for Statement { when, sql, runs } in all {
                 lines.extend(when.map(|when| format!("  {when}:")));
                 lines.push(format!("  {sql};"));
                 let values = runs.iter().flatten().map(|cell| format!("{} = {}", cell.column, cell.origin));
@@ -194,8 +196,8 @@ fn indented(line: &str) -> String {
     format!("  {line}")
 }
 
-/// The operation of a write, with the places of its values instead of values.
-fn operation_of(write: &Write) -> Operation {
+/// The operations of a write, with the places of its values instead of values.
+fn operations_of(write: &Write) -> Vec<Operation> {
     let cell = |column: &Column| Cell {
         column: column.name.clone(),
         value: serde_json::Value::Null,
@@ -212,10 +214,29 @@ fn operation_of(write: &Write) -> Operation {
         });
         tenant.chain(cells).collect::<Vec<_>>()
     };
-    let (key, set) = (cells(&write.key), cells(&write.set));
-    match write.verb {
+    let (key, mut set) = (cells(&write.key), cells(&write.set));
+    let soft = write.soft.iter().map(|column| Cell {
+        column: column.clone(),
+        value: serde_json::Value::Null,
+        declared: None,
+        origin: "$.received_at".to_owned(),
+    });
+    let soft = soft.last();
+    let operation = match write.verb {
         Verb::Insert => Operation::Insert { set: with_tenant(set) },
-        Verb::Upsert => Operation::Upsert { key: with_tenant(key), set },
+        Verb::Upsert => {
+            set.extend(soft);
+            Operation::Upsert { key: with_tenant(key), set }
+        }
+        Verb::Update => Operation::Update { key: with_tenant(key), set },
+        Verb::Delete => match soft {
+            Some(mark) => Operation::SoftDelete { key: with_tenant(key), mark },
+            None => Operation::Delete { key: with_tenant(key) },
+        },
         Verb::Replace => Operation::Replace { of: with_tenant(cells(&write.of)), rows: vec![Row { key, set }] },
-    }
+    };
+    let from = write.key.iter().map(|column| cell(write.was.iter().find(|was| was.name == column.name).unwrap_or(column)));
+    let from = with_tenant(from.collect());
+    let moved = (!write.was.is_empty()).then(|| Operation::Move { from, to: with_tenant(cells(&write.key)) });
+    moved.into_iter().chain([operation]).collect()
 }

@@ -19,6 +19,7 @@ use crate::steps::call::CallForm;
 use crate::steps::choose::Pattern;
 use crate::steps::integration_options::IntegrationOptions;
 use crate::steps::lane::Coalesce;
+use crate::steps::version::VersionOptions;
 use crate::steps::write_options::WriteOptions;
 
 options! {
@@ -58,6 +59,8 @@ options! {
         remember: Option<Duration> = "7d",
         /// What records run one at a time, in order.
         lane: Option<Node> as shape::text_value,
+        /// Which of two states of a thing is the newer one: an older one changes no row, not even one that is gone.
+        version: Option<VersionOptions>,
         /// How long a lane must be quiet before its work is done, once for all that came.
         coalesce: Option<Spanned<Coalesce>>,
         /// How often a failing record is tried again.
@@ -92,6 +95,8 @@ options! {
         remember: Option<Duration>,
         /// What records run one at a time, in order.
         lane: Option<Node> as shape::text_value,
+        /// Which of two states of a thing is the newer one: an older one changes no row, not even one that is gone.
+        version: Option<VersionOptions>,
         /// How long a lane must be quiet before its work is done, once for all that came.
         coalesce: Option<Spanned<Coalesce>>,
         /// How often a failing record is tried again.
@@ -162,6 +167,7 @@ impl RouteOptions {
             id: None,
             remember: None,
             lane: None,
+            version: None,
             coalesce: None,
             retry: None,
             enrich: Named::default(),

@@ -2,11 +2,13 @@
 
 use super::file::{FileOptions, RouteOptions};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
-use crate::config::source::Span;
+use crate::config::source::{Span, Spanned};
 use crate::expr::reads::Reads;
 use crate::expr::template::Engine;
 use crate::steps::admission::Route;
 use crate::steps::choose::Pattern;
+use crate::steps::lane::Coalesce;
+use crate::steps::map::Write;
 use crate::steps::write_options::Verb;
 
 /// Checks a compiled file as a whole.
@@ -97,8 +99,8 @@ fn refuse_gone_without_key(routes: &[Route], engine: &Engine, diagnostics: &mut 
         let answers: Vec<&str> = route.pipeline.enrich.calls().map(|call| call.name.as_str()).collect();
         for write in &route.pipeline.writes {
             let columns = match write.verb {
-                Verb::Insert => &[],
-                Verb::Upsert => write.key.as_slice(),
+                Verb::Insert | Verb::Update => &[],
+                Verb::Upsert | Verb::Delete => write.key.as_slice(),
                 Verb::Replace => write.of.as_slice(),
             };
             let asks = columns.iter().find_map(|column| {
@@ -115,5 +117,30 @@ fn refuse_gone_without_key(routes: &[Route], engine: &Engine, diagnostics: &mut 
                 );
             }
         }
+    }
+}
+
+/// Merged records leave out what each of them would do.
+pub(super) fn refuse_coalesced(coalesce: Option<&Spanned<Coalesce>>, writes: &[Write], diagnostics: &mut Diagnostics) {
+    let moved = writes.iter().flat_map(|write| &write.was).next();
+    if let (Some(coalesce), Some(moved)) = (coalesce, moved) {
+        let message = "`was` says which row each record moves, so none may be merged";
+        diagnostics.report(
+            Diagnostic::error("coalesce-with-was", moved.span, message)
+                .related(coalesce.span, "merges records")
+                .hint("give the route that renumbers no `coalesce`"),
+        );
+    }
+    let insert = writes.iter().find(|write| write.verb == Verb::Insert);
+    if let (Some(coalesce), Some(insert)) = (coalesce, insert) {
+        diagnostics.report(
+            Diagnostic::error(
+                "coalesce-with-insert",
+                insert.table.span,
+                "an `insert` makes a row for every record, so none may be merged",
+            )
+            .related(coalesce.span, "merges records")
+            .hint("use `upsert`, or give the route that inserts no `coalesce`"),
+        );
     }
 }

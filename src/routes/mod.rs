@@ -3,6 +3,7 @@
 mod admits;
 mod claims;
 pub mod compile;
+pub mod connected;
 pub mod expected;
 pub mod explained;
 pub mod file;

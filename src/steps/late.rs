@@ -1,4 +1,5 @@
-//! Whether a route's records may run after newer ones of their lane: when its rows come from what it fetches at that moment.
+//! Whether a route's records may run after newer ones of their lane: when its rows come from what it fetches at that moment, or have a
+//! version that tells which is newer.
 
 use super::map::Write;
 use super::pipeline::Pipeline;
@@ -13,8 +14,13 @@ const SHARED: [&str; 3] = ["tenant", "source", "position"];
 /// rows are as new as its last run, whatever ran before.
 pub fn writes_what_it_fetches(pipeline: &Pipeline, engine: &Engine) -> bool {
     let answers: Vec<&str> = pipeline.enrich.calls().map(|call| call.name.as_str()).collect();
-    pipeline.enrich.calls().any(|call| !call.reference)
-        && pipeline.writes.iter().all(|write| write.verb == Verb::Insert || reads_only(write, &answers, engine))
+    let fetches = pipeline.enrich.calls().any(|call| !call.reference);
+    !pipeline.writes.is_empty()
+        && pipeline.writes.iter().all(|write| {
+            let fetched = || write.verb == Verb::Insert || reads_only(write, &answers, engine);
+            // an older version changes nothing, whenever it comes
+            write.version.is_some() || (fetches && fetched())
+        })
 }
 
 /// Whether a write takes all but the columns that find its rows from answers.

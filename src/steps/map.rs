@@ -1,7 +1,9 @@
-//! `write:` compiled: a record's event document becomes row operations. The tenant column is added here, to every operation.
+//! `write:` compiled. What it makes of a document is `mapping`'s, which adds the tenant column to every operation.
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
+use super::mapping::Mapping;
+use super::version::{VersionOptions, WriteVersion};
 use super::write_options::{Missing, Verb, WriteOptions};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{Named, report_expected_hint};
@@ -11,8 +13,8 @@ use crate::expr::jsonpath::Path;
 use crate::expr::reads::Reads;
 use crate::expr::template::{Context, Engine};
 use crate::expr::typed::Typed;
-use crate::expr::value::{Compiler, Condition, Value, kind_of};
-use crate::model::change::{Cell, Change, Operation, Row};
+use crate::expr::value::{Compiler, Condition, Value};
+use crate::model::change::Change;
 use crate::model::event::EventDocument;
 use crate::model::failure::{Failure, Step};
 
@@ -38,6 +40,12 @@ pub struct Write {
     pub tenant_column: Option<String>,
     /// The columns that find the row.
     pub key: Vec<Column>,
+    /// The columns of the key that had another value before, with that.
+    pub was: Vec<Column>,
+    /// Which of two states is the newer one.
+    pub version: Option<WriteVersion>,
+    /// The column that marks rows which would go.
+    pub soft: Option<String>,
     /// The columns that say whose rows they are.
     pub of: Vec<Column>,
     /// The others.
@@ -48,8 +56,10 @@ pub struct Write {
     pub when: Option<Condition>,
     /// Whether `when` looks at an answer: there is none when the thing is gone.
     when_reads_answers: bool,
-    missing: Missing,
-    place: String,
+    /// What a missing value does.
+    pub(super) missing: Missing,
+    /// Where it stands, for messages.
+    pub(super) place: String,
 }
 
 /// A column and its value.
@@ -62,7 +72,7 @@ pub struct Column {
     /// Where the column's name stands.
     pub span: Span,
     /// The calls whose answers its value looks at.
-    answers: Vec<String>,
+    pub(super) answers: Vec<String>,
 }
 
 /// What compiling a write needs besides a compiler.
@@ -73,6 +83,8 @@ pub struct Surroundings<'a> {
     pub has_tenant: bool,
     /// The names of the route's calls.
     pub answers: &'a [&'a str],
+    /// The route's version, for writes that have none of their own.
+    pub version: Option<&'a VersionOptions>,
 }
 
 impl Surroundings<'_> {
@@ -108,13 +120,19 @@ pub fn compile(
         compiled.collect::<Vec<_>>().into_iter().collect()
     };
     let key = columns(&options.key, &items, diagnostics);
+    let was = columns(&options.was, &items, diagnostics);
     let of = columns(&options.of, compiler, diagnostics);
     let set = columns(&options.set, &items, diagnostics);
     let copied = copied(&options.copy, surroundings, &items, diagnostics);
     let when = options.when.as_ref().map(|node| Condition::compile(node, compiler, diagnostics));
+    let version = options.version.as_ref().or(surroundings.version.filter(|_| verb != Verb::Insert));
+    // the version of a list is that of its parent
+    let around = if verb == Verb::Replace { compiler } else { &items };
+    let version = version.map(|version| WriteVersion::compile(version, around, diagnostics));
     let destination = destination?;
     let tenant_column = (surroundings.has_tenant && options.shared != Some(true)).then(|| destination.tenant_column.clone());
-    let (key, of, mut set) = (key?, of?, set?);
+    let (key, was, of, mut set) = (key?, was?, of?, set?);
+    let version = version.map_or(Some(None), |version| version.map(Some))?;
     set.extend(copied?);
     refuse_tenant_column(&tenant_column, [&key, &of, &set], diagnostics);
     let when = when.map_or(Some(None), |when| when.map(Some))?;
@@ -126,6 +144,9 @@ pub fn compile(
         database: destination.name.clone(),
         tenant_column,
         key,
+        was,
+        version,
+        soft: options.soft.as_ref().map(|soft| soft.value.clone()),
         of,
         set,
         each: each.map_or(Some(None), |(name, list)| list.map(|list| Some((name.value.clone(), list))))?,
@@ -208,11 +229,12 @@ impl Write {
         self.columns().for_each(|column| column.value.add_reads(engine, reads));
         self.when.iter().for_each(|when| when.add_reads(engine, reads));
         self.each.iter().for_each(|(_, list)| list.add_reads(engine, reads));
+        self.version.iter().for_each(|version| version.value.add_reads(engine, reads));
     }
 
     /// All columns but the tenant's.
     pub fn columns(&self) -> impl Iterator<Item = &Column> {
-        self.of.iter().chain(&self.key).chain(&self.set)
+        self.of.iter().chain(&self.key).chain(&self.was).chain(&self.set)
     }
 
     /// The row operations for a document.
@@ -223,184 +245,36 @@ impl Write {
         {
             return Ok(Vec::new());
         }
-        let mapping = Mapping { write: self, tenant };
+        let received_at = document.get("received_at").map_or(Json::Null, |at| Json::clone(&at));
+        let mapping = Mapping { write: self, tenant, received_at };
         let operations = if gone { mapping.gone(document)? } else { mapping.present(document)? };
-        let change = |operation| Change {
+        let change = |(operation, version)| Change {
             database: self.database.clone(),
             table: self.table.value.clone(),
             place: self.place.clone(),
             operation,
+            version,
         };
         Ok(operations.into_iter().map(change).collect())
     }
 
-    fn failure(&self, what: &str, reason: &str) -> Failure {
+    /// A failure of this write.
+    pub(super) fn failure(&self, what: &str, reason: &str) -> Failure {
         Failure::permanent(Step::Map, format!("{} `{}`, `{what}`: {reason}", self.place, self.table.value))
-    }
-}
-
-/// One write at work on one document.
-struct Mapping<'a> {
-    write: &'a Write,
-    tenant: Option<&'a str>,
-}
-
-impl Mapping<'_> {
-    fn present(&self, document: &mut EventDocument) -> Result<Vec<Operation>, Failure> {
-        if self.write.verb == Verb::Replace {
-            let of = self.found_by(&self.write.of, document, None, true)?;
-            let rows = self.per_item(document, |mapping, document, item| {
-                Ok(Row {
-                    key: mapping.found_by(&mapping.write.key, document, item, false)?,
-                    set: mapping.values(document, item)?,
-                })
-            })?;
-            return Ok(vec![Operation::Replace { of, rows }]);
-        }
-        self.per_item(document, |mapping, document, item| {
-            Ok(match mapping.write.verb {
-                Verb::Insert => Operation::Insert { set: mapping.with_tenant(mapping.values(document, item)?)? },
-                Verb::Upsert | Verb::Replace => Operation::Upsert {
-                    key: mapping.found_by(&mapping.write.key, document, item, true)?,
-                    set: mapping.values(document, item)?,
-                },
-            })
-        })
-    }
-
-    /// What is left to do when the thing no longer exists: nothing was fetched, so only what the delivery itself says can be used.
-    fn gone(&self, document: &mut EventDocument) -> Result<Vec<Operation>, Failure> {
-        match self.write.verb {
-            Verb::Insert => Ok(Vec::new()),
-            Verb::Replace => Ok(vec![Operation::Delete { key: self.found_by(&self.write.of, document, None, true)? }]),
-            Verb::Upsert => self.per_item(document, |mapping, document, item| {
-                Ok(Operation::Delete { key: mapping.found_by(&mapping.write.key, document, item, true)? })
-            }),
-        }
-    }
-
-    /// Runs once, or once for each item under its name.
-    fn per_item<T>(
-        &self,
-        document: &mut EventDocument,
-        run: impl Fn(&Self, &EventDocument, Option<Item<'_>>) -> Result<T, Failure>,
-    ) -> Result<Vec<T>, Failure> {
-        let Some((name, list)) = &self.write.each else { return Ok(vec![run(self, document, None)?]) };
-        let fail = |reason: &str| self.write.failure("each", reason);
-        let items = match list.evaluate(Context::from(&*document)).map_err(|error| fail(&error.0))? {
-            Some(Json::Array(items)) => items,
-            Some(other) => return Err(fail(&format!("`{}` is {}, not a list", list.origin(), kind_of(&other)))),
-            None => return Err(fail(&format!("the list `{}` is missing; an empty one would be `[]`", list.origin()))),
-        };
-        let mut results = Vec::with_capacity(items.len());
-        for (position, item) in items.into_iter().enumerate() {
-            document.set(name, item);
-            document.set("position", json!(position));
-            results.push(run(self, document, Some(Item { name, list, position }))?);
-        }
-        document.remove(name);
-        document.remove("position");
-        Ok(results)
-    }
-
-    fn found_by(
-        &self,
-        columns: &[Column],
-        document: &EventDocument,
-        item: Option<Item<'_>>,
-        with_tenant: bool,
-    ) -> Result<Vec<Cell>, Failure> {
-        let mut cells = Vec::with_capacity(columns.len() + 1);
-        for column in columns {
-            let origin = origin(column, item);
-            match column.value.evaluate(Context::from(document)).map_err(|error| self.write.failure(&column.name, &error.0))? {
-                Some(Json::Null) => {
-                    return Err(self.write.failure(&column.name, &format!("`{origin}` is null; a row cannot be found by it")));
-                }
-                Some(value) => cells.push(cell(column, value, origin)),
-                None => {
-                    return Err(self.write.failure(&column.name, &format!("`{origin}` is missing; a row cannot be found by it")));
-                }
-            }
-        }
-        if with_tenant { self.with_tenant(cells) } else { Ok(cells) }
-    }
-
-    /// The cells with the tenant's before them. Without a tenant there is no row of a source that has one.
-    fn with_tenant(&self, mut cells: Vec<Cell>) -> Result<Vec<Cell>, Failure> {
-        if let Some(column) = &self.write.tenant_column {
-            let Some(tenant) = self.tenant else {
-                return Err(self.write.failure(column, "the delivery belongs to no tenant, and these rows need one"));
-            };
-            cells.insert(0, Cell { column: column.clone(), value: json!(tenant), declared: None, origin: "$.tenant".to_owned() });
-        }
-        Ok(cells)
-    }
-
-    fn values(&self, document: &EventDocument, item: Option<Item<'_>>) -> Result<Vec<Cell>, Failure> {
-        let mut cells = Vec::with_capacity(self.write.set.len());
-        for column in &self.write.set {
-            let origin = origin(column, item);
-            let value =
-                column.value.evaluate(Context::from(document)).map_err(|error| self.write.failure(&column.name, &error.0))?;
-            match (value, self.write.missing) {
-                (Some(value), _) => cells.push(cell(column, value, origin)),
-                (None, _) if column.value.required == Some(true) => {
-                    return Err(self.write.failure(&column.name, &format!("`{origin}` is missing")));
-                }
-                (None, Missing::Keep) => {}
-                (None, Missing::Fail) => return Err(self.write.failure(&column.name, &format!("`{origin}` is missing"))),
-                (None, Missing::Null) => match self.absent_answer(column, document) {
-                    Some(name) => {
-                        return Err(self.write.failure(&column.name, &format!("there is no `{name}` to take `{origin}` from")));
-                    }
-                    None => cells.push(cell(column, Json::Null, origin)),
-                },
-            }
-        }
-        Ok(cells)
-    }
-
-    /// The call whose whole answer is absent, when that is why a value is missing: it must not become a row of NULLs.
-    fn absent_answer<'c>(&self, column: &'c Column, document: &EventDocument) -> Option<&'c str> {
-        let absent = |name: &&String| document.get(name).is_none_or(|answer| answer.is_null());
-        column.answers.iter().find(absent).map(String::as_str)
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Item<'a> {
-    name: &'a str,
-    list: &'a Value,
-    position: usize,
-}
-
-fn cell(column: &Column, value: Json, origin: String) -> Cell {
-    Cell { column: column.name.clone(), value, declared: column.value.declared, origin }
-}
-
-/// Where a value comes from: `$.line.quantity` of the third item of `$.order.lines` is `$.order.lines[2].quantity`.
-fn origin(column: &Column, item: Option<Item<'_>>) -> String {
-    let text = column.value.value.origin();
-    let Some(item) = item else { return text };
-    let (Some(list), Some(path)) = (item.list.as_path(), column.value.value.as_path()) else { return text };
-    match path.first_name() {
-        (name, range) if name == item.name => {
-            let rest = &text[range.end..];
-            let rest = rest.strip_prefix("']").or(rest.strip_prefix("\"]")).unwrap_or(rest);
-            format!("{}[{}]{rest}", list.text(), item.position)
-        }
-        _ => text,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
+    use super::super::mapping::{Item, origin};
     use super::*;
     use crate::config::options::FromYaml;
     use crate::config::source::Sources;
     use crate::config::yaml::parse;
     use crate::expr::scope::Scope;
+    use crate::model::change::{Cell, Operation};
 
     /// What a write makes of a document in which `order` is the answer of a call.
     struct Case {
@@ -425,14 +299,19 @@ mod tests {
             let node = parse(&sources, file, &mut diagnostics).expect("yaml");
             let options = WriteOptions::from_yaml(&node, &mut diagnostics).expect("options");
             let destinations = [Destination { name: "main".to_owned(), tenant_column: "tenant".to_owned() }];
-            let surroundings =
-                Surroundings { destinations: &destinations, has_tenant: self.has_tenant, answers: &["order", "customer"] };
+            let surroundings = Surroundings {
+                destinations: &destinations,
+                has_tenant: self.has_tenant,
+                answers: &["order", "customer"],
+                version: None,
+            };
             let scope = Scope::new(["body", "number", "order", "customer", "tenant"], "a column");
             let compiler = Compiler { engine: &Engine::default(), scope: &scope };
             let write = compile(&options, "write[0]".to_owned(), &surroundings, &compiler, &mut diagnostics);
             assert_eq!(diagnostics.all(), [], "{written}");
             let mut document = EventDocument::default();
             document.set("number", json!(7));
+            document.set("received_at", json!("2026-11-21T10:00:00Z"));
             document.set("body", json!({ "null": null, "list": [], "id": 1 }));
             if let Some(order) = &self.order {
                 document.set("order", order.clone());
@@ -453,6 +332,9 @@ mod tests {
         match operation {
             Operation::Insert { set } => format!("{verb} {}", cells(set)),
             Operation::Upsert { key, set } => format!("{verb} {} set {}", cells(key), cells(set)),
+            Operation::Update { key, set } => format!("{verb} {} set {}", cells(key), cells(set)),
+            Operation::Move { from, to } => format!("{verb} {} to {}", cells(from), cells(to)),
+            Operation::SoftDelete { key, mark } => format!("{verb} {} mark {}={}", cells(key), mark.column, mark.value),
             Operation::Delete { key } => format!("{verb} {}", cells(key)),
             Operation::Replace { of, rows } => {
                 let rows = rows.iter().map(|row| format!("[{} set {}]", cells(&row.key), cells(&row.set)));
@@ -484,6 +366,46 @@ mod tests {
         for write in [UPSERT, REPLACE, "{ insert: t, set: { a: $.number } }"] {
             assert!(lost.run(write).contains("belongs to no tenant"), "{write}: {}", lost.run(write));
         }
+    }
+
+    #[test]
+    fn update_and_delete_find_rows_by_their_key() {
+        let gone = Case { gone: true, ..ACME };
+        let update = "{ update: t, key: { no: $.number }, set: { a: $.body.id } }";
+        assert_eq!(ACME.run(update), r#"update tenant="acme",no=7 set a=1"#);
+        assert_eq!(gone.run(update), "");
+        let delete = "{ delete: t, key: { no: $.number } }";
+        for case in [ACME, gone] {
+            assert_eq!(case.run(delete), r#"delete tenant="acme",no=7"#);
+        }
+        let soft = "{ delete: t, key: { no: $.number }, soft: deleted_at }";
+        assert_eq!(ACME.run(soft), r#"soft delete tenant="acme",no=7 mark deleted_at="2026-11-21T10:00:00Z""#);
+    }
+
+    #[test]
+    fn a_soft_upsert_marks_what_is_gone_and_clears_the_mark() {
+        let soft = UPSERT.replace("upsert: t", "upsert: t, soft: deleted_at");
+        let gone = Case { gone: true, ..ACME };
+        assert_eq!(gone.run(&soft), r#"soft delete tenant="acme",no=7 mark deleted_at="2026-11-21T10:00:00Z""#);
+        let found = Case::order(json!({ "name": "x" })).run(&soft);
+        assert_eq!(found, r#"upsert tenant="acme",no=7 set name="x",deleted_at=null"#);
+    }
+
+    #[test]
+    fn a_renumbered_row_is_moved_first() {
+        let write =
+            |new: &str, old: &str| format!("{{ upsert: t, key: {{ no: {new}, part: 1 }}, was: {{ no: {old} }}, set: {{}} }}");
+        let moved = r#"move tenant="acme",no=1,part=1 to tenant="acme",no=7,part=1; upsert tenant="acme",no=7,part=1 set "#;
+        assert_eq!(ACME.run(&write("$.number", "$.body.id")), moved);
+        let alone = r#"upsert tenant="acme",no=7,part=1 set "#;
+        for nothing in ["$.number", "$.body.nope", "$.body.null", "''"] {
+            assert_eq!(ACME.run(&write("$.number", nothing)), alone, "{nothing}");
+        }
+        let gone = Case { gone: true, ..ACME };
+        let both = r#"delete tenant="acme",no=1,part=1; delete tenant="acme",no=7,part=1"#;
+        assert_eq!(gone.run(&write("$.number", "$.body.id")), both);
+        assert_eq!(gone.run(&write("$.body.nope", "$.body.id")), r#"delete tenant="acme",no=1,part=1"#);
+        assert!(gone.run(&write("$.body.nope", "$.body.null")).contains("`$.body.nope` is missing"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `write:` as it is written: the options of one write, and what is wrong with them by themselves.
 
+use super::version::VersionOptions;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, Named, options, report_choice};
 use crate::config::shape::{self, Shape};
@@ -14,6 +15,10 @@ options! {
         insert: Option<Spanned<String>>,
         /// The row of this table with this `key`: made or brought to these values.
         upsert: Option<Spanned<String>>,
+        /// The row of this table with this `key`: brought to these values if it is there.
+        update: Option<Spanned<String>>,
+        /// The row of this table with this `key` goes.
+        delete: Option<Spanned<String>>,
         /// The rows of this table `of` a parent become exactly this list.
         replace: Option<Spanned<String>>,
         /// The named database.
@@ -22,6 +27,8 @@ options! {
         when: Option<Node> as shape::condition,
         /// The columns that find the row.
         key: Named<Node> as LongForm::value_shape,
+        /// The key that the row had before: it is moved first, and where both are, the old one goes. Missing, null or empty is no move.
+        was: Named<Node> as LongForm::value_shape,
         /// The columns that say whose rows they are.
         of: Named<Node> as LongForm::value_shape,
         /// `{ name: list }`: once for each item, under that name.
@@ -32,6 +39,10 @@ options! {
         set: Named<Node> as LongForm::value_shape,
         /// What a missing value in `set` does: the column becomes NULL, keeps what it has, or the record fails.
         missing: Option<Missing> = "null",
+        /// A column that is set to the moment of the delivery instead of deleting the row; an `upsert` clears it.
+        soft: Option<Spanned<String>>,
+        /// Which of two states is the newer one: an older one changes nothing, not even a row that is gone. Instead of the route's.
+        version: Option<VersionOptions>,
         /// Whether rows carry no tenant.
         shared: Option<bool> = "false",
     }
@@ -49,6 +60,7 @@ pub enum Missing {
     Fail,
 }
 
+const FIND_THE_ROW: &str = "name the columns that find the row: `key: { id: $.body.id }`";
 const MISSING: &[&str] = &["keep", "fail", "null"];
 
 impl FromYaml for Missing {
@@ -81,6 +93,10 @@ pub enum Verb {
     Insert,
     /// One row, made or changed.
     Upsert,
+    /// One row, changed.
+    Update,
+    /// One row, taken away.
+    Delete,
     /// The rows of a parent.
     Replace,
 }
@@ -91,6 +107,8 @@ impl Verb {
         match self {
             Self::Insert => "insert",
             Self::Upsert => "upsert",
+            Self::Update => "update",
+            Self::Delete => "delete",
             Self::Replace => "replace",
         }
     }
@@ -99,13 +117,19 @@ impl Verb {
 impl WriteOptions {
     /// The verb and the table. Reports when there is not exactly one.
     pub fn verb(&self, diagnostics: &mut Diagnostics) -> Option<(Verb, &Spanned<String>)> {
-        let written = [(Verb::Insert, &self.insert), (Verb::Upsert, &self.upsert), (Verb::Replace, &self.replace)];
+        let written = [
+            (Verb::Insert, &self.insert),
+            (Verb::Upsert, &self.upsert),
+            (Verb::Update, &self.update),
+            (Verb::Delete, &self.delete),
+            (Verb::Replace, &self.replace),
+        ];
         let mut written = written.into_iter().filter_map(|(verb, table)| Some((verb, table.as_ref()?)));
         match (written.next(), written.next()) {
             (None, _) => {
                 diagnostics.report(
                     Diagnostic::error("missing-option", self.head, "a write needs a verb and a table; found neither")
-                        .hint("say `insert: TABLE`, `upsert: TABLE` or `replace: TABLE`"),
+                        .hint("say `insert: TABLE`, `upsert: TABLE`, `update: TABLE`, `delete: TABLE` or `replace: TABLE`"),
                 );
                 None
             }
@@ -132,13 +156,23 @@ impl WriteOptions {
         };
         match verb {
             Verb::Insert => {}
-            Verb::Upsert => needs(!self.key.is_empty(), "key", "name the columns that find the row: `key: { id: $.body.id }`"),
+            Verb::Upsert | Verb::Delete => needs(!self.key.is_empty(), "key", FIND_THE_ROW),
+            Verb::Update => {
+                needs(!self.key.is_empty(), "key", FIND_THE_ROW);
+                let set = "name the columns that change: `set: { name: $.body.name }`";
+                needs(!self.set.is_empty() || !self.copy.is_empty(), "set", set);
+            }
             Verb::Replace => {
                 needs(!self.of.is_empty(), "of", "name the columns that say whose rows they are: `of: { order_id: $.body.id }`");
                 needs(!self.each.is_empty(), "each", "name the list that the rows come from: `each: { line: $.body.lines }`");
                 let key = "name the columns that tell the rows of one parent apart: `key: { line_no: $.line.number }`";
                 needs(!self.key.is_empty(), "key", key);
             }
+        }
+        self.check_deleting(verb, diagnostics);
+        if let (Verb::Insert | Verb::Replace, Some(VersionOptions { column: Some(column), .. })) = (verb, &self.version) {
+            let message = format!("a version kept in a column belongs to one row; `{}` finds none or several", verb.name());
+            refuse(Some(column.span), &message, "leave out `column`; the version is kept beside the table then", diagnostics);
         }
         if verb == Verb::Insert {
             let hint = "move its columns to `set`, or use `upsert`";
@@ -156,9 +190,48 @@ impl WriteOptions {
         self.check_columns_once(diagnostics);
     }
 
+    /// What has to do with rows that go, or move.
+    fn check_deleting(&self, verb: Verb, diagnostics: &mut Diagnostics) {
+        if verb == Verb::Delete {
+            for span in [self.set.span, self.copy.span] {
+                refuse(
+                    span,
+                    "a `delete` takes a row away, so there is nothing to set",
+                    "use `update`, or `soft: COLUMN`",
+                    diagnostics,
+                );
+            }
+        }
+        if !matches!(verb, Verb::Upsert | Verb::Delete) {
+            let span = self.soft.as_ref().map(|soft| soft.span);
+            refuse(
+                span,
+                "`soft` marks a row that an `upsert` or `delete` would take away; found it elsewhere",
+                "remove it",
+                diagnostics,
+            );
+        }
+        if verb != Verb::Upsert {
+            let message = "`was` moves the row that an `upsert` then makes or changes; found it elsewhere";
+            refuse(self.was.span, message, "remove it, or use `upsert`", diagnostics);
+        }
+        for (name, _) in &self.was.entries {
+            if verb == Verb::Upsert && !self.key.entries.iter().any(|(known, _)| known.value == name.value) {
+                let message = format!("`was` gives the old value of a column of `key`; `{}` is none", name.value);
+                let known = self.key.entries.iter().map(|(known, _)| known.value.as_str());
+                diagnostics.report(Diagnostic::error("misplaced-option", name.span, message).did_you_mean(
+                    &name.value,
+                    known,
+                    name.span,
+                ));
+            }
+        }
+    }
+
     fn check_columns_once(&self, diagnostics: &mut Diagnostics) {
         let copied = self.copy.entries.iter().flat_map(|(_, columns)| columns);
         let named = self.of.entries.iter().chain(&self.key.entries).chain(&self.set.entries).map(|(name, _)| name);
+        let named = named.chain(&self.soft);
         let mut seen: Vec<&Spanned<String>> = Vec::new();
         for column in named.chain(copied) {
             match seen.iter().find(|known| known.value == column.value) {

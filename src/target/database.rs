@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::model::failure::{Failure, Step};
 
 use super::connection::Connection;
@@ -178,6 +178,10 @@ impl Database {
         seated.connection.begin().await.map_err(|error| self.failure(&error))?;
         self.roll_back(seated).await;
         Ok(())
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// A statement's error as a failure of this database.

@@ -35,6 +35,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 mod value;
+mod version;
 pub mod write;
 
 pub use database::{Database, Targets};

@@ -24,6 +24,14 @@ pub fn statements(dialect: Dialect, table: &str, operation: &Operation) -> Vec<S
     match operation {
         Operation::Insert { set } => preview.add(None, statement::insert(dialect, &table, &slots(set)), &[set]),
         Operation::Upsert { key, set } => preview.upsert(&table, key, set),
+        Operation::Update { key, set } => {
+            preview.add(None, statement::update_differing(dialect, &table, &slots(key), &slots(set)), &[key, set]);
+        }
+        Operation::Move { from, to } => preview.rename(&table, from, to),
+        Operation::SoftDelete { key, mark } => {
+            let mark = std::slice::from_ref(mark);
+            preview.add(None, statement::mark_gone(dialect, &table, &slots(key), &slots(mark)), &[key, mark]);
+        }
         Operation::Delete { key } => preview.add(None, statement::delete(dialect, &table, &slots(key)), &[key]),
         Operation::Replace { of, rows } => match rows.as_slice() {
             [] => preview.add(None, statement::delete(dialect, &table, &slots(of)), &[of]),
@@ -50,6 +58,13 @@ impl Preview {
         }
         let insert = statement::insert(dialect, table, &slots(&[key, set].concat()));
         self.add(Some("when it is not there"), insert, &[key, set]);
+    }
+
+    fn rename(&mut self, table: &str, from: &[Cell], to: &[Cell]) {
+        let dialect = self.dialect;
+        let update = statement::update_found(dialect, table, &slots(from), &slots(to));
+        self.add(Some("when there is no row with the new key"), update, &[from, to]);
+        self.add(Some("when there is one"), statement::delete(dialect, table, &slots(from)), &[from]);
     }
 
     fn replace(&mut self, table: &str, of: &[Cell], first: &Row, rows: &[Row]) {

@@ -48,9 +48,10 @@ impl Database {
             table: table.to_owned(),
             place: format!("{table}[{index}]"),
             operation: Operation::Insert { set: cells(table, index, row) },
+            version: None,
         };
         let changes: Vec<_> = rows.iter().enumerate().map(change).collect();
-        self.writing(async |connection| write_changes(connection, self.name(), &changes).await.map(drop)).await
+        self.writing(async |connection| write_changes(connection, self.name(), &changes, self.now()).await.map(drop)).await
     }
 
     /// What rows would read back as, were they written: to compare expected rows with [`Database::rows`].

@@ -1,9 +1,9 @@
-//! Operations on one row: insert, upsert, delete. Each says how many rows it changed; what is already so is not touched.
+//! Operations on one row: insert, upsert, update, move, delete. Each says how many rows it changed; what is already so is not touched.
 
 use crate::model::change::Cell;
 use crate::model::failure::Failure;
 
-use super::bind::{Bound, Table, slots};
+use super::bind::{Bound, Table, slots, values};
 use super::connection::Connection;
 use super::statement;
 use super::stored::Stored;
@@ -37,6 +37,58 @@ pub(super) async fn upsert(connection: &mut Connection, table: &Table, key: &[Ce
         Some(counts) => Ok(counts),
         None => insert_keyed(connection, table, &key, &set).await,
     }
+}
+
+/// The rows with this key brought to these values; those that are not there are not made.
+pub(super) async fn update(connection: &mut Connection, table: &Table, key: &[Cell], set: &[Cell]) -> Result<Counts, Failure> {
+    let (key, set) = (table.bind_key(key)?, table.bind(set)?);
+    table.reject_twice(&[&key, &set])?;
+    Ok(update_found(connection, table, &key, &set).await?.unwrap_or_default())
+}
+
+/// The row of one key gets another one. Where it is not, nothing happens; where both are, the old one goes.
+pub(super) async fn rename(connection: &mut Connection, table: &Table, from: &[Cell], to: &[Cell]) -> Result<Counts, Failure> {
+    let (from, to) = (table.bind_key(from)?, table.bind_key(to)?);
+    table.reject_twice(&[&from])?;
+    table.reject_twice(&[&to])?;
+    if values(&from) == values(&to) {
+        return Ok(Counts::default());
+    }
+    // both are locked in one order, whichever way the row moves
+    let mut keys = [(&from, false), (&to, false)];
+    keys.sort_by_cached_key(|(key, _)| format!("{:?}", values(*key)));
+    for (key, is_there) in &mut keys {
+        let find = statement::find_same(table.dialect, &table.quoted, &slots(*key), &[]);
+        *is_there = !table.fetch(connection, &find, &[key]).await?.is_empty();
+    }
+    let is_there = |wanted: &[Bound]| keys.iter().any(|(key, is_there)| *is_there && values(*key) == values(wanted));
+    match (is_there(&from), is_there(&to)) {
+        (false, _) => Ok(Counts::default()),
+        (true, true) => {
+            let sql = statement::delete(table.dialect, &table.quoted, &slots(&from));
+            let deleted = table.execute(connection, &sql, &[&from]).await?;
+            Ok(Counts { deleted, ..Counts::default() })
+        }
+        (true, false) => {
+            let sql = statement::update_found(table.dialect, &table.quoted, &slots(&from), &slots(&to));
+            let updated = table.execute(connection, &sql, &[&from, &to]).await?;
+            Ok(Counts { updated, ..Counts::default() })
+        }
+    }
+}
+
+/// The rows with this key are marked as gone; those that are marked keep their mark.
+pub(super) async fn soft_delete(
+    connection: &mut Connection,
+    table: &Table,
+    key: &[Cell],
+    mark: &Cell,
+) -> Result<Counts, Failure> {
+    let (key, mark) = (table.bind_key(key)?, table.bind(std::slice::from_ref(mark))?);
+    table.reject_twice(&[&key, &mark])?;
+    let sql = statement::mark_gone(table.dialect, &table.quoted, &slots(&key), &slots(&mark));
+    let updated = table.execute(connection, &sql, &[&key, &mark]).await?;
+    Ok(Counts { updated, ..Counts::default() })
 }
 
 /// The row with this key goes, if it is there.

@@ -122,6 +122,19 @@ pub(super) fn update_differing(dialect: Dialect, table: &str, key: &[Slot], set:
     update.push(" where ").all_equal(key, 0).push(" and not (").all_same(set, key.len()).push(")").sql
 }
 
+/// New values for the rows that `key` finds. Parameters: `key`, then `set`.
+pub(super) fn update_found(dialect: Dialect, table: &str, key: &[Slot], set: &[Slot]) -> Sql {
+    let update = Writer::new(dialect, dialect.update()).push(" ").push(table).push(" set ").assignments(set, key.len());
+    update.push(" where ").all_equal(key, 0).sql
+}
+
+/// A mark for the rows that `key` finds and that have none. Parameters: `key`, then `mark`.
+pub(super) fn mark_gone(dialect: Dialect, table: &str, key: &[Slot], mark: &[Slot]) -> Sql {
+    let update = Writer::new(dialect, dialect.update()).push(" ").push(table).push(" set ").assignments(mark, key.len());
+    let unmarked = mark.iter().map(|slot| format!(" and {} is null", dialect.quote(&slot.name))).collect::<String>();
+    update.push(" where ").all_equal(key, 0).push(&unmarked).sql
+}
+
 /// New values for the rows of a parent with exactly this key. Parameters: `parent`, `key`, `set`.
 pub(super) fn update_of(dialect: Dialect, table: &str, parent: &[Slot], key: &[Slot], set: &[Slot]) -> Sql {
     let update = Writer::new(dialect, dialect.update()).push(" ").push(table).push(" set ");

@@ -1,5 +1,6 @@
 //! One unit of work in one transaction: its mark, its lane's fence, then its rows. All of it is there afterwards, or nothing.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -12,7 +13,7 @@ use crate::model::failure::Failure;
 use super::bind::Table;
 use super::connection::Connection;
 use super::row::Counts;
-use super::{failures, marks, replace, row};
+use super::{failures, marks, replace, row, version};
 
 /// The changes of one record's run in one database.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +68,7 @@ pub(super) async fn write_unit(
     if !marks::raise_fence(connection, unit.lane, unit.fence, now).await.map_err(failed)? {
         return Err(WriteError::LeaseLost);
     }
-    Ok(Some(write_changes(connection, database, unit.changes).await?))
+    Ok(Some(write_changes(connection, database, unit.changes, now).await?))
 }
 
 /// Writes row operations inside the transaction that is open, in the order of the file. A unit that only deletes goes
@@ -76,31 +77,68 @@ pub(super) async fn write_changes(
     connection: &mut Connection,
     database: &str,
     changes: &[Change],
+    now: Timestamp,
 ) -> Result<Vec<ChangeTrace>, Failure> {
     let mut traces = Vec::with_capacity(changes.len());
+    let mut outdated = Vec::new();
     if changes.iter().all(only_deletes) {
         for change in changes.iter().rev() {
-            traces.push(write_change(connection, database, change).await?);
+            traces.push(write_change(connection, database, change, now, &mut outdated).await?);
         }
         traces.reverse();
     } else {
         for change in changes {
-            traces.push(write_change(connection, database, change).await?);
+            traces.push(write_change(connection, database, change, now, &mut outdated).await?);
         }
     }
     Ok(traces)
 }
 
-async fn write_change(connection: &mut Connection, database: &str, change: &Change) -> Result<ChangeTrace, Failure> {
+/// `outdated` are the keys of the rows that were newer: what `replace` would make their children is as old.
+async fn write_change<'c>(
+    connection: &mut Connection,
+    database: &str,
+    change: &'c Change,
+    now: Timestamp,
+    outdated: &mut Vec<&'c [Cell]>,
+) -> Result<ChangeTrace, Failure> {
     let table = Table::find(connection, database, &change.table).await?;
     table.reject_refused()?;
-    let (key, counts) = match &change.operation {
-        Operation::Insert { set } => (&[][..], row::insert(connection, &table, set).await?),
-        Operation::Upsert { key, set } => (key.as_slice(), row::upsert(connection, &table, key, set).await?),
-        Operation::Replace { of, rows } => (of.as_slice(), replace::replace(connection, &table, of, rows).await?),
-        Operation::Delete { key } => (key.as_slice(), row::delete(connection, &table, key).await?),
+    let key = change.operation.found_by();
+    let is_news = match (&change.operation, &change.version) {
+        (Operation::Replace { of, .. }, _) if outdated.iter().any(|parent| is_child(of, parent)) => false,
+        (operation, Some(version)) => version::is_news(connection, &table, operation, version, now).await?,
+        (_, None) => true,
+    };
+    if !is_news {
+        outdated.push(key);
+        return Ok(ChangeTrace { outdated: true, ..trace(change, key, Counts::default()) });
+    }
+    let counts = match &change.operation {
+        Operation::Insert { set } => row::insert(connection, &table, set).await?,
+        Operation::Upsert { key, set } => row::upsert(connection, &table, key, &with_version(set, change)).await?,
+        Operation::Update { key, set } => row::update(connection, &table, key, &with_version(set, change)).await?,
+        Operation::Move { from, to } => row::rename(connection, &table, from, to).await?,
+        Operation::Replace { of, rows } => replace::replace(connection, &table, of, rows).await?,
+        Operation::SoftDelete { key, mark } => row::soft_delete(connection, &table, key, mark).await?,
+        Operation::Delete { key } => row::delete(connection, &table, key).await?,
     };
     Ok(trace(change, key, counts))
+}
+
+/// Whether rows belong to the one with this key: all of its values are among theirs.
+fn is_child(of: &[Cell], parent: &[Cell]) -> bool {
+    !parent.is_empty() && parent.iter().all(|column| of.iter().any(|own| own.value == column.value))
+}
+
+/// The columns with that which keeps the version, where one does.
+fn with_version<'c>(set: &'c [Cell], change: &'c Change) -> Cow<'c, [Cell]> {
+    match change.version.as_ref().filter(|version| version.kept_in_column) {
+        Some(version) if !set.iter().any(|cell| cell.column.eq_ignore_ascii_case(&version.cell.column)) => {
+            set.iter().chain([&version.cell]).cloned().collect::<Vec<_>>().into()
+        }
+        _ => set.into(),
+    }
 }
 
 fn trace(change: &Change, key: &[Cell], Counts { inserted, updated, deleted }: Counts) -> ChangeTrace {
@@ -113,13 +151,14 @@ fn trace(change: &Change, key: &[Cell], Counts { inserted, updated, deleted }: C
         inserted,
         updated,
         deleted,
+        outdated: false,
     }
 }
 
 fn only_deletes(change: &Change) -> bool {
     match &change.operation {
-        Operation::Delete { .. } => true,
+        Operation::Delete { .. } | Operation::SoftDelete { .. } => true,
         Operation::Replace { rows, .. } => rows.is_empty(),
-        Operation::Insert { .. } | Operation::Upsert { .. } => false,
+        Operation::Insert { .. } | Operation::Upsert { .. } | Operation::Update { .. } | Operation::Move { .. } => false,
     }
 }

@@ -44,6 +44,31 @@ fn check_tells_machines_the_same() {
 }
 
 #[test]
+fn check_compares_with_the_live_tables_at_the_places_in_the_file() {
+    let route = |write: &str| format!("auth: {{ none: test }}\nlane: \"{{{{ body.id }}}}\"\nwrite:\n{write}");
+    let made = route("  - { upsert: orders, key: { id: $.body.id }, set: { note: $.body.note } }\n");
+    let project = Project::new().file("routes.d/in.yaml", &made);
+    assert_eq!(project.run(&["tables", "--create"]).code, 0);
+    assert_eq!(project.run(&["check", "--connect"]).code, 0);
+    project.write(
+        "routes.d/in.yaml",
+        &route("  - { upsert: orders, key: { id: $.body.id }, set: { nte: $.body.note } }\n  - { insert: log, set: { id: $.body.id } }\n"),
+    );
+    assert_eq!(project.run(&["check"]).code, 0, "without `--connect` no database is looked at");
+    let said = project.run(&["check", "--connect"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    let parts = [
+        "error[column-missing]: database `main`: table `orders` has no column `nte`; it has `note`, `id`",
+        "routes.d/in.yaml:4:57",
+        "error[table-missing]: database `main`: there is no table `log`; there is `orders`",
+        "routes.d/in.yaml:5:15",
+    ];
+    for part in parts {
+        assert!(said.data.contains(part), "{part} in {}", said.data);
+    }
+}
+
+#[test]
 fn check_in_the_folder_itself_and_of_one_file_that_borrows() {
     let project = Project::new()
         .file("routes.d/apis.yaml", "apis: { shop: { base: https://shop.example } }\n")

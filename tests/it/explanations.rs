@@ -98,6 +98,8 @@ fn every_example_has_its_problem_and_the_mended_one_has_none() {
     let complaints: Vec<String> = explanations.iter().filter_map(|one| check(one).err()).collect();
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
     let without = explanations.iter().filter(|one| one.example.is_none()).map(|one| one.code).collect::<Vec<_>>();
+    let live = all().pop().map(|group| group.explanations).unwrap_or_default();
+    let without: Vec<_> = without.into_iter().filter(|code| !live.iter().any(|one| one.code == *code)).collect();
     assert_eq!(without, ["too-many-values", "file-too-large", "unreadable-file"], "an example says more than words");
     assert!(explanations.iter().all(|one| ![one.means, one.why, one.fix].contains(&"")), "each says all three");
 }

@@ -93,7 +93,13 @@ pub(super) fn clock() -> Clock {
 }
 
 pub(super) fn change(table: &str, operation: Operation) -> Change {
-    Change { database: "main".to_owned(), table: table.to_owned(), place: "routes[0].write[0]".to_owned(), operation }
+    Change {
+        database: "main".to_owned(),
+        table: table.to_owned(),
+        place: "routes[0].write[0]".to_owned(),
+        operation,
+        version: None,
+    }
 }
 
 pub(super) fn cells(values: &Json) -> Vec<Cell> {

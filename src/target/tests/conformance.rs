@@ -4,6 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::bench::*;
 use super::engines::{fresh, on_each_engine};
+use crate::model::change::{Cell, Change, Operation, Version};
 use crate::model::failure::Retry;
 use crate::target::dialect::Dialect;
 use crate::target::write::{Unit, WriteError};
@@ -369,4 +370,95 @@ on_each_engine! {
         let failure = bench.failure("jobs", write(json!({ "a": "13" }))).await;
         assert_passing(&failure, "database `main` has no table `jobs`; it has no tables at all");
     }
+
+    async fn an_update_makes_no_row_and_a_soft_delete_takes_none(bench, schema:
+        "create table t (k {key} primary key, v {text}, deleted_at {moment})")
+    {
+        let update = |value: &str| Operation::Update { key: cells(&json!({ "k": "a" })), set: cells(&json!({ "v": value })) };
+        assert_eq!(bench.counts("t", update("1")).await, (0, 0, 0));
+        bench.counts("t", insert(json!({ "k": "a" }))).await;
+        assert_eq!(bench.counts("t", update("1")).await, (0, 1, 0));
+        assert_eq!(bench.counts("t", update("1")).await, (0, 0, 0));
+        let gone = |at: &str| {
+            let mark = cells(&json!({ "deleted_at": at })).remove(0);
+            Operation::SoftDelete { key: cells(&json!({ "k": "a" })), mark }
+        };
+        assert_eq!(bench.counts("t", gone("2026-11-21T10:00:00Z")).await, (0, 1, 0));
+        assert_eq!(bench.counts("t", gone("2026-11-22T10:00:00Z")).await, (0, 0, 0));
+        assert_eq!(bench.rows("t").await, json!([{ "k": "a", "v": "1", "deleted_at": "2026-11-21T10:00:00Z" }]));
+        let back = upsert(json!({ "k": "a" }), json!({ "v": "1", "deleted_at": null }));
+        assert_eq!(bench.counts("t", back).await, (0, 1, 0));
+    }
+
+    async fn a_row_moves_to_its_new_key_once(bench, schema: "create table t (a {key}, b {integer}, v {text}, primary key (a, b))") {
+        let rename = |from: &str, to: &str| Operation::Move {
+            from: cells(&json!({ "a": from, "b": 1 })),
+            to: cells(&json!({ "a": to, "b": 1 })),
+        };
+        assert_eq!(bench.counts("t", rename("x", "y")).await, (0, 0, 0));
+        bench.counts("t", insert(json!({ "a": "x", "b": 1, "v": "old" }))).await;
+        assert_eq!(bench.counts("t", rename("x", "y")).await, (0, 1, 0));
+        assert_eq!(bench.counts("t", rename("x", "y")).await, (0, 0, 0));
+        bench.counts("t", insert(json!({ "a": "x", "b": 1, "v": "again" }))).await;
+        assert_eq!(bench.counts("t", rename("x", "y")).await, (0, 0, 1));
+        assert_eq!(bench.rows("t").await, json!([{ "a": "y", "b": 1, "v": "old" }]));
+    }
+
+    async fn an_older_version_changes_nothing_and_brings_nothing_back(bench, schema:
+        "create table t (k {key} primary key, v {text}); create table t_lines (k {key}, line {integer}, primary key (k, line))")
+    {
+        let write = |value: &str| upsert(json!({ "k": "a" }), json!({ "v": value }));
+        let lines = |count: i64| replace(json!({ "k": "a" }), &(0..count).map(|line| (json!({ "line": line }), json!({}))).collect::<Vec<_>>());
+        let both = |version: Json, value: &str, count: i64| {
+            [versioned("t", write(value), version.clone()), versioned("t_lines", lines(count), version)]
+        };
+        let applied = bench.apply(&both(json!(9), "nine", 2)).await.unwrap();
+        assert!(applied.changes.iter().all(|change| !change.outdated));
+        // numbers are compared as numbers
+        bench.apply(&both(json!(10), "ten", 3)).await.unwrap();
+        let late = bench.apply(&both(json!(9), "late", 1)).await.unwrap();
+        assert!(late.changes.iter().all(|change| change.outdated && change.updated + change.deleted + change.inserted == 0));
+        bench.apply(&both(json!(10), "ten again", 3)).await.unwrap();
+        assert_eq!(bench.rows("t").await, json!([{ "k": "a", "v": "ten again" }]));
+        assert_eq!(bench.rows("t_lines").await.as_array().unwrap().len(), 3);
+        bench.apply(&[versioned("t", delete(json!({ "k": "a" })), json!(12))]).await.unwrap();
+        let late = bench.apply(&[versioned("t", write("eleven"), json!(11))]).await.unwrap();
+        assert!(late.changes[0].outdated);
+        assert_eq!(bench.rows("t").await, json!([]));
+        bench.apply(&[versioned("t", write("thirteen"), json!(13))]).await.unwrap();
+        assert_eq!(bench.rows("t").await, json!([{ "k": "a", "v": "thirteen" }]));
+        // another key has a version of its own
+        bench.apply(&[versioned("t", upsert(json!({ "k": "b" }), json!({})), json!(1))]).await.unwrap();
+        assert_eq!(bench.rows("t").await.as_array().unwrap().len(), 2);
+    }
+
+    async fn moments_are_versions_in_the_order_of_time(bench, schema: "create table t (k {key} primary key, v {text})") {
+        let write = |value: &str| upsert(json!({ "k": "a" }), json!({ "v": value }));
+        let newer = ["2026-11-21T09:59:59Z", "2026-11-21T11:00:00+01:00", "2026-11-21T10:00:00.5Z", "2026-11-21T10:00:01Z"];
+        for version in newer {
+            assert!(!bench.apply(&[versioned("t", write(version), json!(version))]).await.unwrap().changes[0].outdated, "{version}");
+        }
+        for version in &newer[..3] {
+            assert!(bench.apply(&[versioned("t", write("late"), json!(version))]).await.unwrap().changes[0].outdated, "{version}");
+        }
+    }
+
+    async fn a_column_of_theirs_can_keep_the_version(bench, schema: "create table t (k {key} primary key, v {text}, updated_at {moment})") {
+        let write = |value: &str, version: &str| {
+            let mut change = versioned("t", upsert(json!({ "k": "a" }), json!({ "v": value })), json!(version));
+            let version = change.version.as_mut().unwrap();
+            version.kept_in_column = true;
+            version.cell.column = "updated_at".to_owned();
+            change
+        };
+        bench.apply(&[write("one", "2026-11-21T10:00:00Z")]).await.unwrap();
+        bench.apply(&[write("two", "2026-11-21T10:00:00.5Z")]).await.unwrap();
+        assert!(bench.apply(&[write("late", "2026-11-21T10:00:00.25Z")]).await.unwrap().changes[0].outdated);
+        assert_eq!(bench.rows("t").await, json!([{ "k": "a", "v": "two", "updated_at": "2026-11-21T10:00:00.5Z" }]));
+    }
+}
+
+fn versioned(table: &str, operation: Operation, version: Json) -> Change {
+    let cell = Cell { column: String::new(), value: version, declared: None, origin: "$.version".to_owned() };
+    Change { version: Some(Version { cell, kept_in_column: false }), ..change(table, operation) }
 }

@@ -435,7 +435,8 @@ async fn an_api_that_fails_is_left_alone_and_then_asked_by_one_call() {
     assert_eq!(app.tools.http.circuits(), [CircuitStatus { is_open: false, ..open }]);
 }
 
-/// Calls made for 10,000 webhooks about 500 orders in a minute, under a limit of 10 a second that the provider enforces.
+/// Calls made for 10,000 webhooks about 500 orders in a minute, under a limit of 10 a second: the busiest second must not see more,
+/// so that the provider never has to refuse.
 #[tokio::test]
 #[ignore = "a measurement: `cargo nextest run --run-ignored all -E 'test(ten_thousand_webhooks_about)' --no-capture`"]
 async fn ten_thousand_webhooks_about_five_hundred_orders_are_some_five_hundred_calls() {

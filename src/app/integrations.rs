@@ -14,7 +14,6 @@ use super::onboarding_text::{Handed, label, of_file_or_plain};
 use super::operation::{Answer, Context, no_source, sources_of, the_tenant};
 use crate::model::integration::{Integration, IntegrationSummary};
 use crate::routes::source::Source;
-use crate::secret::Secret;
 use crate::steps::integration::FoundBy;
 use crate::store::integrations::{self, FieldChanges, Fields};
 
@@ -87,7 +86,7 @@ pub struct IntegrationView {
     /// What is listed of it.
     #[serde(flatten)]
     pub summary: IntegrationSummary,
-    /// What to paste at the provider; empty while the source has no version that runs.
+    /// What to paste at the provider; empty once it is revoked, and while the source has no version that runs.
     pub addresses: Vec<Address>,
     /// The fields that the source's file asks for.
     pub asks_for: Vec<FieldView>,
@@ -248,9 +247,9 @@ fn view(context: &Context, integration: &Integration, language: Option<&str>) ->
     if language.is_some() && source.is_none() {
         bail!("{}", no_source(sources, &integration.source));
     }
-    let endpoint: Option<&Secret<String>> = integration.is_active().then_some(&integration.endpoint);
-    let credentials = Credentials { key: None, endpoint };
-    let addresses = source.map(|source| addresses(source, &context.public_url, credentials)).unwrap_or_default();
+    let credentials = Credentials { key: None, endpoint: Some(&integration.endpoint) };
+    let open = source.filter(|_| integration.is_active());
+    let addresses = open.map(|source| addresses(source, &context.public_url, credentials)).unwrap_or_default();
     let onboarding = language.zip(source).map(|(language, source)| {
         let tenant = &integration.tenant.name;
         of_file_or_plain(&Handed { source, tenant, integration: Some(integration), key: None, addresses: &addresses, language })

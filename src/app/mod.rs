@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod carried;
 pub mod control;
+pub mod deliveries;
 mod integration_fields;
 pub mod integrations;
 pub mod keys;
@@ -16,6 +17,7 @@ pub mod server;
 pub mod settings;
 pub mod settings_file;
 pub mod shutdown;
+pub mod source_operations;
 pub mod sources;
 pub mod telemetry;
 pub mod users;

@@ -5,19 +5,18 @@ use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
 use super::carried::Carried;
+use super::deliveries::{self, DeliveryView, Steered};
 use super::integrations::{self, IntegrationOperation, IntegrationView};
 use super::keys::{self, CreatedKey};
 use super::retire::{Retired, retire};
+use super::source_operations::{self, Onboarding};
 use super::sources::Sources;
 use super::users::{self, UserOperation};
 use crate::config::diagnostic::closest;
+use crate::intake::rejected::{Rejected, RejectedRequest};
 use crate::model::api_key::ApiKeySummary;
-use crate::model::attempt::Attempt;
-use crate::model::caller::StoredCaller;
-use crate::model::delivery::DeliveryId;
 use crate::model::integration::IntegrationSummary;
 use crate::model::record::{RecordState, RecordSummary};
 use crate::model::tenant::Tenant;
@@ -115,6 +114,21 @@ pub enum Operation {
     },
     /// How every source is doing.
     ListSources,
+    /// Opens the onboarding window of a source.
+    OnboardSource {
+        /// Its name.
+        source: String,
+    },
+    /// What handshakes of a source have shown.
+    ShowHandshakes {
+        /// Its name.
+        source: String,
+    },
+    /// The requests of a source that were refused lately.
+    ListRejected {
+        /// Its name.
+        source: String,
+    },
     /// Forgets a source that has no file.
     RetireSource {
         /// Its name.
@@ -128,7 +142,12 @@ impl Operation {
     /// Whether it needs the route files.
     pub fn needs_sources(&self) -> bool {
         match self {
-            Self::CreateKey { .. } | Self::RotateKey { .. } | Self::ListSources | Self::RetireSource { .. } => true,
+            Self::CreateKey { .. }
+            | Self::RotateKey { .. }
+            | Self::ListSources
+            | Self::OnboardSource { .. }
+            | Self::ShowHandshakes { .. }
+            | Self::RetireSource { .. } => true,
             Self::Integrations(operation) => operation.needs_sources(),
             _ => false,
         }
@@ -176,6 +195,10 @@ pub enum Answer {
     Steered(Steered),
     /// The sources.
     Sources(Vec<SourceView>),
+    /// The window of a source and what was shown in it.
+    Onboarding(Onboarding),
+    /// Requests that were refused.
+    Rejected(Vec<RejectedRequest>),
     /// The source that is retired.
     Retired(Retired),
 }
@@ -200,54 +223,6 @@ pub struct RotatedMasterKey {
     pub was_given: bool,
 }
 
-/// A delivery as it is shown: nothing in it is secret.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DeliveryView {
-    /// Its id.
-    pub delivery: DeliveryId,
-    /// The source's name.
-    pub source: String,
-    /// RFC 3339.
-    pub received_at: String,
-    /// Who sent it.
-    pub caller: StoredCaller,
-    /// The version of the source's files that admitted it, in hex.
-    pub bundle: String,
-    /// Bytes of the body.
-    pub body_bytes: u64,
-    /// SHA-256 of the body, in hex.
-    pub body_sha256: String,
-    /// The request with its secrets masked.
-    pub request: Json,
-    /// Its records.
-    pub records: Vec<RecordSummary>,
-    /// Their attempts, in the order they were made.
-    pub attempts: Vec<AttemptView>,
-}
-
-/// An attempt and whose it is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct AttemptView {
-    /// The record's place in the delivery, from 0.
-    pub record: u32,
-    /// Which run of it.
-    pub run: u32,
-    /// What happened.
-    #[serde(flatten)]
-    pub attempt: Attempt,
-}
-
-/// What came of steering the records of a delivery.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Steered {
-    /// The delivery.
-    pub delivery: DeliveryId,
-    /// For how many records it was done.
-    pub records: u64,
-    /// The numbers of the others, and why.
-    pub refused: Vec<(u32, String)>,
-}
-
 /// How a source is doing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SourceView {
@@ -269,6 +244,8 @@ pub struct Context {
     pub sources: Option<Arc<Sources>>,
     /// What senders reach the server by.
     pub public_url: String,
+    /// The requests that were refused lately, where a server runs.
+    pub rejected: Option<Arc<Rejected>>,
     /// The server, if one runs.
     pub about: Option<About>,
 }
@@ -296,18 +273,21 @@ pub async fn execute(context: &Context, operation: Operation) -> anyhow::Result<
             let filter = Filter { source, tenant, state, event, delivery: None, limit };
             Answer::Deliveries(records::list(store, &filter).await?)
         }
-        Operation::ShowDelivery { id } => Answer::Delivery(Box::new(show_delivery(store, &id).await?)),
+        Operation::ShowDelivery { id } => Answer::Delivery(Box::new(deliveries::show(store, &id).await?)),
         Operation::ReplayDelivery { id, record, apply_again, force } => {
-            let delivery = the_delivery(store, &id).await?;
+            let delivery = deliveries::find(store, &id).await?;
             let answer = records::ask_replay(store, delivery, Replay { number: record, apply_again, force }).await?;
             Answer::Steered(Steered { delivery, records: answer.marked, refused: answer.refused })
         }
         Operation::DiscardDelivery { id, record } => {
-            let delivery = the_delivery(store, &id).await?;
+            let delivery = deliveries::find(store, &id).await?;
             let answer = records::discard(store, delivery, record).await?;
             Answer::Steered(Steered { delivery, records: answer.count, refused: answer.refused })
         }
         Operation::ListSources => Answer::Sources(source_views(sources_of(context)?)),
+        Operation::OnboardSource { source } => Answer::Onboarding(source_operations::open_window(context, &source).await?),
+        Operation::ShowHandshakes { source } => Answer::Onboarding(source_operations::show_handshakes(context, &source).await?),
+        Operation::ListRejected { source } => Answer::Rejected(source_operations::rejected(context, &source)?),
         Operation::RetireSource { source, force } => Answer::Retired(retire(store, sources_of(context)?, &source, force).await?),
     })
 }
@@ -356,34 +336,4 @@ pub(super) async fn the_tenant(store: &Store, name: &str) -> anyhow::Result<Tena
         None => format!("add it: `hooktable tenants add {name}`"),
     };
     bail!("there is no tenant `{name}`\nhint: {hint}");
-}
-
-async fn show_delivery(store: &Store, id: &str) -> anyhow::Result<DeliveryView> {
-    let id = the_delivery(store, id).await?;
-    let Some(details) = records::show(store, id).await? else { bail!("there is no delivery `{id}`") };
-    let attempts = details.attempts.into_iter();
-    Ok(DeliveryView {
-        delivery: details.id,
-        source: details.source,
-        received_at: details.received_at.to_string(),
-        caller: details.caller,
-        bundle: hex::encode(details.bundle_hash),
-        body_bytes: details.raw_bytes,
-        body_sha256: hex::encode(details.raw_sha256),
-        request: serde_json::from_str(&details.masked).unwrap_or(Json::String(details.masked)),
-        records: details.records,
-        attempts: attempts.map(|one| AttemptView { record: one.record, run: one.run, attempt: one.attempt }).collect(),
-    })
-}
-
-/// The one delivery that a shortened id means.
-async fn the_delivery(store: &Store, text: &str) -> anyhow::Result<DeliveryId> {
-    match records::find(store, text).await?.as_slice() {
-        [id] => Ok(*id),
-        [] => bail!("there is no delivery `{text}`\nhint: `hooktable deliveries list` shows them"),
-        several => {
-            let ids: Vec<String> = several.iter().map(|id| format!("  {id}")).collect();
-            bail!("`{text}` can be {} deliveries:\n{}\nhint: give more of the end", several.len(), ids.join("\n"))
-        }
-    }
 }

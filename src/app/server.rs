@@ -19,7 +19,7 @@ use super::admin::{self, Admin};
 use super::control::Control;
 use super::metrics::Metrics;
 use super::operation::{About, Context};
-use super::patience::{Patient, Peer, SILENCE};
+use super::patience::{Limits, Patient, Peer};
 use super::settings::Settings;
 use super::sources::{self, Sources};
 use crate::auth::secret::SecretReader;
@@ -40,6 +40,9 @@ use crate::worker::pool;
 
 /// How long requests and attempts under way may take to end when the program stops.
 const GRACE: Duration = Duration::from_secs(10);
+/// How many connections senders and operators may have.
+const CONNECTIONS: usize = 10_000;
+const ADMIN_CONNECTIONS: usize = 200;
 /// How many notices are kept for a listener that is slow.
 const NOTICES: usize = 64;
 
@@ -91,7 +94,7 @@ impl Server {
         let admin_listener = listen(&settings.admin_listen, "--admin-listen").await?;
         let (intake_address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
         let control = Control::bind(&settings.data)?;
-        let addresses = Addresses { public_url: settings.public_url.clone(), trusted_proxies: Vec::new() };
+        let addresses = Addresses { public_url: settings.public_url.clone(), trusted_proxies: settings.trusted_proxies.clone() };
         let intake = Intake::new(Arc::clone(sources.registry()), store.clone(), Arc::clone(&tools.http), addresses);
         let (stopping, stopped) = (watch::Sender::new(false), watch::Sender::new(false));
         let metrics = Arc::new(Metrics::default());
@@ -104,11 +107,11 @@ impl Server {
         });
         let workers = pool::Options { workers: settings.workers, owner: i64::from(std::process::id()) };
         let draining = vec![
-            tokio::spawn(serve(listener, counted(intake.router(), metrics), stopping.subscribe())),
+            tokio::spawn(serve(listener, Limits::with(CONNECTIONS), counted(intake.router(), metrics), stopping.subscribe())),
             tokio::spawn(pool::run(tools.clone(), workers, stopping.subscribe(), GRACE)),
         ];
         let mut background = JoinSet::new();
-        background.spawn(serve(admin_listener, admin, stopped.subscribe()));
+        background.spawn(serve(admin_listener, Limits::with(ADMIN_CONNECTIONS), admin, stopped.subscribe()));
         let notices = broadcast::Sender::new(NOTICES);
         let watching = Watching { sources: Arc::clone(&sources), tools: tools.clone(), notices: notices.clone() };
         background.spawn(watching.run(settings.folder()));
@@ -118,6 +121,7 @@ impl Server {
             store: tools.store.clone(),
             sources: Some(Arc::clone(&sources)),
             public_url: public_url.clone(),
+            rejected: Some(Arc::clone(intake.rejected())),
             about: Some(About {
                 process: std::process::id(),
                 intake: intake_address.to_string(),
@@ -235,9 +239,9 @@ async fn listen(address: &str, flag: &str) -> anyhow::Result<TcpListener> {
 }
 
 /// Serves HTTP/1 and HTTP/2 until told to stop, and then what is under way.
-async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
-    let listener = Patient::new(listener, SILENCE);
-    let service = router.into_make_service_with_connect_info::<Peer>();
+async fn serve(listener: TcpListener, limits: Limits, router: Router, mut stop: watch::Receiver<bool>) {
+    let listener = Patient::new(listener, limits);
+    let service = noted(router).into_make_service_with_connect_info::<Peer>();
     let told = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
@@ -246,12 +250,21 @@ async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<
     }
 }
 
-/// Counts answers, and says who asks in the form that the intake expects.
+/// Tells connections of their requests, and the intake who asks in the form that it expects.
+fn noted(router: Router) -> Router {
+    router.layer(from_fn(|mut request: Request, next: Next| async move {
+        let peer = request.extensions().get().cloned();
+        let _under_way = peer.map(|ConnectInfo::<Peer>(peer)| {
+            request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer.address));
+            peer.begin_request()
+        });
+        next.run(request).await
+    }))
+}
+
+/// Counts answers.
 fn counted(router: Router, metrics: Arc<Metrics>) -> Router {
-    router.layer(from_fn(move |mut request: Request, next: Next| {
-        if let Some(ConnectInfo(Peer(address))) = request.extensions().get().copied() {
-            request.extensions_mut().insert(ConnectInfo::<SocketAddr>(address));
-        }
+    router.layer(from_fn(move |request: Request, next: Next| {
         let metrics = Arc::clone(&metrics);
         async move {
             let response: Response = next.run(request).await;

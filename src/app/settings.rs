@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use reqwest::Url;
 
 use super::settings_file;
+use crate::auth::ip::Network;
 use crate::auth::secret::SecretReader;
 use crate::clock::Clock;
 use crate::config::units::parse_size;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub admin_listen: String,
     /// The URL that senders reach `listen` by, without a slash at the end; the address itself when there is none.
     pub public_url: Option<String>,
+    /// The proxies whose word on who sent a request is taken.
+    pub trusted_proxies: Vec<Network>,
     /// The databases that rows go to.
     pub databases: Vec<DatabaseOptions>,
     /// Origins whose calls go to a simulated API instead, before the address guard.
@@ -64,6 +67,7 @@ impl Settings {
             listen: "127.0.0.1:8080".to_owned(),
             admin_listen: "127.0.0.1:8081".to_owned(),
             public_url: None,
+            trusted_proxies: Vec::new(),
             databases: vec![DatabaseOptions::new(
                 "main",
                 format!("sqlite://{}", data.join("tables.db").display()),
@@ -112,6 +116,8 @@ pub struct Given {
     pub admin_listen: Option<String>,
     /// `--public-url`.
     pub public_url: Option<String>,
+    /// `--trusted-proxy`.
+    pub trusted_proxies: Vec<String>,
     /// `databases`.
     pub databases: Vec<DatabaseOptions>,
     /// `--simulate-api ORIGIN=URL`.
@@ -212,13 +218,30 @@ fn from_environment(variable: &dyn Fn(&str) -> Option<String>) -> anyhow::Result
         listen: variable("HOOKTABLE_LISTEN"),
         admin_listen: variable("HOOKTABLE_ADMIN_LISTEN"),
         public_url: variable("HOOKTABLE_PUBLIC_URL"),
+        trusted_proxies: variable("HOOKTABLE_TRUSTED_PROXIES").map(|text| words_of(&text)).unwrap_or_default(),
         databases: Vec::new(),
-        simulate_api: variable("HOOKTABLE_SIMULATE_API")
-            .map(|text| text.split_whitespace().map(str::to_owned).collect())
-            .unwrap_or_default(),
+        simulate_api: variable("HOOKTABLE_SIMULATE_API").map(|text| words_of(&text)).unwrap_or_default(),
         workers: workers.transpose()?,
         master_key: secret("HOOKTABLE_MASTER_KEY"),
     })
+}
+
+/// The words of a variable that holds a list.
+fn words_of(text: &str) -> Vec<String> {
+    text.split(|letter: char| letter.is_whitespace() || letter == ',')
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A list that says something.
+fn listed(words: &[String]) -> Option<Vec<String>> {
+    (!words.is_empty()).then(|| words.to_vec())
+}
+
+#[expect(clippy::ptr_arg, reason = "settings are shown as what they are")]
+fn words_or_none(words: &Vec<String>) -> String {
+    if words.is_empty() { "none".to_owned() } else { words.join(" ") }
 }
 
 fn not_a_number(name: &str, found: &str) -> String {
@@ -247,6 +270,7 @@ impl Layers {
             |url| url.clone().unwrap_or_else(|| "the address of `listen`".to_owned()),
             None,
         );
+        let proxies = self.pick("trusted_proxies", |given| listed(&given.trusted_proxies), words_or_none, Vec::new());
         let default_state = Secret::new(format!("sqlite://{}", default.state.display()));
         let state = self.pick("state.url", |given| given.state.clone(), masked_url, default_state);
         let state_max_bytes = self.pick(
@@ -263,12 +287,7 @@ impl Layers {
             None,
         );
         let databases = self.databases(default.databases);
-        let simulated = self.pick(
-            "simulate_api",
-            |given| (!given.simulate_api.is_empty()).then(|| given.simulate_api.clone()),
-            |apis| if apis.is_empty() { "none".to_owned() } else { apis.join(" ") },
-            Vec::new(),
-        );
+        let simulated = self.pick("simulate_api", |given| listed(&given.simulate_api), words_or_none, Vec::new());
         if workers == 0 {
             bail!("`workers` is 0; expected at least one");
         }
@@ -280,6 +299,7 @@ impl Layers {
             listen,
             admin_listen,
             public_url: public_url.map(|url| checked_public_url(&url)).transpose()?,
+            trusted_proxies: proxies.iter().map(|text| trusted_proxy(text)).collect::<anyhow::Result<_>>()?,
             databases,
             simulate_api: simulated.iter().map(|text| simulated_api(text)).collect::<anyhow::Result<_>>()?,
             workers,
@@ -341,6 +361,12 @@ fn checked_public_url(text: &str) -> anyhow::Result<String> {
     }
 }
 
+fn trusted_proxy(text: &str) -> anyhow::Result<Network> {
+    Network::parse(text).with_context(|| {
+        format!("the trusted proxy `{text}` is neither an address nor a network; expected such as `10.0.0.7` or `10.0.0.0/8`")
+    })
+}
+
 fn simulated_api(text: &str) -> anyhow::Result<(String, Url)> {
     let parts = text.split_once('=').and_then(|(origin, url)| Some((origin.to_owned(), Url::parse(url).ok()?)));
     parts.with_context(|| format!("`{text}` names no simulated API; expected `https://api.example.com=http://127.0.0.1:PORT`"))
@@ -383,10 +409,26 @@ mod tests {
     }
 
     #[test]
+    fn trusted_proxies_are_addresses_and_networks_of_one_place() {
+        let file = "trusted_proxies: [10.0.0.0/8, \"::1\"]\n";
+        let shown = |resolved: &Resolved| {
+            let shown = resolved.shown.iter().find(|one| one.name == "trusted_proxies").expect("shown");
+            format!("{} from {}", shown.value, shown.from.rsplit('/').next().unwrap_or_default())
+        };
+        let of_file = resolved(Given::default(), &[], file).expect("settings");
+        assert_eq!((of_file.settings.trusted_proxies.len(), shown(&of_file).as_str()), (2, "10.0.0.0/8 ::1 from hooktable.yaml"));
+        let variables = [("HOOKTABLE_TRUSTED_PROXIES", "192.0.2.1,192.0.2.2 192.0.2.3")];
+        let of_variable = resolved(Given::default(), &variables, file).expect("settings");
+        assert_eq!(of_variable.settings.trusted_proxies.len(), 3);
+        let flags = Given { trusted_proxies: vec!["192.0.2.9".to_owned()], ..Given::default() };
+        assert_eq!(shown(&resolved(flags, &variables, file).expect("settings")), "192.0.2.9 from a flag");
+    }
+
+    #[test]
     fn a_slip_in_the_file_is_shown_at_its_place() {
         let error = resolved(Given::default(), &[], "listn: 1.1.1.1:1\n").expect_err("a slip").to_string();
         assert!(error.contains("hooktable.yaml:1:1") && error.contains("did you mean `listen`?"), "{error}");
-        for later in ["trusted_proxies: []", "retention: { bodies: 1d }", "databases: { main: { url: a, pool: 8 } }"] {
+        for later in ["retention: { bodies: 1d }", "databases: { main: { url: a, pool: 8 } }"] {
             let error = resolved(Given::default(), &[], later).expect_err(later).to_string();
             assert!(error.contains("unknown-option"), "{error}");
         }
@@ -394,7 +436,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused() {
-        for (name, value) in [("WORKERS", "many"), ("WORKERS", "0"), ("PUBLIC_URL", "here"), ("STATE", "postgres://db/x")] {
+        let many = [("TRUSTED_PROXIES", "10.0.0.0/8, everyone")];
+        for (name, value) in
+            many.into_iter().chain([("WORKERS", "many"), ("WORKERS", "0"), ("PUBLIC_URL", "here"), ("STATE", "postgres://db/x")])
+        {
             assert!(resolved(Given::default(), &[(&format!("HOOKTABLE_{name}"), value)], "").is_err(), "{name}={value}");
         }
         let missing = Given { config: Some(PathBuf::from("no/such.yaml")), ..Given::default() };

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 
 use super::settings::{Given, TENANT_COLUMN};
+use crate::auth::ip::Network;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, Named, options};
 use crate::config::render;
@@ -25,6 +26,8 @@ options! {
         admin_listen: Option<String> = "127.0.0.1:8081",
         /// The URL that senders reach `listen` by.
         public_url: Option<String>,
+        /// The proxies between senders and `listen`, by address or network: only what they say of a request's sender is believed.
+        trusted_proxies: Vec<Spanned<String>> as network,
         /// Where our own tables are.
         state: Option<StateOptions>,
         /// Where rows go: databases by name.
@@ -32,6 +35,10 @@ options! {
         /// How many lanes are worked on side by side.
         workers: Option<u32> = "16",
     }
+}
+
+fn network() -> Shape {
+    Network::shape()
 }
 
 options! {
@@ -126,6 +133,7 @@ fn given(options: &SettingsFile, variable: &dyn Fn(&str) -> Option<String>, diag
         listen: options.listen.clone(),
         admin_listen: options.admin_listen.clone(),
         public_url: options.public_url.clone(),
+        trusted_proxies: options.trusted_proxies.iter().map(|proxy| proxy.value.clone()).collect(),
         state: state_url.and_then(|(url, span)| url_of(url, span, variable, diagnostics)),
         state_max_bytes: state.and_then(|state| state.max_bytes).map(|size| size.0),
         workers: options.workers.map(|workers| workers as usize),

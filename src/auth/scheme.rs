@@ -5,7 +5,8 @@ use futures_util::future::BoxFuture;
 use super::caller::{Caller, Refusal};
 use super::evidence::Evidence;
 use super::secret::{SecretSource, Surroundings};
-use super::{api_key, basic, check, combined, integration, ip, jwt, token};
+use super::signature::{compile as compile_signature, options::SignedRequestOptions, scheme::Scheme as SignatureScheme};
+use super::{api_key, basic, check, combined, integration, ip, jwt, preset, token};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, OptionDoc, map_of, options, report_unknown};
 use crate::config::shape::Shape;
@@ -26,6 +27,8 @@ pub enum AuthOptions {
     Integration(integration::EndpointOptions),
     /// A fixed value.
     Token(token::Options),
+    /// A signature over the request.
+    Signature(Box<SignedRequestOptions>),
     /// A user and a password.
     Basic(basic::Options),
     /// Certain addresses.
@@ -54,6 +57,8 @@ const SCHEMES: &[OptionDoc] = &[
     OptionDoc { name: "api_key", doc: "a key that we issued; it says which tenant this is" },
     OptionDoc { name: "integration", doc: "the endpoint id of an integration; it says which tenant this is" },
     OptionDoc { name: "token", doc: "a fixed value" },
+    OptionDoc { name: "signature", doc: "a signature over the request" },
+    OptionDoc { name: "preset", doc: "a scheme that is written already" },
     OptionDoc { name: "basic", doc: "a user and a password" },
     OptionDoc { name: "ip", doc: "certain addresses" },
     OptionDoc { name: "jwt", doc: "a signed JSON Web Token" },
@@ -69,6 +74,9 @@ impl FromYaml for AuthOptions {
             Some(entries) => entries,
             None => map_of(node, SCHEMES, diagnostics)?,
         };
+        if node.get("preset").is_some() {
+            return preset::expanded(node, diagnostics).and_then(|whole| Self::from_yaml(&whole, diagnostics));
+        }
         let mut schemes = entries.iter().filter(|entry| SCHEMES.iter().any(|scheme| scheme.name == entry.name.value));
         let scheme = schemes.next();
         if let (Some(first), Some(second)) = (scheme, schemes.next()) {
@@ -94,6 +102,7 @@ impl FromYaml for AuthOptions {
             "api_key" => api_key::Options::from_yaml(node, diagnostics).map(Self::ApiKey),
             "integration" => integration::EndpointOptions::from_yaml(node, diagnostics).map(Self::Integration),
             "token" => token::Options::from_yaml(node, diagnostics).map(Self::Token),
+            "signature" => SignedRequestOptions::from_yaml(node, diagnostics).map(Box::new).map(Self::Signature),
             "basic" => basic::Options::from_yaml(node, diagnostics).map(Self::Basic),
             "ip" => ip::Options::from_yaml(node, diagnostics).map(Self::Ip),
             "jwt" => jwt::Options::from_yaml(node, diagnostics).map(Self::Jwt),
@@ -109,6 +118,8 @@ impl FromYaml for AuthOptions {
             api_key::Options::shape(),
             integration::EndpointOptions::shape(),
             token::Options::shape(),
+            SignedRequestOptions::shape(),
+            preset::PresetOptions::shape(),
             basic::Options::shape(),
             ip::Options::shape(),
             jwt::Options::shape(),
@@ -127,7 +138,13 @@ impl AuthOptions {
             Self::ApiKey(_) | Self::Integration(_) => true,
             Self::Any(options) => !options.any.is_empty() && options.any.iter().all(Self::names_tenant),
             Self::All(options) => options.all.iter().any(Self::names_tenant),
-            Self::Token(_) | Self::Basic(_) | Self::Ip(_) | Self::Jwt(_) | Self::Check(_) | Self::None(_) => false,
+            Self::Token(_)
+            | Self::Signature(_)
+            | Self::Basic(_)
+            | Self::Ip(_)
+            | Self::Jwt(_)
+            | Self::Check(_)
+            | Self::None(_) => false,
         }
     }
 
@@ -151,6 +168,8 @@ pub enum Auth {
     Integration(integration::Scheme),
     /// A fixed value.
     Token(token::Scheme),
+    /// A signature over the request.
+    Signature(Box<SignatureScheme>),
     /// A user and a password.
     Basic(basic::Scheme),
     /// Certain addresses.
@@ -191,6 +210,10 @@ pub fn compile(
             integration::compile(options, &surroundings.compiler, diagnostics).map(Auth::Integration)
         }
         AuthOptions::Token(options) => token::compile(options, surroundings, diagnostics, unset).map(Auth::Token),
+        AuthOptions::Signature(options) => {
+            let scheme = compile_signature::compile(options, surroundings, diagnostics, unset);
+            scheme.map(Box::new).map(Auth::Signature)
+        }
         AuthOptions::Basic(options) => basic::compile(options, surroundings, diagnostics, unset).map(Auth::Basic),
         AuthOptions::Ip(options) => Some(Auth::Ip(ip::compile(options))),
         AuthOptions::Jwt(options) => jwt::compile(options, surroundings, diagnostics, unset).map(Auth::Jwt),
@@ -217,6 +240,7 @@ impl Auth {
                 Self::ApiKey(scheme) => scheme.verify(&evidence, means.store),
                 Self::Integration(scheme) => scheme.verify(&evidence, means.integrations),
                 Self::Token(scheme) => scheme.verify(&evidence),
+                Self::Signature(scheme) => scheme.verify(&evidence),
                 Self::Basic(scheme) => scheme.verify(&evidence),
                 Self::Ip(scheme) => scheme.verify(&evidence),
                 Self::Jwt(scheme) => scheme.verify(&evidence, means.http).await,
@@ -234,7 +258,9 @@ impl Auth {
             Self::ApiKey(_) | Self::Integration(_) => true,
             Self::Any(schemes) => !schemes.is_empty() && schemes.iter().all(Self::names_tenant),
             Self::All(schemes) => schemes.iter().any(Self::names_tenant),
-            Self::Token(_) | Self::Basic(_) | Self::Ip(_) | Self::Jwt(_) | Self::Check(_) | Self::None => false,
+            Self::Token(_) | Self::Signature(_) | Self::Basic(_) | Self::Ip(_) | Self::Jwt(_) | Self::Check(_) | Self::None => {
+                false
+            }
         }
     }
 
@@ -244,6 +270,7 @@ impl Auth {
             Self::ApiKey(_) => "api_key",
             Self::Integration(_) => "integration",
             Self::Token(_) => "token",
+            Self::Signature(_) => "signature",
             Self::Basic(_) => "basic",
             Self::Ip(_) => "ip",
             Self::Jwt(_) => "jwt",
@@ -266,6 +293,7 @@ impl Auth {
     pub fn secret(&self) -> Option<&SecretSource> {
         match self {
             Self::Token(scheme) => Some(scheme.secret()),
+            Self::Signature(scheme) => Some(scheme.secret()),
             Self::Basic(scheme) => Some(scheme.secret()),
             Self::Jwt(scheme) => scheme.secret(),
             Self::ApiKey(_) | Self::Integration(_) | Self::Ip(_) | Self::Check(_) | Self::Any(_) | Self::All(_) | Self::None => {
@@ -286,6 +314,7 @@ impl Auth {
     pub fn add_reads(&self, engine: &Engine, reads: &mut Reads) {
         match self {
             Self::Check(scheme) => scheme.condition.add_reads(engine, reads),
+            Self::Signature(scheme) => scheme.add_reads(reads),
             Self::Any(schemes) | Self::All(schemes) => schemes.iter().for_each(|scheme| scheme.add_reads(engine, reads)),
             other => other.add_secret_places(engine, reads),
         }
@@ -297,6 +326,7 @@ impl Auth {
             Self::ApiKey(scheme) => scheme.at.add_reads(engine, reads),
             Self::Integration(scheme) => scheme.at.add_reads(engine, reads),
             Self::Token(scheme) => scheme.at.add_reads(engine, reads),
+            Self::Signature(scheme) => scheme.add_secret_places(reads),
             Self::Jwt(scheme) => scheme.at.add_reads(engine, reads),
             Self::Any(schemes) | Self::All(schemes) => schemes.iter().for_each(|scheme| scheme.add_secret_places(engine, reads)),
             // of `basic` the header is masked whoever sends it

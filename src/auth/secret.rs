@@ -4,6 +4,7 @@
 use jiff::civil::Date;
 
 use super::evidence::Evidence;
+use super::secret_form::SecretForm;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, Named, options, report_expected};
 use crate::config::shape::{Form, Shape};
@@ -21,6 +22,8 @@ options! {
         file: Option<Spanned<String>>,
         /// The last day on which it is valid: `2026-12-31`.
         until: Option<Spanned<String>> as day,
+        /// How its text becomes the key of a signature, `utf8` where nothing says it; other uses take the text as it is.
+        r#as: Option<SecretForm>,
     }
 }
 
@@ -35,6 +38,16 @@ pub enum SecretReference {
     Name(Spanned<String>),
     /// Its own values.
     Inline(Vec<SecretOptions>),
+}
+
+impl SecretReference {
+    /// Where it stands.
+    pub fn span(&self) -> Option<Span> {
+        match self {
+            Self::Name(name) => Some(name.span),
+            Self::Inline(values) => values.first().map(|value| value.span),
+        }
+    }
 }
 
 impl FromYaml for SecretReference {
@@ -73,12 +86,23 @@ pub trait SecretReader {
 pub struct SecretValue {
     secret: Secret<String>,
     until: Option<Date>,
+    form: Option<SecretForm>,
 }
 
 impl SecretValue {
     /// A value without an end.
     pub fn new(secret: Secret<String>) -> Self {
-        Self { secret, until: None }
+        Self { secret, until: None, form: None }
+    }
+
+    /// What stands in for a value in tests.
+    pub fn stand_in(secret: Secret<String>) -> Self {
+        Self { form: Some(SecretForm::StandIn), ..Self::new(secret) }
+    }
+
+    /// How the text becomes a key, where its declaration says.
+    pub fn form(&self) -> Option<SecretForm> {
+        self.form
     }
 
     /// The value itself.
@@ -116,6 +140,8 @@ pub struct Candidate<'a> {
     pub value: &'a str,
     /// Whether it is still valid. One that is not never verifies; the doctor only says that it would have.
     pub is_active: bool,
+    /// How the text becomes a key, where its declaration says.
+    pub form: Option<SecretForm>,
 }
 
 impl SecretSource {
@@ -124,12 +150,17 @@ impl SecretSource {
         let today = evidence.now.date();
         match self {
             Self::Declared(values) => {
-                values.iter().map(|value| Candidate { value: value.expose(), is_active: value.is_active(today) }).collect()
+                let candidate = |value: &'a SecretValue| Candidate {
+                    value: value.expose(),
+                    is_active: value.is_active(today),
+                    form: value.form,
+                };
+                values.iter().map(candidate).collect()
             }
             Self::Field(name) => evidence
                 .fields
                 .get(name)
-                .map(|secret| Candidate { value: secret.expose(), is_active: true })
+                .map(|secret| Candidate { value: secret.expose(), is_active: true, form: None })
                 .into_iter()
                 .collect(),
         }
@@ -231,7 +262,7 @@ pub fn resolve(
     unset: &mut Diagnostics,
 ) -> Option<Values> {
     if let Some(value) = reader.stand_in(name) {
-        return Some(vec![SecretValue::new(Secret::new(value))]);
+        return Some(vec![SecretValue::stand_in(Secret::new(value))]);
     }
     let mut values = Values::new();
     for option in options {
@@ -242,7 +273,7 @@ pub fn resolve(
             (None, None) => continue,
         };
         match value.map(|value| value.trim_end_matches(['\r', '\n']).to_owned()).filter(|value| !value.is_empty()) {
-            Some(value) => values.push(SecretValue { secret: Secret::new(value), until }),
+            Some(value) => values.push(SecretValue { secret: Secret::new(value), until, form: option.r#as }),
             // what is no longer valid need not be there
             None if until.is_some_and(|last| reader.today() > last) => {}
             None => {

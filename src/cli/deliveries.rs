@@ -5,7 +5,8 @@ use clap::{Args, Subcommand};
 use super::flags::{Format, GlobalFlags, ask, unexpected};
 use super::run::Exit;
 use super::{delivery_text, output};
-use crate::app::operation::{Answer, Operation, Steered};
+use crate::app::deliveries::Steered;
+use crate::app::operation::{Answer, Operation};
 use crate::model::record::{RecordState, RecordSummary};
 
 /// What can be done with deliveries.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value as Json;
 
 use super::output::to_the_second;
-use crate::app::operation::{AttemptView, DeliveryView};
+use crate::app::deliveries::{AttemptView, DeliveryView};
 use crate::model::attempt::{CallTrace, ChangeTrace, Outcome};
 use crate::model::delivery::DeliveryId;
 use crate::model::failure::Retry;

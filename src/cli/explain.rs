@@ -10,6 +10,7 @@ use super::output;
 use super::run::Exit;
 use super::trial::{source_of, texts_around};
 use crate::app::sources::surroundings;
+use crate::auth::preset::written_out;
 use crate::config::diagnostic::{Diagnostics, closest};
 use crate::config::source::Sources;
 use crate::config::yaml::parse;
@@ -39,7 +40,7 @@ impl Explain {
         let mut sources = Sources::default();
         let file = sources.add(&source.path, texts.routes.get(&source.path).cloned().unwrap_or_default());
         let Some(root) = parse(&sources, file, &mut Diagnostics::default()) else { return Ok(Exit::Problems) };
-        output::data(explain(&source, &root, only, world).trim_end());
+        output::data(explain(&source, &written_out(&root), only, world).trim_end());
         Ok(Exit::Fine)
     }
 }

@@ -1,6 +1,7 @@
 //! The command line: one file per command; the only place that prints.
 
 pub mod check;
+pub mod check_signature;
 pub mod deliveries;
 mod delivery_text;
 pub mod demo;
@@ -11,6 +12,7 @@ pub mod flags;
 pub mod integrations;
 pub mod keys;
 pub mod new;
+mod onboarding_text;
 pub mod output;
 pub mod run;
 pub mod schema;
@@ -43,6 +45,8 @@ pub enum Command {
     Explain(explain::Explain),
     /// Take one request through a route file without writing: every step, the calls, the rows
     Try(trial::Try),
+    /// Verify a saved request with the real secrets, and say what is wrong with its signature
+    CheckSignature(check_signature::CheckSignature),
     /// Everything at once, offline: one webhook becomes rows
     Demo(demo::Demo),
     /// Add and list tenants, the customers on whose behalf something arrives

@@ -65,6 +65,7 @@ async fn run_command(line: CommandLine) -> anyhow::Result<Exit> {
         Command::Test(test) => test.run(global).await,
         Command::Explain(explain) => explain.run(global),
         Command::New(new) => new.run(global),
+        Command::CheckSignature(check) => check.run(global),
         Command::Try(one) => one.run(global).await,
         Command::Demo(demo) => demo.run(global).await,
         Command::Tenants(tenants) => tenants.run(global).await,

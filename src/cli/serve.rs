@@ -32,6 +32,9 @@ pub struct Serve {
     /// The URL that senders reach `--listen` by
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
+    /// A proxy between senders and `--listen`, whose word on who sent a request is taken: `10.0.0.7`, `10.0.0.0/8`; repeatable
+    #[arg(long, value_name = "NETWORK")]
+    trusted_proxy: Vec<String>,
     /// The state [default: sqlite://DATA/state.db]
     #[arg(long, value_name = "URL")]
     state: Option<String>,
@@ -74,6 +77,7 @@ impl Serve {
             listen: self.listen,
             admin_listen: self.admin_listen,
             public_url: self.public_url,
+            trusted_proxies: self.trusted_proxy,
             workers: self.workers,
             simulate_api: self.simulate_api,
             ..given

@@ -1,19 +1,48 @@
-//! `hooktable sources`: how every source is doing.
+//! `hooktable sources`: how every source is doing, and what one needs to be set up.
 
 use clap::Subcommand;
 
 use super::flags::{Format, GlobalFlags, ask, unexpected};
+use super::onboarding_text;
 use super::output;
 use super::run::Exit;
 use crate::app::operation::{Answer, Operation};
 use crate::app::retire::Retired;
 use crate::app::settings::Settings;
+use crate::app::source_operations::Onboarding;
 
 /// What can be done with sources.
 #[derive(Debug, Subcommand)]
 pub enum Sources {
     /// List all sources: which run, which do not and why
     List {
+        /// How they are listed
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Open a window of 24 hours in which what handshakes of a source show is kept for you to read
+    Onboard {
+        /// Its name
+        name: String,
+        /// Only list what was shown; open nothing
+        #[arg(long)]
+        values: bool,
+        /// How it is shown
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Show what handshakes of a source have shown: a provider's secret for you to copy, say
+    Show {
+        /// Its name
+        name: String,
+        /// How it is shown
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// List the last requests of a source that were refused, and why; secrets are masked
+    Rejected {
+        /// Its name
+        name: String,
         /// How they are listed
         #[arg(long, value_enum, default_value_t)]
         format: Format,
@@ -34,6 +63,22 @@ impl Sources {
         let settings = global.settings()?;
         match self {
             Self::List { format } => list(&settings, format).await,
+            Self::Onboard { name, values: false, format } => {
+                let onboarding = onboarding_of(&settings, Operation::OnboardSource { source: name }).await?;
+                onboarding_text::print_window(&onboarding, format)?;
+                Ok(Exit::Fine)
+            }
+            Self::Onboard { name, values: true, format } | Self::Show { name, format } => {
+                let onboarding = onboarding_of(&settings, Operation::ShowHandshakes { source: name }).await?;
+                onboarding_text::print_values(&onboarding, format)?;
+                Ok(Exit::Fine)
+            }
+            Self::Rejected { name, format } => {
+                let operation = Operation::ListRejected { source: name };
+                let Answer::Rejected(rejected) = ask(&settings, operation).await? else { return Err(unexpected()) };
+                onboarding_text::print_rejected(&rejected, format)?;
+                Ok(Exit::Fine)
+            }
             Self::Retire { name, force } => {
                 let operation = Operation::RetireSource { source: name, force };
                 let Answer::Retired(Retired { source, open }) = ask(&settings, operation).await? else {
@@ -49,6 +94,11 @@ impl Sources {
             }
         }
     }
+}
+
+async fn onboarding_of(settings: &Settings, operation: Operation) -> anyhow::Result<Onboarding> {
+    let Answer::Onboarding(onboarding) = ask(settings, operation).await? else { return Err(unexpected()) };
+    Ok(onboarding)
 }
 
 async fn list(settings: &Settings, format: Format) -> anyhow::Result<Exit> {

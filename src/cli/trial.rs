@@ -55,7 +55,7 @@ impl Try {
         let world = surroundings.world();
         let loaded = load(&texts_around(&self.file)?, world, &[]);
         let Some(source) = source_of(&self.file, &loaded)? else { return Ok(Exit::Problems) };
-        let text = self.request_text(&source)?;
+        let text = request_text(self.request.as_deref(), &source)?;
         let request = saved::read(&text, &source.receive).map_err(|reason| anyhow::anyhow!("the request: {reason}"))?;
         let answers = if self.live { Answers::Live } else { Answers::Recorded };
         let trial = match trial::run(&source, &request, self.tenant.clone(), answers, world).await {
@@ -72,34 +72,35 @@ impl Try {
         }
         Ok(if trial.fails() { Exit::Problems } else { Exit::Fine })
     }
+}
 
-    fn request_text(&self, source: &Source) -> anyhow::Result<String> {
-        let samples: Vec<&str> = source.samples.iter().map(|sample| sample.value.as_str()).collect();
-        let sample = |path: &str| {
-            let path = beside(&source.path, path);
-            read_companion(&path).map_err(|reason| anyhow::anyhow!("the sample `{path}` {reason}"))
+/// The text of a saved request: a sample of the file by its name, a file, or standard input; without a name the first sample.
+pub(super) fn request_text(name: Option<&str>, source: &Source) -> anyhow::Result<String> {
+    let samples: Vec<&str> = source.samples.iter().map(|sample| sample.value.as_str()).collect();
+    let sample = |path: &str| {
+        let path = beside(&source.path, path);
+        read_companion(&path).map_err(|reason| anyhow::anyhow!("the sample `{path}` {reason}"))
+    };
+    let Some(name) = name else {
+        return match samples.as_slice() {
+            [first, ..] => sample(first),
+            [] => {
+                bail!("which request? the file has no samples\nhint: `--request FILE`, or `--request -` for standard input")
+            }
         };
-        let Some(name) = &self.request else {
-            return match samples.as_slice() {
-                [first, ..] => sample(first),
-                [] => {
-                    bail!("which request? the file has no samples\nhint: `--request FILE`, or `--request -` for standard input")
-                }
-            };
-        };
-        if name == "-" {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
-            return Ok(text);
-        }
-        let stem = |path: &str| Path::new(path).file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        match samples.iter().find(|path| **path == name || stem(path).as_ref() == Some(name)) {
-            Some(path) if !Path::new(name).exists() => sample(path),
-            _ => std::fs::read_to_string(name).with_context(|| match samples.as_slice() {
-                [] => format!("cannot read the request `{name}`"),
-                samples => format!("cannot read the request `{name}`; the file's samples are {}", samples.join(", ")),
-            }),
-        }
+    };
+    if name == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+        return Ok(text);
+    }
+    let stem = |path: &str| Path::new(path).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    match samples.iter().find(|path| ***path == *name || stem(path).as_deref() == Some(name)) {
+        Some(path) if !Path::new(name).exists() => sample(path),
+        _ => std::fs::read_to_string(name).with_context(|| match samples.as_slice() {
+            [] => format!("cannot read the request `{name}`"),
+            samples => format!("cannot read the request `{name}`; the file's samples are {}", samples.join(", ")),
+        }),
     }
 }
 

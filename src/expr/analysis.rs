@@ -20,6 +20,8 @@ pub(crate) struct Analysis {
     pub(crate) included: Vec<Included>,
     /// What it may not do.
     pub(crate) problems: Vec<TemplateError>,
+    /// Where the keys of `hmac` stand.
+    pub(crate) hmac_keys: Vec<Range<usize>>,
 }
 
 /// Something that a template takes from outside itself.
@@ -46,6 +48,14 @@ pub(crate) struct Included {
     pub(crate) optional: bool,
     /// The names that the including template has made itself by then.
     pub(crate) locals: BTreeSet<String>,
+}
+
+impl Analysis {
+    /// The secrets that stand anywhere but as the key of `hmac`, from where nothing of them comes out.
+    pub(crate) fn bare_secrets(&self) -> impl Iterator<Item = &str> {
+        let bare = self.names.iter().filter(|name| name.place[0] == "secret" && !self.hmac_keys.contains(&name.whole));
+        bare.map(|name| name.place.get(1).map_or("", String::as_str))
+    }
 }
 
 /// Analyses a whole template.
@@ -273,6 +283,7 @@ impl<'t> Walker<'t> {
                 }
                 self.arguments(&filter.args, exact);
                 self.refuse(exact::pattern(filter.name, filter.args.first()));
+                self.note_key(filter.name, filter.args.get(1));
             }
             Expr::Test(test) => {
                 self.expression(&test.expr);
@@ -292,12 +303,19 @@ impl<'t> Walker<'t> {
                 exact = exact::takes_fractions(name.id);
                 self.look_at(callee, true);
                 self.refuse(exact::pattern(name.id, call.args.get(1)));
+                self.note_key(name.id, call.args.get(2));
             }
             // what a method gives may come from all of its object
             Expr::GetAttr(method) => self.expression(&method.expr),
             other => self.expression(other),
         }
         self.arguments(&call.args, exact);
+    }
+
+    fn note_key(&mut self, function: &str, key: Option<&CallArg<'_>>) {
+        if let ("hmac", Some(CallArg::Pos(key))) = (function, key) {
+            self.analysis.hmac_keys.push(range(key.span()));
+        }
     }
 
     fn arguments(&mut self, arguments: &[CallArg<'_>], exact: bool) {
@@ -421,6 +439,21 @@ mod tests {
             let analysis = of_expression(text).expect(text);
             let found = analysis.problems.first().and_then(|problem| problem.range.clone()).map(|range| &text[range]);
             assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_bare_unless_it_is_the_key_of_a_signature() {
+        for (text, bare) in [
+            ("{{ body.t | hmac('sha256', secret.a) | hex }}", false),
+            ("{{ hmac(body.t, 'sha256', secret.a) | hex }}", false),
+            ("{{ secret.a }}", true),
+            ("{{ secret.a | sha256 | hex }}", true),
+            ("{{ secret.a | hmac('sha256', secret.b) }}", true),
+            ("{{ body.t | hmac('sha256', secret.a ~ 'x') }}", true),
+            ("{{ body.t | hmac('sha256', secret) }}", false),
+        ] {
+            assert_eq!(of_template(text).expect(text).bare_secrets().next().is_some(), bare, "{text}");
         }
     }
 

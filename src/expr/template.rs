@@ -165,6 +165,13 @@ impl Template {
         &self.secret_names
     }
 
+    /// Whether something of a secret may come out of it: it stands elsewhere than as the key of `hmac`.
+    pub fn shows_secrets(&self, engine: &Engine) -> bool {
+        let included = engine.all_included(&self.analysis);
+        let further = included.values().filter_map(|file| file.analysis.as_ref().ok());
+        std::iter::once(&self.analysis).chain(further).any(|analysis| analysis.bare_secrets().next().is_some())
+    }
+
     /// Adds the places it looks at; secrets and functions are none.
     pub fn add_reads(&self, engine: &Engine, reads: &mut Reads) {
         for (place, called) in &self.looks {

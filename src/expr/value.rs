@@ -182,6 +182,16 @@ impl Value {
         }
     }
 
+    /// Whether something of a secret may come out of it.
+    pub fn shows_secrets(&self, engine: &Engine) -> bool {
+        match self {
+            Self::Template(template) => template.shows_secrets(engine),
+            Self::List(items) => items.iter().any(|item| item.shows_secrets(engine)),
+            Self::Map(fields) => fields.iter().any(|(_, field)| field.shows_secrets(engine)),
+            Self::Path(_) | Self::Literal(_) => false,
+        }
+    }
+
     /// The names of the secrets that it uses.
     pub fn secrets(&self) -> Vec<String> {
         match self {

@@ -35,7 +35,7 @@ impl Addresses {
     }
 
     /// The whole URL as the sender used it.
-    pub(super) fn url(&self, request: &Request) -> String {
+    pub fn url(&self, request: &Request) -> String {
         let query = if request.query.is_empty() { String::new() } else { format!("?{}", request.query) };
         if let Some(public_url) = &self.public_url {
             return format!("{public_url}{}{query}", request.path);

@@ -7,7 +7,7 @@ use super::body;
 use super::rejection::Rejection;
 use crate::auth::caller::{Caller, Refusal};
 use crate::auth::evidence::Evidence;
-use crate::auth::scheme::Means;
+use crate::auth::scheme::{Auth, Means};
 use crate::expr::scope::SecretValues;
 use crate::http_client::client::HttpClient;
 use crate::model::delivery::Request;
@@ -18,10 +18,12 @@ use crate::payload;
 use crate::routes::source::{Source, TenantRule};
 use crate::store::{Store, tenants};
 
-/// A request before its sender is known.
+/// A request that is some source's, before its sender is known.
 #[derive(Clone, Copy)]
-pub(super) struct Unverified<'a> {
-    /// As it came.
+pub(super) struct Arrived<'a> {
+    /// Whose it is.
+    pub(super) source: &'a Source,
+    /// As it came; its body once that is read.
     pub(super) request: &'a Request,
     /// The whole URL as the sender used it.
     pub(super) url: &'a str,
@@ -42,36 +44,58 @@ impl Gate {
         Self { store, http, tenants: Mutex::default() }
     }
 
-    /// The verified sender of a request, or why it is none.
-    pub(super) async fn authenticate(&self, source: &Source, unverified: Unverified<'_>) -> Result<Caller, Rejection> {
-        let document = document_of(source, unverified)?;
-        let tenant = match &source.tenant {
-            TenantRule::Named(name) => self.known_tenant(name).await?,
-            TenantRule::Caller | TenantRule::Record | TenantRule::None => None,
-        };
+    /// The verified sender of a delivery, or why it is none.
+    pub(super) async fn authenticate(&self, arrived: Arrived<'_>) -> Result<Caller, Rejection> {
+        let source = arrived.source;
+        let (caller, _) = self.verify(arrived, &source.auth, source.auth_reads_body).await?;
+        match &source.tenant {
+            TenantRule::Named(name) => Ok(caller.on_behalf_of(Some(&self.tenant_named(name).await?))),
+            TenantRule::Caller | TenantRule::Record | TenantRule::None => Ok(caller),
+        }
+    }
+
+    /// The sender as a scheme verified it, and the integration that the request is for, as far as that is known.
+    pub(super) async fn verify(
+        &self,
+        arrived: Arrived<'_>,
+        auth: &Auth,
+        reads_body: bool,
+    ) -> Result<(Caller, Option<Arc<Integration>>), Rejection> {
+        let source = arrived.source;
+        let document = document_of(arrived, reads_body)?;
+        let integration = self.integration_of(source, &document).await?;
         let integrations = self.store.integrations();
-        let tenant_id = tenant.as_ref().map(|tenant| tenant.id);
-        let integration = source.integration().before_verification(&document, &source.name, tenant_id, &integrations);
         let no_fields = SecretValues::new();
         let evidence = Evidence {
-            request: unverified.request,
+            request: arrived.request,
             document: &document,
-            url: unverified.url,
+            url: arrived.url,
             now: self.store.clock().now(),
             source: &source.name,
             fields: integration.as_ref().map_or(&no_fields, |integration| &integration.secrets),
         };
         let means = Means { store: &self.store, integrations: &integrations, http: &self.http };
-        let verified = source.auth.verify(evidence, means).await;
+        let verified = auth.verify(evidence, means).await;
         let caller = verified.and_then(|caller| for_integration(caller, source, integration.as_deref()));
         let caller = caller.map_err(|refusal| match refusal.is_undecided {
             true => Rejection::Unavailable(refusal.findings.join("; ")),
-            false => Rejection::Unauthorized(refusal.told),
+            false => Rejection::Unauthorized(refusal),
         })?;
-        match &source.tenant {
-            TenantRule::Named(name) => Ok(caller.on_behalf_of(Some(&self.tenant_named(name).await?))),
-            TenantRule::Caller | TenantRule::Record | TenantRule::None => Ok(caller),
-        }
+        Ok((caller, integration))
+    }
+
+    /// The integration that a request is for, as far as that is known before its sender is verified.
+    pub(super) async fn integration_of(
+        &self,
+        source: &Source,
+        document: &EventDocument,
+    ) -> Result<Option<Arc<Integration>>, Rejection> {
+        let tenant = match &source.tenant {
+            TenantRule::Named(name) => self.known_tenant(name).await?,
+            TenantRule::Caller | TenantRule::Record | TenantRule::None => None,
+        };
+        let tenant_id = tenant.as_ref().map(|tenant| tenant.id);
+        Ok(source.integration().before_verification(document, &source.name, tenant_id, &self.store.integrations()))
     }
 
     /// The tenant that a route file names; it comes into being with its first delivery.
@@ -100,12 +124,13 @@ impl Gate {
 }
 
 /// The head of a request; its body too where a scheme, or the way to the integration, leads through it.
-fn document_of(source: &Source, unverified: Unverified<'_>) -> Result<EventDocument, Rejection> {
-    if source.auth_reads_body {
-        body::refuse_uninflatable(unverified.request, source.receive.max_body)?;
-        return Ok(source.admission.read(unverified.request, unverified.params).document);
+fn document_of(arrived: Arrived<'_>, reads_body: bool) -> Result<EventDocument, Rejection> {
+    let Arrived { source, request, params, .. } = arrived;
+    if reads_body {
+        body::refuse_uninflatable(request, source.receive.max_body)?;
+        return Ok(source.admission.read(request, params).document);
     }
-    Ok(payload::request::document(unverified.request, unverified.params))
+    Ok(payload::request::document(request, params))
 }
 
 /// Where a source finds integrations by their id, a request for none that is active is nobody's, whoever sent it.

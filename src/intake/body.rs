@@ -11,8 +11,10 @@ use super::rejection::Rejection;
 use crate::model::delivery::Request;
 use crate::payload::inflate::{self, Uninflated};
 
+/// The most bytes of a URL and all headers together.
+const LARGEST_HEAD: usize = 32 << 10;
 /// The longest a body may take to arrive.
-const LONGEST: Duration = Duration::from_secs(30);
+pub(super) const LONGEST: Duration = Duration::from_secs(30);
 
 /// The request without its body.
 pub(super) fn head(parts: &Parts, peer: Option<IpAddr>) -> Request {
@@ -25,6 +27,13 @@ pub(super) fn head(parts: &Parts, peer: Option<IpAddr>) -> Request {
         body: Bytes::new(),
         peer,
     }
+}
+
+/// Refuses a URL and headers that are longer than any provider's.
+pub(super) fn refuse_long_head(parts: &Parts) -> Result<(), Rejection> {
+    let headers: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let url = parts.uri.path_and_query().map_or(0, |text| text.as_str().len());
+    if headers + url > LARGEST_HEAD { Err(Rejection::HeadTooLarge) } else { Ok(()) }
 }
 
 /// Refuses encodings that nobody here can undo, before the body is read.
@@ -41,8 +50,8 @@ pub(super) fn refuse_uninflatable(request: &Request, most: u64) -> Result<(), Re
     })
 }
 
-/// The whole body as it stands on the wire, at most `most` bytes of it.
-pub(super) async fn read(parts: &Parts, body: Body, most: u64) -> Result<Bytes, Rejection> {
+/// The whole body as it stands on the wire, at most `most` bytes of it, which may take `longest` to arrive.
+pub(super) async fn read(parts: &Parts, body: Body, most: u64, longest: Duration) -> Result<Bytes, Rejection> {
     let declared = parts
         .headers
         .get(header::CONTENT_LENGTH)
@@ -52,7 +61,7 @@ pub(super) async fn read(parts: &Parts, body: Body, most: u64) -> Result<Bytes, 
         return Err(Rejection::TooLarge(most));
     }
     let limit = usize::try_from(most).unwrap_or(usize::MAX);
-    match tokio::time::timeout(LONGEST, to_bytes(body, limit)).await {
+    match tokio::time::timeout(longest, to_bytes(body, limit)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(error)) if is_length_limit(&error) => Err(Rejection::TooLarge(most)),
         Ok(Err(_)) => Err(Rejection::Broken("the body broke off".to_owned())),
@@ -70,4 +79,25 @@ fn is_length_limit(error: &axum::Error) -> bool {
         cause = error.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read_slowly(pieces: u32, most: u64) -> Result<Bytes, Rejection> {
+        let (parts, ()) = axum::http::Request::new(()).into_parts();
+        let pieces = futures_util::stream::unfold(0, move |number| async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            (number < pieces).then(|| (Ok::<_, std::io::Error>(Bytes::from_static(b"1234")), number + 1))
+        });
+        read(&parts, Body::from_stream(pieces), most, Duration::from_millis(400)).await
+    }
+
+    #[tokio::test]
+    async fn a_body_has_its_time_and_its_size_however_it_comes() {
+        assert_eq!(read_slowly(2, 8).await, Ok(Bytes::from_static(b"12341234")));
+        assert_eq!(read_slowly(3, 8).await, Err(Rejection::TooLarge(8)));
+        assert_eq!(read_slowly(1000, 8000).await, Err(Rejection::TooSlow));
+    }
 }

@@ -2,23 +2,29 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
+use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 
 use super::address::Addresses;
-use super::authenticate::{Gate, Unverified};
+use super::authenticate::{Arrived, Gate};
+use super::failures::{self, Failures};
+use super::handshake::{self, Reminders};
 use super::rate::Rates;
+use super::rejected::Rejected;
 use super::rejection::Rejection;
 use super::{answer, body};
 use crate::auth::caller::Caller;
 use crate::clock::Timestamp;
 use crate::http_client::client::HttpClient;
 use crate::model::delivery::{AdmittedDelivery, Appended, DeliveryId, Request};
+use crate::routes::handshake::Answered;
 use crate::routes::registry::Registry;
 use crate::routes::source::Source;
 use crate::routes::table::{Matched, RouteTable};
@@ -28,10 +34,13 @@ use crate::store::{Store, inbox, integrations};
 /// What the handler works with.
 pub struct Intake {
     registry: Arc<Registry>,
-    store: Store,
-    gate: Gate,
+    pub(super) store: Store,
+    pub(super) gate: Gate,
     addresses: Addresses,
-    rates: Rates,
+    pub(super) rates: Rates,
+    pub(super) failures: Failures,
+    pub(super) reminders: Reminders,
+    rejected: Arc<Rejected>,
     closed: AtomicBool,
 }
 
@@ -39,7 +48,22 @@ impl Intake {
     /// An open intake.
     pub fn new(registry: Arc<Registry>, store: Store, http: Arc<HttpClient>, addresses: Addresses) -> Arc<Self> {
         let gate = Gate::new(store.clone(), http);
-        Arc::new(Self { registry, store, gate, addresses, rates: Rates::default(), closed: AtomicBool::new(false) })
+        Arc::new(Self {
+            registry,
+            store,
+            gate,
+            addresses,
+            rates: Rates::default(),
+            failures: Failures::default(),
+            reminders: Reminders::default(),
+            rejected: Arc::default(),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// The requests that were refused lately.
+    pub fn rejected(&self) -> &Arc<Rejected> {
+        &self.rejected
     }
 
     /// From now on senders are told to come again: the program is about to stop.
@@ -56,14 +80,23 @@ impl Intake {
 /// What stood in the place of a path's parameters, by name.
 type Parameters = Vec<(String, String)>;
 
+/// What a request came to.
+enum Outcome {
+    Stored(DeliveryId, Appended),
+    Handshake(Answered),
+}
+
 /// Answers one request.
 async fn receive(State(intake): State<Arc<Intake>>, request: axum::extract::Request) -> Response {
     let (method, place) = (request.method().clone(), first_segment(request.uri().path()));
-    let outcome = AssertUnwindSafe(receive_delivery(&intake, request)).catch_unwind().await;
+    let source = OnceLock::new();
+    let outcome = AssertUnwindSafe(outcome_of(&intake, request, &source)).catch_unwind().await;
     match outcome.unwrap_or(Err(Rejection::Fault)) {
-        Ok((id, appended)) => answer::stored(id, appended),
+        Ok(Outcome::Stored(id, appended)) => answer::stored(id, appended),
+        Ok(Outcome::Handshake(answered)) => answer::handshake(answered),
         Err(rejection) => {
-            tracing::info!(http.method = %method, http.place = place, reason = rejection.reason(), "request rejected");
+            let (reason, findings) = (rejection.reason(), rejection.findings().join("; "));
+            tracing::info!(source = source.get(), http.method = %method, http.place = place, reason, findings, "request rejected");
             rejection.into_response()
         }
     }
@@ -75,28 +108,62 @@ fn first_segment(path: &str) -> String {
     format!("/{}", crate::config::yaml::shorten(first))
 }
 
-async fn receive_delivery(intake: &Intake, request: axum::extract::Request) -> Result<(DeliveryId, Appended), Rejection> {
+/// Answers a request whose source, once it is known, is noted in `known`.
+async fn outcome_of(intake: &Intake, request: axum::extract::Request, known: &OnceLock<String>) -> Result<Outcome, Rejection> {
     refuse_when_closed(intake)?;
     let table = intake.registry.table();
     let (parts, stream) = request.into_parts();
+    body::refuse_long_head(&parts)?;
     let mut request = body::head(&parts, peer_of(&parts));
     let url = intake.addresses.url(&request);
     request.peer = intake.addresses.client(&request);
     let (source, params) = find(&table, &request)?;
-    body::refuse_unknown_encodings(&request)?;
-    request.body = body::read(&parts, stream, source.receive.max_body).await?;
-    let caller = intake.gate.authenticate(&source, Unverified { request: &request, url: &url, params: &params }).await?;
-    limit(intake, &source, &caller)?;
-    body::refuse_uninflatable(&request, source.receive.max_body)?;
-    let delivery = admit(intake, &source, request, &params, &caller);
-    store(intake, &caller, delivery).await
+    let _ = known.set(source.name.clone());
+    let read = read_body(&source, &mut request, &parts, stream).await;
+    let arrived = Arrived { source: &source, request: &request, params: &params, url: &url };
+    let outcome = match read {
+        Ok(()) => handshake_or_delivery(intake, arrived).await,
+        Err(rejection) => Err(rejection),
+    };
+    match outcome {
+        Ok(outcome) => Ok(outcome),
+        Err(rejection) => {
+            let rejection = intake.rejected.note(&intake.gate, arrived, rejection, intake.store.clock().now()).await;
+            Err(failures::slow(intake, arrived, rejection).await)
+        }
+    }
+}
+
+async fn read_body(source: &Source, request: &mut Request, parts: &Parts, stream: Body) -> Result<(), Rejection> {
+    body::refuse_unknown_encodings(request)?;
+    request.body = body::read(parts, stream, source.receive.max_body, body::LONGEST).await?;
+    Ok(())
+}
+
+async fn handshake_or_delivery(intake: &Intake, arrived: Arrived<'_>) -> Result<Outcome, Rejection> {
+    if let Some(answered) = handshake::answered(intake, arrived).await? {
+        return Ok(Outcome::Handshake(answered));
+    }
+    let source = arrived.source;
+    refuse_method_of_handshakes(source, arrived.request)?;
+    let caller = intake.gate.authenticate(arrived).await?;
+    limit(intake, source, &caller)?;
+    body::refuse_uninflatable(arrived.request, source.receive.max_body)?;
+    let delivery = admit(intake, source, arrived.request.clone(), arrived.params, &caller);
+    store(intake, &caller, delivery).await.map(|(id, appended)| Outcome::Stored(id, appended))
 }
 
 fn refuse_when_closed(intake: &Intake) -> Result<(), Rejection> {
     if intake.closed.load(Ordering::SeqCst) { Err(Rejection::Unavailable("the program is stopping".to_owned())) } else { Ok(()) }
 }
 
-fn peer_of(parts: &axum::http::request::Parts) -> Option<IpAddr> {
+/// A method that only handshakes let in delivers nothing.
+fn refuse_method_of_handshakes(source: &Source, request: &Request) -> Result<(), Rejection> {
+    let methods = &source.receive.methods;
+    if methods.contains(&request.method) { Ok(()) } else { Err(Rejection::Method(methods.clone())) }
+}
+
+fn peer_of(parts: &Parts) -> Option<IpAddr> {
     parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.ip())
 }
 

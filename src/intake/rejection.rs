@@ -7,6 +7,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::auth::caller::Refusal;
+
 /// The reasons, one per answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
@@ -15,7 +17,9 @@ pub enum Rejection {
     /// The source takes other methods.
     Method(Vec<String>),
     /// The sender did not prove who it is.
-    Unauthorized(String),
+    Unauthorized(Refusal),
+    /// The head is larger than is taken.
+    HeadTooLarge,
     /// The body is larger than the source allows, in bytes.
     TooLarge(u64),
     /// The request is broken as HTTP.
@@ -34,11 +38,12 @@ pub enum Rejection {
 const COME_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 impl Rejection {
-    fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::NoSource => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Broken(_) => StatusCode::BAD_REQUEST,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -56,11 +61,27 @@ impl Rejection {
         }
     }
 
-    fn told(&self) -> String {
+    /// What the sender is not told, for the integrator.
+    pub fn findings(&self) -> &[String] {
+        match self {
+            Self::Unauthorized(refusal) => &refusal.findings,
+            _ => &[],
+        }
+    }
+
+    /// Whether it is about the request rather than about us: then who sets the sender up wants to see it.
+    pub(super) fn is_the_senders(&self) -> bool {
+        !matches!(self, Self::NoSource | Self::Unavailable(_) | Self::Fault)
+    }
+
+    /// What the sender is told.
+    pub(super) fn told(&self) -> String {
         match self {
             Self::NoSource => "no source receives this request".to_owned(),
             Self::Method(methods) => format!("expected {}", methods.join(" or ")),
-            Self::Unauthorized(reason) | Self::Broken(reason) => reason.clone(),
+            Self::Unauthorized(refusal) => refusal.told.clone(),
+            Self::Broken(reason) => reason.clone(),
+            Self::HeadTooLarge => "the URL and the headers are too long".to_owned(),
             Self::TooLarge(most) => format!("the body may have at most {most} bytes"),
             Self::TooSlow => "the body did not arrive in time".to_owned(),
             Self::TooMany(_) => "too many requests".to_owned(),
@@ -82,7 +103,7 @@ impl IntoResponse for Rejection {
             }
             Self::TooMany(wait) => drop(headers.insert(header::RETRY_AFTER, seconds(*wait))),
             Self::Unavailable(_) => drop(headers.insert(header::RETRY_AFTER, seconds(COME_AGAIN_AFTER))),
-            Self::TooLarge(_) | Self::Broken(_) | Self::TooSlow => {
+            Self::HeadTooLarge | Self::TooLarge(_) | Self::Broken(_) | Self::TooSlow => {
                 drop(headers.insert(header::CONNECTION, HeaderValue::from_static("close")))
             }
             Self::NoSource | Self::Unauthorized(_) | Self::Fault => {}

@@ -155,6 +155,13 @@ impl Payload {
         }
     }
 
+    /// The same for bodies of at most `most_bytes`, and the one that goes by the content type alone: for requests that are looked into
+    /// before their sender is known.
+    pub fn strict(&self, most_bytes: u64) -> [Self; 2] {
+        let most_bytes = most_bytes.min(self.most_bytes);
+        [Self { most_bytes, ..self.clone() }, Self::plain(most_bytes)]
+    }
+
     /// The places below a body that are always lists: those that the file names and, in formats where one value cannot be told
     /// from a list of one, what is split.
     pub(super) fn lists_in(&self, format: &Format) -> impl Iterator<Item = &[String]> {

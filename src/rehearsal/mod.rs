@@ -10,6 +10,7 @@ pub mod run;
 pub mod saved;
 pub mod send;
 pub mod sender;
+mod signed;
 pub mod simulate;
 pub mod sketch;
 pub mod suite;

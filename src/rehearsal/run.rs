@@ -16,6 +16,7 @@ use super::made_up;
 use super::project::Project;
 use super::report::{Mismatch, Outcome, Seen, SeenRecord, Verdict};
 use super::send::{Credential, WebhookRequest};
+use super::signed;
 use super::suite::Suite;
 use crate::model::delivery::DeliveryId;
 use crate::model::failure::Failure;
@@ -103,6 +104,7 @@ async fn with_credentials(suite: &Suite, case: &Case, project: &Project) -> Resu
                 request.put(&place, &token)?;
             }
             Credential::From(address) => request.client = Some(*address),
+            Credential::Signature(..) => {}
             Credential::Endpoint(place) => {
                 let endpoint = integration.as_ref().map(|integration| integration.endpoint.expose().as_str());
                 request.put(place, endpoint.unwrap_or(made_up::ENDPOINT))?;
@@ -113,6 +115,12 @@ async fn with_credentials(suite: &Suite, case: &Case, project: &Project) -> Resu
                 let (_, key) = made.map_err(|error| error.to_string())?;
                 request.put(place, key.expose())?;
             }
+        }
+    }
+    for credential in &case.credentials {
+        if let Credential::Signature(scheme, signing, fields) = credential {
+            let with = signed::With { source: &suite.source, fields, now: project.tools.store.clock().now() };
+            signed::sign(&mut request, scheme, *signing, with)?;
         }
     }
     Ok(request)

@@ -23,8 +23,7 @@ fn request_line(text: &str) -> Option<(&str, &str)> {
 }
 
 fn with_head(method: &str, target: &str, text: &str) -> Result<Request, String> {
-    let text = text.replace("\r\n", "\n");
-    let (head, body) = text.split_once("\n\n").unwrap_or((text.trim_end(), ""));
+    let (head, body) = split_head(text);
     let mut headers = Vec::new();
     for (number, line) in head.lines().enumerate().skip(1) {
         let Some((name, value)) = line.split_once(':') else {
@@ -35,10 +34,15 @@ fn with_head(method: &str, target: &str, text: &str) -> Result<Request, String> 
         };
         headers.push((name.trim().to_ascii_lowercase(), Bytes::from(value.trim().to_owned())));
     }
+    let length = headers.iter().find(|(name, _)| name == "content-length");
+    let length = length.and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse::<usize>().ok());
+    // the newline at the end is the file's, not the body's, unless the body is as long as it says only with it
+    let body = match body.strip_suffix("\r\n").or_else(|| body.strip_suffix('\n')) {
+        Some(cut) if length != Some(body.len()) => cut,
+        _ => body,
+    };
     let below_host = target.split_once("://").map_or(target, |(_, rest)| rest.find('/').map_or("/", |at| &rest[at..]));
     let (path, query) = below_host.split_once('?').unwrap_or((below_host, ""));
-    // the newline at the end is the file's, not the body's
-    let body = body.strip_suffix('\n').unwrap_or(body);
     Ok(Request {
         method: method.to_owned(),
         path: path.to_owned(),
@@ -47,6 +51,15 @@ fn with_head(method: &str, target: &str, text: &str) -> Result<Request, String> 
         body: Bytes::from(body.to_owned()),
         peer: None,
     })
+}
+
+/// What stands before the first empty line, and the bytes behind it.
+fn split_head(text: &str) -> (&str, &str) {
+    let ends = ["\n\n", "\n\r\n"].into_iter().filter_map(|end| text.find(end).map(|at| (at, at + end.len())));
+    match ends.min() {
+        Some((head, body)) => (&text[..head], &text[body..]),
+        None => (text.trim_end(), ""),
+    }
 }
 
 /// A body alone, as it would come to the source: at its path, with the first of the values that it asks for.
@@ -94,6 +107,9 @@ mod tests {
             assert_eq!((request.method.as_str(), request.path.as_str(), request.query.as_str()), ("POST", "/in/a", "k=v"));
             assert_eq!((request.header("x-kind"), &request.body[..]), (Some("order"), &b"{ }"[..]));
         }
+        let exact = "POST /in/a HTTP/1.1\r\ncontent-length: 7\r\n\r\n{\r\n }\r\n";
+        assert_eq!(read(exact, &receive()).expect("a body").body, "{\r\n }\r\n");
+        assert_eq!(read(&exact.replace('7', "5"), &receive()).expect("a body").body, "{\r\n }");
         assert!(read("POST / HTTP/1.1\nnot a header\n\n", &receive()).is_err_and(|reason| reason.starts_with("line 2")));
     }
 

@@ -9,6 +9,9 @@ use super::made_up;
 use crate::auth::jwt;
 use crate::auth::scheme::Auth;
 use crate::auth::secret::SecretSource;
+use crate::auth::signature::scheme::Scheme;
+use crate::auth::signature::sign::Signing;
+use crate::expr::scope::SecretValues;
 use crate::routes::source::Source;
 use crate::routes::test_file::AuthBreak;
 
@@ -63,11 +66,16 @@ pub enum Credential {
     Header(&'static str, String),
     /// This address of the sender.
     From(IpAddr),
+    /// A signature over all the rest, with these fields of the integration.
+    Signature(Box<Scheme>, Signing, SecretValues),
 }
 
 /// The credentials that a source asks for, or what breaks them; `given` are fields of the integration that the test names. An error
 /// says why they cannot be added.
 pub fn credentials_of(source: &Source, broken: Option<AuthBreak>, given: &[(String, String)]) -> Result<Vec<Credential>, String> {
+    if broken == Some(AuthBreak::Stale) && !source.auth.leaves().into_iter().any(grows_old) {
+        return Err("it has no signature with a `tolerance`, so no request is too old".to_owned());
+    }
     // that it is for an integration is no credential, unless its id is
     let named = source.integration().endpoint_place();
     let mut credentials: Vec<Credential> = named.map(Credential::Endpoint).into_iter().collect();
@@ -77,7 +85,26 @@ pub fn credentials_of(source: &Source, broken: Option<AuthBreak>, given: &[(Stri
     Ok(credentials)
 }
 
-fn credentials_for(auth: &Auth, broken: Option<AuthBreak>, given: &[(String, String)]) -> Result<Vec<Credential>, String> {
+fn grows_old(auth: &Auth) -> bool {
+    matches!(auth, Auth::Signature(scheme) if scheme.has_tolerance())
+}
+
+fn signature_for(scheme: &Scheme, broken: Option<AuthBreak>, given: &[(String, String)]) -> Credential {
+    let signing = match broken {
+        Some(AuthBreak::Stale) if scheme.has_tolerance() => Signing::Stale,
+        Some(AuthBreak::Wrong | AuthBreak::None) => Signing::Wrong,
+        Some(AuthBreak::Stale) | None => Signing::Right,
+    };
+    let field = match scheme.secret() {
+        SecretSource::Field(name) => Some((name.clone(), made_up::value_of(name, given).into())),
+        SecretSource::Declared(_) => None,
+    };
+    Credential::Signature(Box::new(scheme.clone()), signing, field.into_iter().collect())
+}
+
+fn credentials_for(auth: &Auth, all: Option<AuthBreak>, given: &[(String, String)]) -> Result<Vec<Credential>, String> {
+    // only signatures can be too old
+    let broken = all.filter(|broken| *broken != AuthBreak::Stale);
     let nowhere = || "its `auth` does not look at one place of the request".to_owned();
     let secret = |scheme: &Auth| {
         let value = scheme.secret().filter(|_| broken.is_none()).and_then(|secret| match secret {
@@ -88,6 +115,7 @@ fn credentials_for(auth: &Auth, broken: Option<AuthBreak>, given: &[(String, Str
     };
     Ok(match auth {
         Auth::None | Auth::Check(_) => Vec::new(),
+        Auth::Signature(scheme) => vec![signature_for(scheme, all, given)],
         Auth::ApiKey(scheme) => {
             let place = scheme.place().ok_or_else(nowhere)?;
             vec![if broken.is_some() { Credential::Value(place, WRONG.to_owned()) } else { Credential::ApiKey(place) }]
@@ -105,11 +133,11 @@ fn credentials_for(auth: &Auth, broken: Option<AuthBreak>, given: &[(String, Str
         // nobody knows where a request of a test comes from, unless it is said
         Auth::Ip(scheme) => scheme.example().filter(|_| broken.is_none()).map(Credential::From).into_iter().collect(),
         Auth::Any(schemes) => match schemes.first() {
-            Some(first) => credentials_for(first, broken, given)?,
+            Some(first) => credentials_for(first, all, given)?,
             None => Vec::new(),
         },
         Auth::All(schemes) => {
-            let each = schemes.iter().map(|scheme| credentials_for(scheme, broken, given));
+            let each = schemes.iter().map(|scheme| credentials_for(scheme, all, given));
             each.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect()
         }
     })
@@ -180,10 +208,18 @@ impl WebhookRequest {
 /// Puts a text at a path of names, making the objects on the way; says whether there was room for it.
 fn put_into(body: &mut Json, path: &[String], value: &str) -> bool {
     let [first, rest @ ..] = path else {
-        *body = Json::String(value.to_owned());
+        // what was a number stays one
+        *body = match (&*body, value.parse::<i64>()) {
+            (Json::Number(_), Ok(number)) => number.into(),
+            _ => Json::String(value.to_owned()),
+        };
         return true;
     };
     match body {
+        Json::Array(items) => {
+            let item = first.parse::<usize>().ok().and_then(|index| items.get_mut(index));
+            item.is_some_and(|item| put_into(item, rest, value))
+        }
         Json::Object(fields) => put_into(fields.entry(first.clone()).or_insert(Json::Object(Map::new())), rest, value),
         _ => false,
     }

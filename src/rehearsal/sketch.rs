@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json};
 
+use crate::auth::preset;
 use crate::expr::convert::{Reading, convert};
 use crate::model::change::ValueType;
 use crate::model::delivery::Request;
@@ -161,12 +162,18 @@ impl Guess {
 
     fn write_auth(&self, name: &str, text: &mut String) {
         let variable = format!("{}_TOKEN", name.to_ascii_uppercase().replace('-', "_"));
+        let known = self.credential.as_ref().and_then(|found| preset::of_place(&format!("$.{}", found.place)));
+        if let Some(known) = known {
+            let _ = writeln!(text, "auth: {{ preset: {known}, secret: token }}");
+            let _ = writeln!(text, "secrets: {{ token: {{ env: {variable} }} }}");
+            return;
+        }
         let (place, prefix) = match &self.credential {
             Some(found) => {
                 if found.is_signature {
                     let _ = writeln!(
                         text,
-                        "# `{}` looks like a signature over the body, which a fixed token cannot check: see `auth` in docs/route-file.md",
+                        "# `{}` looks like a signature over the body, which a fixed token cannot check: see `signature` in docs/route-file.md",
                         found.place
                     );
                 }
@@ -240,7 +247,9 @@ fn is_credential(name: &str) -> bool {
 
 fn credential_of(request: &Request) -> Option<Credential> {
     let headers: Vec<(String, String)> = headers_of(request).collect();
-    let header = headers.iter().find(|(name, _)| is_credential(name));
+    let is_known = |name: &str| preset::of_place(&format!("$.headers.{name}")).is_some();
+    let known = headers.iter().find(|(name, _)| is_known(name));
+    let header = known.or_else(|| headers.iter().find(|(name, _)| is_credential(name)));
     if let Some((name, value)) = header {
         let is_signature = name.contains("signature") || name.contains("hmac") || name.contains("sha");
         let prefix = ["Bearer ", "Token ", "Basic "].into_iter().find(|prefix| value.starts_with(prefix)).unwrap_or_default();

@@ -124,6 +124,16 @@ write: { upsert: orders, key: { id: $.id }, set: { total: $.order.total } }
     }
 
     #[test]
+    fn what_a_customer_is_handed_is_part_of_a_version_and_moves_no_record() {
+        let onboarding = "{ template: \"{{ 'lane.txt' }}\" }";
+        let text = |lane: &str| BASE.replace("{% include 'lane.txt' %}", lane) + "onboarding: " + onboarding + "\n";
+        let (apart, shared) = (text("order/{{ id }}"), text("{% include 'lane.txt' %}"));
+        let (before, after) = (source(&apart, "a {{ tenant }}"), source(&apart, "b {{ tenant }}"));
+        assert!(before.bundle_hash != after.bundle_hash && before.admit_hash == after.admit_hash);
+        assert_ne!(source(&shared, "a").admit_hash, source(&shared, "b").admit_hash, "a lane is made of it too");
+    }
+
+    #[test]
     fn a_record_may_run_late_when_its_rows_are_fetched_then() {
         let late = |text: &str| source(text, "order/{{ id }}").admission.routes[0].writes_what_it_fetches;
         assert!(late(BASE));

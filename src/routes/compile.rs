@@ -8,10 +8,10 @@ use super::file::{FileOptions, RouteOptions, retry_policy};
 use super::masking::secrecy;
 use super::names::{self, Scopes};
 use super::onboarding;
+use super::receive::{self, Receive};
 use super::source::{Source, TenantRule};
-use super::{lint, receive};
-use crate::auth::scheme::{self, Auth};
-use crate::auth::secret::{self, SecretReader, Surroundings};
+use super::{handshake, lint, verifying};
+use crate::auth::secret::{self, SecretReader};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::Named;
 use crate::config::source::Spanned;
@@ -29,8 +29,7 @@ use crate::steps::call::CallForm;
 use crate::steps::choose::{Matcher, Pattern};
 use crate::steps::enrich;
 use crate::steps::extract::{self, Extract};
-use crate::steps::integration::{self, IntegrationRule};
-use crate::steps::integration_options::IntegrationOptions;
+use crate::steps::integration;
 use crate::steps::lane::{Coalesce, Queueing, REMEMBER};
 use crate::steps::late;
 use crate::steps::map::{self, Destination, Write};
@@ -81,9 +80,14 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
     let integration_scopes = integration::Scopes { request: &scopes.request, decoded: &scopes.decoded };
     let written = options.integration.as_ref();
     let integration = integration::compile(written, &secret_names, world.engine, integration_scopes, diagnostics);
-    let auth = compile_auth(options, root, &scopes, &secrets, world, diagnostics, unset);
+    let secret_fields = verifying::SecretFields::of(options);
+    let surroundings = verifying::surroundings(&scopes, &secrets, &secret_fields, world);
+    let auth = verifying::compile(options, root, &surroundings, diagnostics, unset);
+    let (handshake, declared) = (&options.handshake, &options.secrets);
+    let input = handshake::Input { options: handshake, root, declared, auth: auth.as_ref(), surroundings };
+    let handshakes = handshake::compile(&input, payload.as_ref(), integration.as_ref(), diagnostics, unset);
     let tenant = TenantRule::of(options.tenant.as_ref(), auth.as_ref(), written, diagnostics);
-    let allowed: BTreeSet<String> = options.secrets.names().map(str::to_owned).chain(secret_fields(options)).collect();
+    let allowed: BTreeSet<String> = options.secrets.names().map(str::to_owned).chain(fields_that_are_secret(options)).collect();
     let builder = Builder { options, scopes: &scopes, allowed, has_tenant: tenant != TenantRule::None, world };
     let apis = builder.apis(diagnostics);
     let event = options.event.as_ref().map(|node| Value::compile_text(node, &builder.compiler(&scopes.event), diagnostics));
@@ -92,9 +96,12 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
     let fields: Vec<&str> = options.integration.iter().flat_map(|integration| integration.fields.names()).collect();
     let onboarding = onboarding::compile(options.onboarding.as_ref(), &fields, world.engine, diagnostics);
     let (receive, payload, auth, integration, extract, routes) = (receive?, payload?, auth?, integration?, extract?, routes?);
+    let handshakes = handshakes?;
+    let receive = Receive { handshake_methods: handshakes.methods(), ..receive };
     let event = event.map_or(Some(None), |event| event.map(Some))?;
     lint::check(options, &routes, world.engine, diagnostics);
-    let (mask, secret_places) = secrecy(&auth, &integration, &payload.secret_places, &secrets, options, world.engine);
+    let (mask, secret_places) =
+        secrecy((&auth, &handshakes), &integration, &payload.secret_places, &secrets, options, world.engine);
     let reads_raw =
         routes.iter().any(|route| route.reads.reads_name("raw")) || raw_in_names(&extract, event.as_ref(), world.engine);
     Some(Source {
@@ -105,8 +112,10 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
         admit_hash: admit_hash(root, &bundle, &for_people, &receive, &routes),
         bundle,
         receive,
-        auth_reads_body: reads_body(&auth, &integration, world.engine),
+        credential_places: verifying::credential_places(&auth, world.engine),
+        auth_reads_body: verifying::reads_body(&auth, &integration, world.engine),
         auth,
+        handshakes,
         tenant,
         admission: Admission { source: name.to_owned(), payload, event, integration, extract, routes, reads_raw },
         onboarding: onboarding?,
@@ -135,38 +144,7 @@ fn check_header(options: &FileOptions, root: &Node, name: &str, diagnostics: &mu
     }
 }
 
-fn compile_auth(
-    options: &FileOptions,
-    root: &Node,
-    scopes: &Scopes,
-    secrets: &[(String, secret::Values)],
-    world: World<'_>,
-    diagnostics: &mut Diagnostics,
-    unset: &mut Diagnostics,
-) -> Option<Auth> {
-    let Some(auth) = &options.auth else {
-        diagnostics.report(
-            Diagnostic::error("missing-auth", root.head(), "a source needs `auth`: who may send?")
-                .hint("write `auth: { api_key: $.query.key }`, `auth: { token: $.headers.x_token, secret: NAME }`, or `auth: { none: \"reason\" }`"),
-        );
-        return None;
-    };
-    let stored = options.integration.as_ref().map(IntegrationOptions::stored_secrets).unwrap_or_default();
-    let known_before =
-        options.tenant.is_some() || options.integration.as_ref().is_some_and(|integration| integration.is.is_some());
-    let (verifying, late) = if known_before { (stored, Vec::new()) } else { (Vec::new(), stored) };
-    let surroundings = Surroundings {
-        compiler: Compiler { engine: world.engine, scope: &scopes.request },
-        secrets,
-        fields: &verifying,
-        late_fields: &late,
-        reader: world.secrets,
-        files: world.files,
-    };
-    scheme::compile(auth, &surroundings, diagnostics, unset)
-}
-
-fn secret_fields(options: &FileOptions) -> impl Iterator<Item = String> + '_ {
+fn fields_that_are_secret(options: &FileOptions) -> impl Iterator<Item = String> + '_ {
     let fields = options.integration.iter().flat_map(|integration| &integration.fields.entries);
     fields.filter(|(_, field)| field.secret == Some(true)).map(|(name, _)| name.value.clone())
 }
@@ -363,13 +341,6 @@ fn compile_condition(node: Option<&Node>, compiler: &Compiler<'_>, diagnostics: 
 
 fn compile_value(node: Option<&Node>, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Option<Value>> {
     node.map(|node| Value::compile_text(node, compiler, diagnostics)).map_or(Some(None), |compiled| compiled.map(Some))
-}
-
-fn reads_body(auth: &Auth, integration: &IntegrationRule, engine: &Engine) -> bool {
-    let mut reads = Reads::default();
-    integration.add_reads_before_verification(engine, &mut reads);
-    auth.add_reads(engine, &mut reads);
-    reads.reads_name("body")
 }
 
 fn raw_in_names(extract: &Extract, event: Option<&Value>, engine: &Engine) -> bool {

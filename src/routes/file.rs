@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::handshake::HandshakeOptions;
 use super::receive::ReceiveOptions;
 use crate::auth::scheme::AuthOptions;
 use crate::auth::secret::SecretOptions;
@@ -36,6 +37,8 @@ options! {
         receive: Option<ReceiveOptions>,
         /// How a sender proves who it is.
         auth: Option<AuthOptions>,
+        /// Requests that are no deliveries, such as a provider's question whether this address is meant; the first that a request is answers it.
+        handshake: Vec<HandshakeOptions>,
         /// What each customer's set-up holds.
         integration: Option<IntegrationOptions>,
         /// What the operator holds.

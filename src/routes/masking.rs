@@ -4,6 +4,7 @@
 use serde_json::{Value as Json, json};
 
 use super::file::FileOptions;
+use super::handshake::Handshakes;
 use super::source::Source;
 use crate::auth::scheme::Auth;
 use crate::auth::secret::{SecretSource, Values};
@@ -69,7 +70,7 @@ impl Source {
 
 /// What is secret: what the operator holds, wherever it turns up, and the places that auth, fields and `payload.secret` name.
 pub(super) fn secrecy(
-    auth: &Auth,
+    (auth, handshakes): (&Auth, &Handshakes),
     integration: &IntegrationRule,
     declared: &[Vec<String>],
     secrets: &[(String, Values)],
@@ -81,6 +82,7 @@ pub(super) fn secrecy(
     secrets.iter().flat_map(|(_, values)| values).chain(inline).for_each(|secret| mask.cover_value(secret.expose()));
     let mut reads = Reads::default();
     auth.add_secret_places(engine, &mut reads);
+    handshakes.cover(engine, &mut mask, &mut reads);
     integration.add_secret_places(engine, &mut reads);
     api_header_reads(options, engine, &mut reads);
     let mut places: Vec<Vec<String>> = declared.to_vec();

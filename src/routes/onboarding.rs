@@ -76,7 +76,11 @@ pub(super) fn compile(
 /// The names that `template` stands for, by language; one name without `{{ lang }}` is for all of them.
 fn names_of(node: &Node, engine: &Engine, diagnostics: &mut Diagnostics) -> Option<Vec<(&'static str, String)>> {
     let scope = Scope::new(["lang"], "the name of a template");
-    let name = Value::compile_text(node, &Compiler { engine, scope: &scope }, diagnostics)?;
+    let mut problems = Diagnostics::default();
+    let name = Value::compile_text(node, &Compiler { engine, scope: &scope }, &mut problems);
+    let is_usable = !problems.has_errors();
+    diagnostics.append(problems);
+    let name = name.filter(|_| is_usable)?;
     let mut names: Vec<(&'static str, String)> = Vec::new();
     for language in LANGUAGES {
         let mut document = EventDocument::default();

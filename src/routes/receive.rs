@@ -10,7 +10,7 @@ use crate::config::units::{ByteSize, Rate};
 use crate::model::delivery::Request;
 use crate::steps::choose::Pattern;
 
-const METHODS: [&str; 7] = ["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+pub(super) const METHODS: [&str; 7] = ["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
 /// The largest body that is read without `max_body`.
 pub const MAX_BODY: u64 = 1 << 20;
@@ -50,6 +50,8 @@ pub struct Receive {
     pub path: Vec<Segment>,
     /// The methods, in upper case.
     pub methods: Vec<String>,
+    /// The methods that handshakes let in, deliveries or not.
+    pub handshake_methods: Vec<String>,
     /// The values that query parameters must have.
     pub query: Vec<(String, Vec<Pattern>)>,
     /// The values that headers must have, by lower-case name with `_`.
@@ -91,6 +93,7 @@ pub fn compile(options: Option<&ReceiveOptions>, source: &str, file: Span, diagn
         } else {
             methods.iter().map(|method| method.to_ascii_uppercase()).collect()
         },
+        handshake_methods: Vec::new(),
         query: options.map_or_else(Vec::new, |options| patterns(&options.query)),
         headers: options
             .map_or_else(Vec::new, |options| patterns(&options.headers))
@@ -177,8 +180,13 @@ impl Receive {
                 }
                 (Segment::Parameter(_), Segment::Parameter(_)) => true,
             });
-        let methods = self.methods.iter().any(|method| other.methods.contains(method));
+        let methods = self.let_in().any(|method| other.let_in().any(|theirs| theirs == method));
         segments && methods && values_overlap(&self.query, &other.query) && values_overlap(&self.headers, &other.headers)
+    }
+
+    /// The methods of deliveries and those of handshakes.
+    pub fn let_in(&self) -> impl Iterator<Item = &str> {
+        self.methods.iter().chain(&self.handshake_methods).map(String::as_str)
     }
 
     /// The path as it was written.

@@ -1,13 +1,16 @@
 //! A compiled source: one version of one route file, ready to receive and to run.
 
 use jiff::civil::Date;
+use sha2::Digest as _;
 
+use super::handshake::Handshakes;
 use super::onboarding::Onboarding;
 use super::receive::Receive;
 use crate::auth::scheme::Auth;
 use crate::auth::secret::Values;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::source::Spanned;
+use crate::expr::reads::value_at;
 use crate::expr::scope::SecretValues;
 use crate::model::bundle::Bundle;
 use crate::model::event::EventDocument;
@@ -85,6 +88,10 @@ pub struct Source {
     pub auth: Auth,
     /// Whether proving that needs the decoded body.
     pub auth_reads_body: bool,
+    /// What is answered at once.
+    pub handshakes: Handshakes,
+    /// Where senders put their credentials.
+    pub(super) credential_places: Vec<Vec<String>>,
     /// What decides the tenant.
     pub tenant: TenantRule,
     /// How requests become records, and what becomes of them.
@@ -110,11 +117,25 @@ impl Source {
         integration: Option<&Integration>,
         today: Date,
     ) -> Result<SecretValues, Failure> {
-        let first = |values: &Values| values.iter().find(|value| value.is_active(today)).map(|value| value.secret().clone());
-        let operators = self.secrets.iter().filter_map(|(name, values)| Some((name.clone(), first(values)?)));
-        let mut secrets: SecretValues = operators.collect();
+        let mut secrets = self.operator_secrets(today);
         self.admission.integration.add_secrets(document, integration, &mut secrets)?;
         Ok(secrets)
+    }
+
+    /// Of what the operator holds, the values that go out.
+    pub fn operator_secrets(&self, today: Date) -> SecretValues {
+        let first = |values: &Values| values.iter().find(|value| value.is_active(today)).map(|value| value.secret().clone());
+        self.secrets.iter().filter_map(|(name, values)| Some((name.clone(), first(values)?))).collect()
+    }
+
+    /// SHA-256 of what a request presents as its credentials.
+    pub fn presented(&self, document: &EventDocument) -> [u8; 32] {
+        let mut hash = sha2::Sha256::new();
+        for place in &self.credential_places {
+            hash.update(value_at(document, place).map(ToString::to_string).unwrap_or_default());
+            hash.update([0]);
+        }
+        hash.finalize().into()
     }
 
     /// How a record finds the integration it is for, and what that holds.

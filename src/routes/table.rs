@@ -45,7 +45,7 @@ impl RouteTable {
         &self.entries
     }
 
-    /// The source whose request this is.
+    /// The source whose request this is; by a method of its handshakes too, which is none of its deliveries'.
     pub fn find(&self, request: &Request) -> Matched<'_> {
         let mut methods = Vec::new();
         for entry in &self.entries {
@@ -54,7 +54,7 @@ impl RouteTable {
             if !receive.values_match(request) {
                 continue;
             }
-            if !receive.methods.contains(&request.method) {
+            if !receive.let_in().any(|method| method == request.method) {
                 methods.extend(receive.methods.iter().map(String::as_str));
                 continue;
             }

@@ -55,7 +55,7 @@ options! {
         file: Option<Spanned<String>>,
         /// The claims of the token, where the file asks for a `jwt`; times, issuer and audience are added.
         claims: Named<Node> as shape::json,
-        /// `none` leaves auth out, `wrong` sends a wrong one.
+        /// `none` leaves auth out, `wrong` sends a wrong one, `stale` signs with a timestamp beyond the tolerance.
         auth: Option<AuthBreak>,
     }
 }
@@ -67,21 +67,26 @@ pub enum AuthBreak {
     None,
     /// It is wrong.
     Wrong,
+    /// It is too old.
+    Stale,
 }
+
+const BREAKS: &[&str] = &["none", "wrong", "stale"];
 
 impl FromYaml for AuthBreak {
     fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
         match node.text() {
             Some("none") => Some(Self::None),
             Some("wrong") => Some(Self::Wrong),
+            Some("stale") => Some(Self::Stale),
             _ => {
-                report_choice(&["none", "wrong"], node, diagnostics);
+                report_choice(BREAKS, node, diagnostics);
                 None
             }
         }
     }
     fn shape() -> Shape {
-        Shape::Word(&["none", "wrong"])
+        Shape::Word(BREAKS)
     }
 }
 

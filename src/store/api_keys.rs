@@ -22,7 +22,7 @@ use crate::model::tenant::Tenant;
 use crate::secret::Secret;
 
 /// What every key begins with, so that people and secret scanners know one when they see it.
-const PREFIX: &str = "htk_";
+pub const PREFIX: &str = "htk_";
 const MINUTE: i64 = 60_000_000;
 
 /// The keys in memory, and which were noted as used in which minute.

@@ -39,7 +39,7 @@ pub enum StoreError {
     },
     /// The master key is another one than the one that sealed this state.
     #[error(
-        "the master key does not fit this state: its sealed data was written under another one\nhint: restore the key that this state was made with; nothing was changed"
+        "the master key does not fit this state: its sealed data was written under another one\nhint: restore the key that this state was made with, or that `hooktable secrets rotate-master-key` put in its place; nothing was changed"
     )]
     WrongMasterKey,
     /// There is sealed data but no key file.

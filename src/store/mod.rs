@@ -8,6 +8,7 @@ pub mod error;
 pub mod inbox;
 pub mod integrations;
 pub mod lanes;
+pub mod onboarding;
 pub mod records;
 pub mod rotation;
 pub mod state;

@@ -17,6 +17,7 @@ use super::error::StoreError;
 use super::integration_rows;
 use super::integrations::Snapshot as IntegrationSnapshot;
 use super::master_key;
+use super::onboarding::Windows;
 use super::pools::KnownPools;
 use super::sqlite::connect::{self, READ_LIMIT};
 use super::sqlite::message::{Writer, channel};
@@ -61,6 +62,7 @@ struct Inner {
     pools: KnownPools,
     master_key_turn: tokio::sync::Mutex<()>,
     api_keys: Snapshot,
+    windows: Windows,
     integrations: IntegrationSnapshot,
     end: Mutex<Option<oneshot::Receiver<()>>>,
 }
@@ -74,6 +76,7 @@ impl Store {
         let vault = open_vault(&mut connection, &options).await?;
         clear_owners(&mut connection, options.clock.now()).await?;
         let api_keys = Snapshot::new(api_keys::read_all(&mut connection).await?);
+        let windows = Windows::read(&mut connection).await?;
         let integrations = IntegrationSnapshot::new(integration_rows::read_all(&mut connection, &vault).await?);
         let readers = connect::readers(&options.path).await?;
         let (writer, mailbox) = channel();
@@ -99,6 +102,7 @@ impl Store {
             pools: KnownPools::default(),
             master_key_turn: tokio::sync::Mutex::default(),
             api_keys,
+            windows,
             integrations,
             end: Mutex::new(Some(end)),
         };
@@ -167,6 +171,10 @@ impl Store {
 
     pub(crate) fn api_keys(&self) -> &Snapshot {
         &self.inner.api_keys
+    }
+
+    pub(crate) fn windows(&self) -> &Windows {
+        &self.inner.windows
     }
 
     pub(crate) fn integration_snapshot(&self) -> &IntegrationSnapshot {

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::master_key::{KeyBytes, random_key};
 use crate::model::delivery::DeliveryId;
+use crate::secret::Secret;
 
 const VERSION: u8 = 1;
 const NONCE_BYTES: usize = 12;
@@ -129,6 +130,18 @@ impl Vault {
         let (key_id, sealed) = sealed.split_first_chunk::<8>()?;
         let key = self.key(i64::from_be_bytes(*key_id))?;
         String::from_utf8(open(&key.cipher, &self.bound("lane", &[lane_hash]), sealed)?).ok()
+    }
+
+    /// Seals what a handshake has shown.
+    pub(crate) fn seal_shown(&self, key: &DataKey, hash: &[u8; 32], value: &str) -> Result<Vec<u8>, StoreError> {
+        seal(&key.cipher, &self.bound("shown by a handshake", &[hash]), value.as_bytes())
+    }
+
+    /// Opens what a handshake has shown.
+    pub(crate) fn open_shown(&self, key_id: i64, hash: &[u8; 32], sealed: &[u8]) -> Result<Secret<String>, StoreError> {
+        let opened = self.key(key_id).and_then(|key| open(&key.cipher, &self.bound("shown by a handshake", &[hash]), sealed));
+        let text = opened.and_then(|plain| String::from_utf8(plain).ok()).map(Secret::new);
+        text.ok_or_else(|| StoreError::Sealed { what: "what a handshake has shown".to_owned() })
     }
 
     fn master(&self) -> RwLockReadGuard<'_, Aes256GcmSiv> {

@@ -141,7 +141,7 @@ async fn run(tools: &Tools, claim: &Claim, record: &ClaimedRecord, source: &Sour
     let context = RunContext {
         http: &tools.http,
         secrets: &secrets,
-        scope: &format!("{}/{}", source.name, tenant.unwrap_or_default()),
+        scope: &format!("{}/{}/{}", source.name, tenant.unwrap_or_default(), record.integration.unwrap_or_default()),
         fresh_after: claim.records.iter().map(|record| record.received_at).max().unwrap_or(record.received_at),
         mask: &Arc::new(trace.mask.clone()),
         tenant,

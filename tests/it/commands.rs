@@ -247,7 +247,7 @@ fn a_new_file_is_guessed_from_captures() {
             &[
                 "POST /in/signed HTTP/1.1\nX-Hub-Signature-256: sha256=canary\nX-Shop-Topic: orders\n\n{\"order\":{\"id\":1,\"total\":\"3\"}}",
             ],
-            &["looks like a signature", "event: $.headers.x_shop_topic"],
+            &["auth: { preset: github, secret: token }", "event: $.headers.x_shop_topic"],
         ),
         (
             "bearer",

@@ -87,6 +87,28 @@ async fn no_secret_is_written_down_or_shown() {
     assert_nothing_shown(&app, &[&secrets[..], &["grant-canary-header"]].concat()).await;
 }
 
+/// What the commands say that show everything there is.
+fn what_commands_say(project: &Project) -> String {
+    let mut said = String::new();
+    for command in [
+        &["deliveries", "list"][..],
+        &["keys", "list"],
+        &["integrations", "set", "1", "--secret-file", "grant_token=grant.txt"],
+        &["integrations", "list", "--format", "json"],
+        &["integrations", "show", "1"],
+        &["integrations", "show", "1", "--onboarding"],
+        &["secrets", "rotate-master-key"],
+        &["sources", "list"],
+        &["check"],
+        &["serve", "--print-config"],
+        &["tables"],
+    ] {
+        let output = project.run(command);
+        said += &(output.data + &output.notes);
+    }
+    said
+}
+
 /// Every byte that the program writes or prints, at the most talkative, the one line that shows a new key excepted.
 #[test]
 fn the_program_says_no_secret() {
@@ -104,6 +126,9 @@ fn the_program_says_no_secret() {
     let create = ["keys", "create", "--tenant", "acme", "--source", "economic", "--description", "x", "--format", "json"];
     let key: serde_json::Value = serde_json::from_str(&project.data_of(&create)).expect("JSON");
     let key = key["key"].as_str().expect("a key").to_owned();
+    let stored = "stored-grant-canary-3c19";
+    project.write("grant.txt", stored);
+    said += &project.data_of(&["integrations", "add", "acme", "economic", "--secret-file", "grant_token=grant.txt"]);
     let server =
         project.serve_with(&["--log", "trace", "--simulate-api", &format!("https://restapi.e-conomic.com={}", api.url())]);
     let target = |key: &str| format!("/?APIKey={key}&APISource=eConomicOrder");
@@ -134,23 +159,13 @@ fn the_program_says_no_secret() {
         let replayed = project.run(&["deliveries", "replay", id]);
         said += &(replayed.data + &replayed.notes);
     }
-    for command in [
-        &["deliveries", "list"][..],
-        &["keys", "list"],
-        &["sources", "list"],
-        &["check"],
-        &["serve", "--print-config"],
-        &["tables"],
-    ] {
-        let output = project.run(command);
-        said += &(output.data + &output.notes);
-    }
+    said += &what_commands_say(&project);
     for page in ["/readyz", "/metrics", "/healthz"] {
         said += &request(&server.admin, "GET", page, &[], "").body;
     }
     let (code, log) = server.terminate();
     assert_eq!(code, 0, "{log}");
-    let secrets = [GRANT, APP, key.as_str(), wrong, "header-canary-77aa"];
+    let secrets = [GRANT, APP, key.as_str(), wrong, stored, "header-canary-77aa"];
     assert!(log.contains("request rejected") && log.contains("attempt failed"), "the log is about something:\n{log}");
     assert_absent(log.as_bytes(), &secrets, "the log");
     assert_absent(said.as_bytes(), &secrets, "what commands print");

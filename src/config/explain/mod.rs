@@ -2,10 +2,11 @@
 //! does not. The texts are the pages beside this file; tests run every example.
 
 /// The pages, each a group of codes.
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 7] = [
     include_str!("yaml.md"),
     include_str!("options.md"),
     include_str!("values.md"),
+    include_str!("signatures.md"),
     include_str!("work.md"),
     include_str!("folder.md"),
     include_str!("tables.md"),

@@ -16,6 +16,7 @@ use super::round::{Memory, Round, perform};
 use super::sender_ids::forget_expired;
 use crate::clock::{Clock, Timestamp};
 use crate::store::error::{AppendError, StoreError};
+use crate::store::onboarding;
 
 /// The most deliveries and bytes in one batch, and the most other messages in one round.
 const BATCH_APPENDS: usize = 256;
@@ -166,8 +167,8 @@ fn refuse_appends(round: &mut Round, reason: &str) {
 }
 
 async fn do_upkeep(connection: &mut SqliteConnection, now: Timestamp) {
-    let done = forget_expired(connection, now).await;
-    if let Err(error) = done {
+    let done = [forget_expired(connection, now).await, onboarding::forget_old(connection, now).await];
+    for error in done.into_iter().filter_map(Result::err) {
         tracing::warn!(error = %error, "upkeep of the state failed; it is tried again");
     }
 }

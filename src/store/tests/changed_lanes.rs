@@ -10,22 +10,23 @@ use crate::model::bundle::ActiveVersion;
 use crate::model::delivery::DeliveryId;
 use crate::model::lane::Claim;
 use crate::model::record::{AdmittedRecord, Fate, RecordState};
+use crate::model::tenant::Tenant;
 use crate::store::lanes::{ClaimRequest, End};
 use crate::store::records::{self, Filter, Readmitted};
-use crate::store::{Store, lanes};
+use crate::store::{Store, lanes, tenants};
 
-/// What a version of the route file makes of the record of a thing.
-type Version = (u8, fn(u8) -> Fate);
+/// What a version of the route file makes of the record of a thing. From 10 on it also says whose the thing is.
+pub(super) type Version = (u8, fn(u8) -> Fate);
 
-const BY_THING: Version = (1, |thing| queue(&format!("thing/{thing}")));
+pub(super) const BY_THING: Version = (1, |thing| queue(&format!("thing/{thing}")));
 const BY_OTHER_NAME: Version = (2, |thing| queue(&format!("other/{thing}")));
 const BY_PARITY: Version = (3, |thing| queue(&format!("parity/{}", thing % 2)));
 const NOT_THE_FIRST: Version = (4, |thing| if thing == 0 { Fate::Ignore("not wanted".into()) } else { queue("all") });
 
-struct Shop {
-    test: TestStore,
-    things: BTreeMap<DeliveryId, u8>,
-    version: Version,
+pub(super) struct Shop {
+    pub(super) test: TestStore,
+    pub(super) things: BTreeMap<DeliveryId, u8>,
+    pub(super) version: Version,
 }
 
 fn active(version: Version) -> [ActiveVersion; 1] {
@@ -33,19 +34,25 @@ fn active(version: Version) -> [ActiveVersion; 1] {
 }
 
 fn admitted(thing: u8, version: Version) -> AdmittedRecord {
-    record(0, version.1(thing))
+    let owner = |id: i64| Tenant { id, name: format!("tenant{id}") };
+    let tenant = (version.0 >= 10).then(|| owner(i64::from((thing + version.0) % 2) + 1));
+    AdmittedRecord { tenant, ..record(0, version.1(thing)) }
 }
 
 impl Shop {
-    async fn new() -> Self {
-        Self { test: TestStore::new().await, things: BTreeMap::new(), version: BY_THING }
+    pub(super) async fn new() -> Self {
+        let test = TestStore::new().await;
+        for name in ["tenant1", "tenant2"] {
+            tenants::add(&test.store, name).await.expect("added");
+        }
+        Self { test, things: BTreeMap::new(), version: BY_THING }
     }
 
     async fn arrive(&mut self, thing: u8) -> DeliveryId {
         self.arrive_under(thing, self.version).await
     }
 
-    async fn arrive_under(&mut self, thing: u8, version: Version) -> DeliveryId {
+    pub(super) async fn arrive_under(&mut self, thing: u8, version: Version) -> DeliveryId {
         let mut delivery = self.test.delivery("shop", None, vec![admitted(thing, version)]);
         delivery.admit_hash = [version.0; 32];
         let id = self.test.append(delivery).await;
@@ -53,23 +60,20 @@ impl Shop {
         id
     }
 
-    async fn claim(&self) -> Vec<Claim> {
+    pub(super) async fn claim(&self) -> Vec<Claim> {
         let versions = active(self.version);
         let request = ClaimRequest { owner: 1, versions: &versions, limit: 1, lease: Duration::from_secs(60) };
         lanes::claim(&self.test.store, request).await.expect("claimed")
     }
 
     /// One look as a worker has it, at most two records; whether it did something.
-    async fn look(&self) -> bool {
+    pub(super) async fn look(&self) -> bool {
         let (store, admit_hash) = (&self.test.store, [self.version.0; 32]);
         let changed = records::changed_pools(store, &active(self.version)).await.expect("pools");
-        let Some(pool) = changed.into_iter().next() else { return false };
+        let Some(pool) = changed.into_iter().find(|pool| !pool.is_paused || !pool.is_held) else { return false };
         if !pool.is_paused {
             records::pause_changed(store, &pool, admit_hash).await.expect("paused");
             return true;
-        }
-        if pool.is_held {
-            return false;
         }
         let open = records::next_open(store, &pool, 2, u64::MAX).await.expect("open");
         let again = |readmission: records::Readmission| Readmitted {
@@ -82,7 +86,7 @@ impl Shop {
         true
     }
 
-    async fn settle(&self) {
+    pub(super) async fn settle(&self) {
         while self.look().await {}
     }
 
@@ -97,7 +101,7 @@ impl Shop {
         }
     }
 
-    async fn reopen(&mut self) {
+    pub(super) async fn reopen(&mut self) {
         self.test.store.clone().close().await;
         self.test.store = Store::open(options(self.test.folder.path(), &self.test.clock)).await.expect("opens");
     }

@@ -3,8 +3,10 @@
 mod access;
 mod budget;
 mod changed_lanes;
+mod changed_tenants;
 mod harness;
 mod lane_order;
+mod onboarding;
 mod opening;
 mod queue_model;
 mod replaying;

@@ -17,6 +17,7 @@ use hooktable::http_client::client::{ClientOptions, HttpClient};
 use hooktable::http_client::store_budget::StoreBudget;
 use hooktable::intake::address::Addresses;
 use hooktable::intake::receive::Intake;
+use hooktable::intake::rejected::RejectedRequest;
 use hooktable::model::integration::Integration;
 use hooktable::model::record::RecordSummary;
 use hooktable::model::tenant::Tenant;
@@ -41,6 +42,7 @@ pub(crate) struct Builder {
     routes: BTreeMap<String, String>,
     schema: String,
     environment: BTreeMap<String, String>,
+    start: Timestamp,
 }
 
 /// A running application.
@@ -58,6 +60,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: Json,
+    pub(crate) text: String,
 }
 
 struct Environment(BTreeMap<String, String>);
@@ -93,7 +96,7 @@ impl Builder {
     /// One route file.
     pub(crate) fn new(path: &str, text: &str) -> Self {
         let routes = BTreeMap::from([(path.to_owned(), text.to_owned())]);
-        Self { routes, schema: String::new(), environment: BTreeMap::new() }
+        Self { routes, schema: String::new(), environment: BTreeMap::new(), start: START }
     }
 
     /// The script that makes the tables.
@@ -108,13 +111,19 @@ impl Builder {
         self
     }
 
+    /// Another moment at which it begins.
+    pub(crate) fn at(mut self, start: Timestamp) -> Self {
+        self.start = start;
+        self
+    }
+
     /// Starts it. The provider's API serves a copy of the shipped answers.
     pub(crate) async fn start(self) -> TestApp {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let apis = folder.path().join("apis");
         copy_folder(&repository("examples/timetracking/apis/economic"), &apis);
         let api = Simulation::start(&apis, ([127, 0, 0, 1], 0).into()).await.expect("a simulated API");
-        let clock = Clock::manual(START);
+        let clock = Clock::manual(self.start);
         let store = Store::open(OpenOptions {
             path: folder.path().join("state.db"),
             master_key: None,
@@ -157,6 +166,11 @@ impl TestApp {
     /// Takes over these route files.
     pub(crate) fn reload(&self, routes: &BTreeMap<String, String>) -> Reloaded {
         self.tools.registry.reload(&Texts { routes: routes.clone(), ..Texts::default() }, &BTreeMap::new())
+    }
+
+    /// The requests of a source that were refused, the newest first.
+    pub(crate) fn rejected(&self, source: &str) -> Vec<RejectedRequest> {
+        self.intake.rejected().of(source)
     }
 
     /// The folder that holds everything.
@@ -223,7 +237,8 @@ impl TestApp {
             response.headers().iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()));
         let headers = headers.collect();
         let bytes = to_bytes(response.into_body(), 1 << 20).await.expect("a body");
-        Answer { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Json::Null) }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Answer { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Json::Null), text }
     }
 
     /// Sends SmartTID's order webhook.

@@ -182,3 +182,25 @@ create table bundle (
     retired_at integer
 ) strict;
 create index bundle_of_source on bundle (source, epoch);
+
+create table onboarding_window (
+    source text primary key,
+    opened_at integer not null,
+    until integer not null,
+    dropped integer not null default 0
+) strict, without rowid;
+
+-- hash: keyed, of source, name and value; sealed: the value, under the key of no tenant
+create table handshake_value (
+    value_id integer primary key,
+    source text not null,
+    name text not null,
+    hash blob not null unique,
+    key_id integer not null,
+    sealed blob not null,
+    first_at integer not null,
+    last_at integer not null,
+    times integer not null,
+    peer text
+) strict;
+create index handshake_value_of_source on handshake_value (source);

@@ -1,0 +1,90 @@
+//! Deliveries as they are shown to operators, and found by what they type.
+
+use anyhow::bail;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::model::attempt::Attempt;
+use crate::model::caller::StoredCaller;
+use crate::model::delivery::DeliveryId;
+use crate::model::record::RecordSummary;
+use crate::store::{Store, records};
+
+/// A delivery as it is shown: nothing in it is secret.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeliveryView {
+    /// Its id.
+    pub delivery: DeliveryId,
+    /// The source's name.
+    pub source: String,
+    /// RFC 3339.
+    pub received_at: String,
+    /// Who sent it.
+    pub caller: StoredCaller,
+    /// The version of the source's files that admitted it, in hex.
+    pub bundle: String,
+    /// Bytes of the body.
+    pub body_bytes: u64,
+    /// SHA-256 of the body, in hex.
+    pub body_sha256: String,
+    /// The request with its secrets masked.
+    pub request: Json,
+    /// Its records.
+    pub records: Vec<RecordSummary>,
+    /// Their attempts, in the order they were made.
+    pub attempts: Vec<AttemptView>,
+}
+
+/// An attempt and whose it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AttemptView {
+    /// The record's place in the delivery, from 0.
+    pub record: u32,
+    /// Which run of it.
+    pub run: u32,
+    /// What happened.
+    #[serde(flatten)]
+    pub attempt: Attempt,
+}
+
+/// What came of steering the records of a delivery.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Steered {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// For how many records it was done.
+    pub records: u64,
+    /// The numbers of the others, and why.
+    pub refused: Vec<(u32, String)>,
+}
+
+/// A delivery with its records and attempts.
+pub(super) async fn show(store: &Store, id: &str) -> anyhow::Result<DeliveryView> {
+    let id = find(store, id).await?;
+    let Some(details) = records::show(store, id).await? else { bail!("there is no delivery `{id}`") };
+    let attempts = details.attempts.into_iter();
+    Ok(DeliveryView {
+        delivery: details.id,
+        source: details.source,
+        received_at: details.received_at.to_string(),
+        caller: details.caller,
+        bundle: hex::encode(details.bundle_hash),
+        body_bytes: details.raw_bytes,
+        body_sha256: hex::encode(details.raw_sha256),
+        request: serde_json::from_str(&details.masked).unwrap_or(Json::String(details.masked)),
+        records: details.records,
+        attempts: attempts.map(|one| AttemptView { record: one.record, run: one.run, attempt: one.attempt }).collect(),
+    })
+}
+
+/// The one delivery that a shortened id means.
+pub(super) async fn find(store: &Store, text: &str) -> anyhow::Result<DeliveryId> {
+    match records::find(store, text).await?.as_slice() {
+        [id] => Ok(*id),
+        [] => bail!("there is no delivery `{text}`\nhint: `hooktable deliveries list` shows them"),
+        several => {
+            let ids: Vec<String> = several.iter().map(|id| format!("  {id}")).collect();
+            bail!("`{text}` can be {} deliveries:\n{}\nhint: give more of the end", several.len(), ids.join("\n"))
+        }
+    }
+}

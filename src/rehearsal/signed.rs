@@ -1,0 +1,62 @@
+//! Signs the request of a test, as the last step before it is sent: over its final bytes, with what stands in for the secret.
+
+use bytes::Bytes;
+
+use super::send::WebhookRequest;
+use crate::auth::evidence::Evidence;
+use crate::auth::signature::scheme::Scheme;
+use crate::auth::signature::sign::{Placed, Signing};
+use crate::clock::Timestamp;
+use crate::expr::scope::SecretValues;
+use crate::intake::address::Addresses;
+use crate::model::delivery::Request;
+use crate::routes::source::Source;
+
+/// What a request is signed with besides itself.
+#[derive(Clone, Copy)]
+pub(super) struct With<'a> {
+    /// The source it is for.
+    pub(super) source: &'a Source,
+    /// The secret fields of the integration.
+    pub(super) fields: &'a SecretValues,
+    /// When it is sent.
+    pub(super) now: Timestamp,
+}
+
+/// Puts into the request what its source's scheme asks for.
+pub(super) fn sign(request: &mut WebhookRequest, scheme: &Scheme, signing: Signing, with: With<'_>) -> Result<(), String> {
+    let placed = with_evidence(request, with, |evidence| scheme.before_signing(evidence, signing))?;
+    put_all(request, &placed)?;
+    let digest = with_evidence(request, with, |evidence| scheme.digest(evidence))?;
+    put_all(request, digest.as_slice())?;
+    let signatures = with_evidence(request, with, |evidence| scheme.signatures(evidence, signing))?;
+    put_all(request, &signatures)
+}
+
+fn put_all(request: &mut WebhookRequest, placed: &[Placed]) -> Result<(), String> {
+    placed.iter().try_for_each(|(place, text)| request.put(place, text))
+}
+
+/// The request as it will be seen when it arrives.
+fn with_evidence<T>(request: &WebhookRequest, with: With<'_>, look: impl FnOnce(&Evidence<'_>) -> T) -> T {
+    let With { source, fields, now } = with;
+    let arriving = arriving(request);
+    let params = source.receive.path_parameters(&arriving.path).unwrap_or_default();
+    let document = source.admission.read(&arriving, &params).document;
+    let url = Addresses::default().url(&arriving);
+    look(&Evidence { request: &arriving, document: &document, url: &url, now, source: &source.name, fields })
+}
+
+fn arriving(request: &WebhookRequest) -> Request {
+    let target = request.target();
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    let headers = request.all_headers().into_iter().map(|(name, value)| (name.to_ascii_lowercase(), Bytes::from(value)));
+    Request {
+        method: request.method.clone(),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers: headers.collect(),
+        body: Bytes::from(request.bytes()),
+        peer: request.client,
+    }
+}

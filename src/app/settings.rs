@@ -429,8 +429,10 @@ mod tests {
     fn a_slip_in_the_file_is_shown_at_its_place() {
         let error = resolved(Given::default(), &[], "listn: 1.1.1.1:1\n").expect_err("a slip").to_string();
         assert!(error.contains("hooktable.yaml:1:1") && error.contains("did you mean `listen`?"), "{error}");
-        let error = resolved(Given::default(), &[], "retention: { bodies: 1d }").expect_err("of a later version").to_string();
-        assert!(error.contains("unknown-option"), "{error}");
+        for later in ["retention: { bodies: 1d }", "databases: { main: { url: a, pols: 8 } }"] {
+            let error = resolved(Given::default(), &[], later).expect_err(later).to_string();
+            assert!(error.contains("unknown-option"), "{error}");
+        }
     }
 
     #[test]

@@ -215,13 +215,12 @@ fn operations_of(write: &Write) -> Vec<Operation> {
         tenant.chain(cells).collect::<Vec<_>>()
     };
     let (key, mut set) = (cells(&write.key), cells(&write.set));
-    let soft = write.soft.iter().map(|column| Cell {
+    let soft = write.soft.as_ref().map(|column| Cell {
         column: column.clone(),
         value: serde_json::Value::Null,
         declared: None,
         origin: "$.received_at".to_owned(),
     });
-    let soft = soft.last();
     let operation = match write.verb {
         Verb::Insert => Operation::Insert { set: with_tenant(set) },
         Verb::Upsert => {

@@ -245,7 +245,7 @@ impl Write {
         {
             return Ok(Vec::new());
         }
-        let received_at = document.get("received_at").map_or(Json::Null, |at| Json::clone(&at));
+        let received_at = document.get("received_at").map_or(Json::Null, |at| Json::clone(at));
         let mapping = Mapping { write: self, tenant, received_at };
         let operations = if gone { mapping.gone(document)? } else { mapping.present(document)? };
         let change = |(operation, version)| Change {

@@ -59,7 +59,7 @@ fn check_compares_with_the_live_tables_at_the_places_in_the_file() {
     assert_eq!(said.code, 1, "{said:?}");
     let parts = [
         "error[column-missing]: database `main`: table `orders` has no column `nte`; it has `note`, `id`",
-        "routes.d/in.yaml:4:57",
+        "routes.d/in.yaml:4:54",
         "error[table-missing]: database `main`: there is no table `log`; there is `orders`",
         "routes.d/in.yaml:5:15",
     ];

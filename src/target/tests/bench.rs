@@ -48,6 +48,14 @@ impl Bench {
         }
     }
 
+    /// Where the server's database is.
+    pub(super) fn url(&self) -> &str {
+        match &self.home {
+            Home::Folder(_) => panic!("a file has no server"),
+            Home::Server { url, .. } => url,
+        }
+    }
+
     /// Removes what is on a server.
     pub(super) async fn remove(self) {
         if let Home::Server { admin, drop, .. } = self.home {

@@ -1,11 +1,14 @@
 //! What only PostgreSQL or only MariaDB has: types of their own, collations, engines, connections that are cut.
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::bench::*;
 use super::engines::fresh;
 use crate::model::failure::Retry;
 use crate::target::dialect::Dialect;
+use crate::target::write::Unit;
 
 #[tokio::test]
 async fn postgres_enums_domains_arrays_and_ranges_of_numbers() {
@@ -170,4 +173,72 @@ async fn cut(bench: &Bench, engine: Dialect) {
     let pid = other.rows("pids", None, &[]).await.unwrap()[0]["pid"].clone();
     let end = if engine == Dialect::Postgres { format!("select pg_terminate_backend({pid})") } else { format!("kill {pid}") };
     other.run_script(&end).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_that_did_not_happen_leaves_neither_rows_nor_mark() {
+    let schema = "create table t (n int);
+        create function cut() returns trigger language plpgsql as $$
+          begin if new.n = 13 then perform pg_terminate_backend(pg_backend_pid()); end if; return null; end $$;
+        create constraint trigger late after insert on t deferrable initially deferred for each row execute function cut()";
+    let Some(bench) = fresh(Dialect::Postgres, schema).await else { return };
+    let failure = bench.failure("t", insert(json!({ "n": 13 }))).await;
+    assert_eq!(failure.retry, Retry::Later, "{}", failure.reason);
+    assert_eq!((bench.rows("t").await, bench.rows("hooktable_applied").await), (json!([]), json!([])));
+    assert_eq!(bench.counts("t", insert(json!({ "n": 1 }))).await, (1, 0, 0));
+    bench.remove().await;
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_settled_by_the_mark() {
+    let Some(bench) = fresh(Dialect::Mysql, "create table t (n int)").await else { return };
+    let (before, rest) = bench.url().split_once('@').unwrap();
+    let (host, database) = rest.split_once('/').unwrap();
+    let port = proxy_that_loses_the_first_commits_answer(host.to_owned()).await;
+    let through = super::engines::open(&format!("{before}@127.0.0.1:{port}/{database}"));
+    let changes = [change("t", insert(json!({ "n": 1 })))];
+    let unit = Unit { mark: [77; 32], lane: [1; 16], fence: 1, changes: &changes };
+    let applied = through.apply(unit).await.unwrap();
+    assert!(!applied.already);
+    assert_eq!(bench.rows("t").await, json!([{ "n": 1 }]));
+    assert!(through.apply(unit).await.unwrap().already);
+    bench.remove().await;
+}
+
+/// A way to a server that passes everything on until a client commits: that still gets there, its answer does not come back.
+async fn proxy_that_loses_the_first_commits_answer(server: String) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut has_lost = false;
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut upstream = TcpStream::connect(&server).await.unwrap();
+            let loses = !has_lost;
+            has_lost = true;
+            tokio::spawn(async move {
+                if !loses {
+                    return drop(tokio::io::copy_bidirectional(&mut client, &mut upstream).await);
+                }
+                let (mut from_client, mut to_client) = (vec![0; 65536], vec![0; 65536]);
+                loop {
+                    tokio::select! {
+                        read = client.read(&mut from_client) => {
+                            let Ok(length @ 1..) = read else { return };
+                            upstream.write_all(&from_client[..length]).await.unwrap();
+                            if from_client[..length].windows(6).any(|word| word == b"commit") {
+                                // the answer says that it is there by now
+                                drop(upstream.read(&mut to_client).await);
+                                return;
+                            }
+                        }
+                        read = upstream.read(&mut to_client) => {
+                            let Ok(length @ 1..) = read else { return };
+                            client.write_all(&to_client[..length]).await.unwrap();
+                        }
+                    }
+                }
+            });
+        }
+    });
+    port
 }

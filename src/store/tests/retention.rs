@@ -90,7 +90,8 @@ async fn what_is_done_loses_its_request_and_then_its_rows_and_what_is_open_or_de
     assert_eq!(count(&test, "select count(*) as count from attempt").await, 1, "the dead one's");
     let asked = records::ask_replay(&test.store, kept[0], Replay::default()).await.expect("asked");
     assert_eq!((asked.marked, test.readmit_all("dead").await), (1, 1));
-    test.end(&test.claim_one().await, End::Done).await;
+    let claims = test.claim(9).await;
+    test.end(claims.iter().find(|claim| claim.records[0].delivery == kept[0]).expect("it is due"), End::Done).await;
     round(&test.store).await;
     assert!(!is_kept(&test, kept[0]).await, "it is old, and done now");
     assert_eq!(test.broken_lanes().await, 0);
@@ -225,15 +226,21 @@ async fn many_go_in_many_steps_while_others_arrive() {
 #[tokio::test]
 async fn the_file_shrinks_when_much_of_it_is_gone() {
     let test = TestStore::new().await;
-    let noise = |at: u64| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8;
-    for number in 0..40 {
+    // what does not compress
+    let mut seed = 1_u64;
+    let mut noise = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 56) as u8
+    };
+    for _ in 0..40 {
         let mut big = test.delivery("shop", None, vec![record(0, Fate::Ignore("no route".into()))]);
-        big.request.body = (0..200_000).map(|at| noise(at * 41 + number)).collect::<Vec<u8>>().into();
+        big.request.body = (0..200_000).map(|_| noise()).collect::<Vec<u8>>().into();
         test.append(big).await;
     }
+    let before = count(&test, "select page_count as count from pragma_page_count").await;
     test.pass(DAY * 40);
     let removed = round(&test.store).await.0;
-    assert!(removed.bodies == 40 && removed.pages > 500, "{removed:?}");
+    assert!(removed.bodies == 40 && removed.pages > 1000, "{removed:?} of {before} pages");
     let TestStore { store, folder, clock } = test;
     store.close().await;
     let bytes = std::fs::metadata(folder.path().join("state.db")).expect("a file").len();
@@ -260,7 +267,8 @@ async fn on_postgresql_days_go_whole_one_process_does_it_and_what_stays_is_copie
     let mut rounds: Vec<Round> = [one, two].into_iter().filter_map(|round| round.expect("asked")).collect();
     assert_eq!(rounds.len(), 1, "the other one's turn comes later");
     while rounds[0].step(&other).await.expect("a step") {}
-    assert_eq!((rounds[0].removed().days, rounds[0].removed().bodies), (1, 0));
+    let removed = rounds[0].removed();
+    assert!(removed.days >= 1 && removed.bodies == 0, "{removed:?}");
     assert_eq!(count(&test, day).await, 0);
     assert!(!is_kept(&test, done).await);
     for id in kept {

@@ -27,6 +27,8 @@ pub struct DeliveryView {
     pub body_bytes: u64,
     /// SHA-256 of the body, in hex.
     pub body_sha256: String,
+    /// Whether the request itself is still kept; without it nothing can run again.
+    pub request_kept: bool,
     /// The request with its secrets masked.
     pub request: Json,
     /// Its records.
@@ -71,6 +73,7 @@ pub(super) async fn show(store: &Store, id: &str) -> anyhow::Result<DeliveryView
         bundle: hex::encode(details.bundle_hash),
         body_bytes: details.raw_bytes,
         body_sha256: hex::encode(details.raw_sha256),
+        request_kept: details.is_kept,
         request: serde_json::from_str(&details.masked).unwrap_or(Json::String(details.masked)),
         records: details.records,
         attempts: attempts.map(|one| AttemptView { record: one.record, run: one.run, attempt: one.attempt }).collect(),

@@ -18,8 +18,10 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         let metrics = Self { recorder: PrometheusBuilder::new().build_recorder() };
-        let counter = "answers to senders, by HTTP status";
-        metrics.recorder.describe_counter("hooktable_requests_total".into(), None, counter.into());
+        let counter = |name: &'static str, text: &'static str| metrics.recorder.describe_counter(name.into(), None, text.into());
+        counter("hooktable_requests_total", "answers to senders, by HTTP status");
+        counter("hooktable_removed_total", "what was kept long enough and is gone, by what it was");
+        counter("hooktable_wrong_lanes_total", "lanes seen whose numbers contradict their records, which is a bug");
         let gauge = |name: &'static str, text: &'static str| metrics.recorder.describe_gauge(name.into(), None, text.into());
         gauge("hooktable_route_file_ok", "1 when the route file as it is on disk runs, else 0");
         gauge("hooktable_records", "records, by source and state");
@@ -37,6 +39,17 @@ impl Metrics {
     pub fn count_answer(&self, status: u16) {
         let key = Key::from_parts("hooktable_requests_total", vec![Label::new("status", status.to_string())]);
         self.recorder.register_counter(&key, &METADATA).increment(1);
+    }
+
+    /// Counts what upkeep removed.
+    pub fn count_removed(&self, what: &'static str, count: u64) {
+        let key = Key::from_parts("hooktable_removed_total", vec![Label::new("what", what)]);
+        self.recorder.register_counter(&key, &METADATA).increment(count);
+    }
+
+    /// Counts lanes whose numbers are wrong.
+    pub fn count_wrong_lanes(&self, count: u64) {
+        self.recorder.register_counter(&Key::from_name("hooktable_wrong_lanes_total"), &METADATA).increment(count);
     }
 
     /// Everything as text, with what is only known when it is asked for. Without counts the state did not answer.

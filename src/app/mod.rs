@@ -20,4 +20,5 @@ pub mod shutdown;
 pub mod source_operations;
 pub mod sources;
 pub mod telemetry;
+pub mod upkeep;
 pub mod users;

@@ -23,6 +23,7 @@ use super::operation::{About, Context};
 use super::patience::{Limits, Patient, Peer};
 use super::settings::Settings;
 use super::sources::{self, Sources};
+use super::upkeep::Upkeep;
 use crate::auth::secret::SecretReader;
 use crate::clock::Clock;
 use crate::config::diagnostic::Diagnostics;
@@ -103,6 +104,7 @@ impl Server {
         let intake = Intake::new(Arc::clone(sources.registry()), store.clone(), Arc::clone(&tools.http), addresses);
         let (stopping, stopped) = (watch::Sender::new(false), watch::Sender::new(false));
         let metrics = Arc::new(Metrics::default());
+        let upkeep = Upkeep::new(store.clone(), settings.keep, Arc::clone(&metrics));
         let admin = admin::router(Admin {
             store,
             sources: Arc::clone(&sources),
@@ -118,6 +120,7 @@ impl Server {
         ];
         let mut background = JoinSet::new();
         background.spawn(serve(admin_listener, Limits::with(ADMIN_CONNECTIONS), admin, stopped.subscribe()));
+        background.spawn(upkeep.run());
         let notices = broadcast::Sender::new(NOTICES);
         let watching = Watching { sources: Arc::clone(&sources), tools: tools.clone(), notices: notices.clone() };
         background.spawn(watching.run(settings.folder()));

@@ -2,6 +2,7 @@
 //! reads the environment.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use jiff::civil::Date;
@@ -11,9 +12,10 @@ use super::settings_file;
 use crate::auth::ip::Network;
 use crate::auth::secret::SecretReader;
 use crate::clock::Clock;
-use crate::config::units::parse_size;
+use crate::config::units::{format_duration, parse_size};
 use crate::routes::folder::Folder;
 use crate::secret::{MASK, Secret};
+use crate::store::retention::Keep;
 use crate::store::{Place, masked_url};
 use crate::target::DatabaseOptions;
 
@@ -45,6 +47,8 @@ pub struct Settings {
     pub databases: Vec<DatabaseOptions>,
     /// Origins whose calls go to a simulated API instead, before the address guard.
     pub simulate_api: Vec<(String, Url)>,
+    /// How long what is done is kept.
+    pub keep: Keep,
     /// Lanes worked on side by side.
     pub workers: usize,
     /// The master key; without it the key file in `data` is used, and made at the first start.
@@ -75,6 +79,7 @@ impl Settings {
                 TENANT_COLUMN,
             )],
             simulate_api: Vec::new(),
+            keep: Keep::default(),
             workers: 16,
             master_key: None,
             data,
@@ -123,6 +128,10 @@ pub struct Given {
     pub databases: Vec<DatabaseOptions>,
     /// `--simulate-api ORIGIN=URL`.
     pub simulate_api: Vec<String>,
+    /// `retention.bodies`.
+    pub keep_bodies: Option<Duration>,
+    /// `retention.records`.
+    pub keep_records: Option<Duration>,
     /// `--workers`.
     pub workers: Option<usize>,
     /// `HOOKTABLE_MASTER_KEY`.
@@ -221,6 +230,8 @@ fn from_environment(variable: &dyn Fn(&str) -> Option<String>) -> anyhow::Result
         public_url: variable("HOOKTABLE_PUBLIC_URL"),
         trusted_proxies: variable("HOOKTABLE_TRUSTED_PROXIES").map(|text| words_of(&text)).unwrap_or_default(),
         databases: Vec::new(),
+        keep_bodies: None,
+        keep_records: None,
         simulate_api: variable("HOOKTABLE_SIMULATE_API").map(|text| words_of(&text)).unwrap_or_default(),
         workers: workers.transpose()?,
         master_key: secret("HOOKTABLE_MASTER_KEY"),
@@ -280,6 +291,7 @@ impl Layers {
             |bytes| bytes.map_or_else(|| "no limit".to_owned(), |bytes| bytes.to_string()),
             None,
         );
+        let keep = self.keep(default.keep)?;
         let workers = self.pick("workers", |given| given.workers, usize::to_string, default.workers);
         let master_key = self.pick(
             "master_key",
@@ -303,6 +315,7 @@ impl Layers {
             trusted_proxies: proxies.iter().map(|text| trusted_proxy(text)).collect::<anyhow::Result<_>>()?,
             databases,
             simulate_api: simulated.iter().map(|text| simulated_api(text)).collect::<anyhow::Result<_>>()?,
+            keep,
             workers,
             master_key,
             data,
@@ -315,6 +328,19 @@ impl Layers {
         let (value, from) = found.unwrap_or_else(|| (default, "the default".to_owned()));
         self.shown.push(Shown { name: name.to_owned(), value: words(&value), from });
         value
+    }
+
+    fn keep(&mut self, default: Keep) -> anyhow::Result<Keep> {
+        let words = |duration: &Duration| format_duration(*duration);
+        let bodies = self.pick("retention.bodies", |given| given.keep_bodies, words, default.bodies);
+        let records = self.pick("retention.records", |given| given.keep_records, words, default.records.max(bodies));
+        if records < bodies {
+            let (records, bodies) = (words(&records), words(&bodies));
+            bail!(
+                "`retention.records` is {records} and `retention.bodies` {bodies}; expected records to be kept as long at least"
+            );
+        }
+        Ok(Keep { bodies, records })
     }
 
     /// Those of the file, and `main` whether it names it or not.
@@ -429,10 +455,23 @@ mod tests {
     fn a_slip_in_the_file_is_shown_at_its_place() {
         let error = resolved(Given::default(), &[], "listn: 1.1.1.1:1\n").expect_err("a slip").to_string();
         assert!(error.contains("hooktable.yaml:1:1") && error.contains("did you mean `listen`?"), "{error}");
-        for later in ["retention: { bodies: 1d }", "databases: { main: { url: a, pols: 8 } }"] {
+        for later in ["retention: { attempts: 1d }", "databases: { main: { url: a, pols: 8 } }"] {
             let error = resolved(Given::default(), &[], later).expect_err(later).to_string();
             assert!(error.contains("unknown-option"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_done_is_kept_as_long_as_the_file_says() {
+        let kept = |file: &str| resolved(Given::default(), &[], file).map(|resolved| (resolved.settings.keep, resolved.shown));
+        let day = Duration::from_secs(86_400);
+        assert_eq!(kept("").expect("settings").0, Keep { bodies: day * 30, records: day * 180 });
+        let (keep, shown) = kept("retention: { bodies: 7d, records: 8d }\n").expect("settings");
+        assert_eq!(keep, Keep { bodies: day * 7, records: day * 8 });
+        assert!(shown.iter().any(|one| one.name == "retention.records" && one.value == "8d" && one.from.ends_with(".yaml")));
+        assert_eq!(kept("retention: { bodies: 365d }\n").expect("settings").0.records, day * 365);
+        let refused = kept("retention: { bodies: 8d, records: 7d }\n").expect_err("shorter").to_string();
+        assert!(refused.contains("`retention.records` is 7d and `retention.bodies` 8d"), "{refused}");
     }
 
     #[test]

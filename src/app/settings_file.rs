@@ -1,6 +1,7 @@
 //! `hooktable.yaml`: read like a route file, with every problem at its place.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
@@ -32,6 +33,8 @@ options! {
         state: Option<StateOptions>,
         /// Where rows go: databases by name.
         databases: Named<NamedDatabaseOptions>,
+        /// How long what is done is kept.
+        retention: Option<RetentionOptions>,
         /// How many lanes are worked on side by side.
         workers: Option<u32> = "16",
     }
@@ -48,6 +51,17 @@ options! {
         url: Option<UrlOptions>,
         /// The most that it may take: `20GiB`.
         max_bytes: Option<ByteSize>,
+    }
+}
+
+options! {
+    /// How long what is done is kept. What is open or dead stays until it is replayed or discarded, whatever its age, and senders' ids stay
+    /// for the `remember` of their route file.
+    pub struct RetentionOptions {
+        /// The requests as they came, counted from then. Afterwards a delivery is still shown, with its secrets masked, but cannot be replayed.
+        bodies: Option<Duration> = "30d",
+        /// Deliveries with their records and attempts, counted from when they came and were finished. No shorter than `bodies`.
+        records: Option<Duration> = "180d",
     }
 }
 
@@ -136,6 +150,8 @@ fn given(options: &SettingsFile, variable: &dyn Fn(&str) -> Option<String>, diag
         trusted_proxies: options.trusted_proxies.iter().map(|proxy| proxy.value.clone()).collect(),
         state: state_url.and_then(|(url, span)| url_of(url, span, variable, diagnostics)),
         state_max_bytes: state.and_then(|state| state.max_bytes).map(|size| size.0),
+        keep_bodies: options.retention.as_ref().and_then(|retention| retention.bodies),
+        keep_records: options.retention.as_ref().and_then(|retention| retention.records),
         workers: options.workers.map(|workers| workers as usize),
         ..Given::default()
     }

@@ -53,7 +53,8 @@ fn head(text: &mut String, delivery: &DeliveryView) {
     line(text, &format!("  source    {}", delivery.source));
     line(text, &format!("  tenant    {tenant} (by {}{key})", delivery.caller.scheme));
     line(text, &format!("  received  {}", delivery.received_at));
-    line(text, &format!("  body      {} bytes, sha256 {}", delivery.body_bytes, start_of(&delivery.body_sha256)));
+    let kept = if delivery.request_kept { "" } else { "; no longer kept, so that nothing of it can run again" };
+    line(text, &format!("  body      {} bytes, sha256 {}{kept}", delivery.body_bytes, start_of(&delivery.body_sha256)));
     line(text, &format!("  version   {} of the route file", start_of(&delivery.bundle)));
 }
 

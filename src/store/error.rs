@@ -99,6 +99,11 @@ impl StoreError {
         matches!(self.sqlstate().as_deref(), Some("40001" | "40P01"))
     }
 
+    /// Whether a lock was not had within the time that a statement may wait for one.
+    pub(crate) fn is_lock_timeout(&self) -> bool {
+        self.sqlstate().as_deref() == Some("55P03")
+    }
+
     /// Whether the connection is of no more use.
     pub(crate) fn is_cut_off(&self) -> bool {
         matches!(self, Self::CutOff { .. })

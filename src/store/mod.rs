@@ -10,6 +10,7 @@ pub mod integrations;
 pub mod lanes;
 pub mod onboarding;
 pub mod records;
+pub mod retention;
 pub mod rotation;
 pub mod state;
 pub mod tenants;

@@ -23,7 +23,7 @@ use crate::steps::admission::{Arrival, Chosen, Item, NotChosen};
 use crate::steps::pipeline::{Planned, RunContext};
 use crate::store::lanes::{End, Ending};
 use crate::store::records::StoredDelivery;
-use crate::store::{FinishError, Store, lanes, records};
+use crate::store::{FinishError, Store, StoreError, lanes, records};
 use crate::target::{Targets, Unit, WriteError};
 
 /// What a worker works with.
@@ -77,6 +77,8 @@ pub async fn deliver(tools: &Tools, claim: &Claim) -> Result<(), FinishError> {
 async fn attempt(tools: &Tools, claim: &Claim, record: &ClaimedRecord, trace: &mut Trace, policy: &mut RetryPolicy) -> Ended {
     let stored = match records::request(&tools.store, record.delivery).await {
         Ok(stored) => stored,
+        // what is gone does not come back
+        Err(error @ StoreError::NotFound(_)) => return Ended::Failed(Failure::permanent(Step::Engine, error.to_string())),
         Err(error) => return Ended::Failed(Failure::passing(Step::Engine, error.to_string())),
     };
     let table = tools.registry.table();

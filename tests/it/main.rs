@@ -23,6 +23,7 @@ mod refusals;
 mod registry;
 mod reload;
 mod reload_load;
+mod retention;
 mod rust_source;
 mod schema;
 mod schemes;

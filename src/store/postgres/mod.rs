@@ -4,6 +4,7 @@
 mod connect;
 mod days;
 mod news;
+pub(crate) mod old_days;
 pub(crate) mod open;
 mod schema;
 mod writer;

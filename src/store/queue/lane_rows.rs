@@ -40,7 +40,7 @@ async fn upsert_lanes(
         "insert into lane (hash, pool_id, label, next_pos, waiting, first_at, quiet_until, due_at, most) ",
         " on conflict (hash) do update set
             next_pos = lane.next_pos + excluded.waiting, waiting = lane.waiting + excluded.waiting,
-            first_at = coalesce(lane.first_at, excluded.first_at), most = excluded.most,
+            first_at = coalesce(lane.first_at, excluded.first_at), most = excluded.most, idle_since = null,
             quiet_until = min(excluded.quiet_until, coalesce(lane.first_at, excluded.first_at) + excluded.most),
             due_at = case when lane.owner is not null then lane.due_at else max(coalesce(lane.retry_at, 0),
                 min(excluded.quiet_until, coalesce(lane.first_at, excluded.first_at) + excluded.most)) end

@@ -38,6 +38,8 @@ pub struct DeliveryDetails {
     pub raw_sha256: [u8; 32],
     /// Bytes of the body.
     pub raw_bytes: u64,
+    /// Whether the request itself is still kept; without it nothing can run again.
+    pub is_kept: bool,
     /// What may be seen of the request: JSON, secrets masked.
     pub masked: String,
     /// Its records, by number and run.
@@ -63,9 +65,18 @@ pub struct StoredDelivery {
 
 /// Everything that may be seen of a delivery.
 pub async fn show(store: &Store, id: DeliveryId) -> Result<Option<DeliveryDetails>, StoreError> {
-    let sql = "select d.delivery_row, p.source, d.received_at, d.caller, d.bundle_hash, d.raw_sha256, d.raw_bytes, d.masked
-        from delivery d join pool p on p.pool_id = d.pool_id where d.id = $1";
-    let Some(row) = store.read_first(query(sql).bind(id.0.as_bytes())).await? else { return Ok(None) };
+    macro_rules! text {
+        ($same_day:literal) => {
+            concat!(
+                "select d.delivery_row, p.source, d.received_at, d.caller, d.bundle_hash, d.raw_sha256, d.raw_bytes, d.masked,
+                exists (select 1 from delivery_raw raw where raw.delivery_row = d.delivery_row",
+                $same_day,
+                ") as is_kept from delivery d join pool p on p.pool_id = d.pool_id where d.id = $1"
+            )
+        };
+    }
+    const SHOWN: Texts = Texts { sqlite: text!(""), postgres: text!(" and raw.received_on = d.received_at / 86400000000") };
+    let Some(row) = store.read_first(query(SHOWN).bind(id.0.as_bytes())).await? else { return Ok(None) };
     let mut records = list(store, &Filter { delivery: Some(id), limit: MOST_RECORDS, ..Filter::default() }).await?;
     records.sort_by_key(|record| (record.number, record.run));
     let masked: Option<&[u8]> = row.get("masked")?;
@@ -78,6 +89,7 @@ pub async fn show(store: &Store, id: DeliveryId) -> Result<Option<DeliveryDetail
         bundle_hash: fixed(row.get("bundle_hash")?, "a bundle's hash")?,
         raw_sha256: fixed(row.get("raw_sha256")?, "a body's hash")?,
         raw_bytes: u64::try_from(raw_bytes).unwrap_or(0),
+        is_kept: row.get("is_kept")?,
         masked: masked.map(|packed| unpack_text(packed, "a masked request")).transpose()?.unwrap_or_default(),
         records,
         attempts: attempts::of_delivery(store, row.get("delivery_row")?).await?,

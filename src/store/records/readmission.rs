@@ -219,7 +219,8 @@ async fn put_back(connection: &mut Connection, one: &Prepared, now: Timestamp) -
 /// Whether a record that came later than this one took effect in the lane, or waits there and will run before it.
 pub(super) async fn has_moved_on(connection: &mut Connection, hash: [u8; 16], first_run: RecordId) -> Result<bool, StoreError> {
     let sql = "select exists (select 1 from lane l where l.hash = $1 and (l.done_record > $2
-        or exists (select 1 from record r where r.lane_id = l.lane_id and r.state = 0 and coalesce(r.first_run, r.id) > $2))) as has";
+            or exists (select 1 from record r where r.lane_id = l.lane_id and r.state = 0 and coalesce(r.first_run, r.id) > $2)))
+        or exists (select 1 from former_lane f where f.hash = $1 and f.done_record > $2) as has";
     query(sql).bind(hash).bind(first_run.0).fetch_one(connection).await?.get("has")
 }
 

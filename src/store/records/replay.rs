@@ -2,7 +2,7 @@
 
 use crate::model::delivery::DeliveryId;
 use crate::store::error::StoreError;
-use crate::store::sql::{Connection, Row, query};
+use crate::store::sql::{Connection, Row, Texts, query};
 use crate::store::state::Store;
 
 /// Which records of a delivery are to run again, and how far that goes.
@@ -25,6 +25,9 @@ pub struct ReplayAnswer {
     pub refused: Vec<(u32, String)>,
 }
 
+/// Why nothing of a delivery can run again.
+const NOT_KEPT: &str = "the request is no longer kept: it was done longer ago than `retention: { bodies }` says";
+
 /// The newest run of a record, as far as steering it goes.
 pub(crate) struct Latest {
     pub(crate) id: i64,
@@ -44,7 +47,13 @@ async fn mark_all(
     Replay { number, apply_again, force }: Replay,
 ) -> Result<ReplayAnswer, StoreError> {
     let mut answer = ReplayAnswer::default();
-    for record in latest_runs(connection, delivery, number).await? {
+    let records = latest_runs(connection, delivery, number).await?;
+    let is_kept = has_request(connection, delivery).await?;
+    for record in records {
+        if !is_kept {
+            answer.refused.push((record.number, NOT_KEPT.to_owned()));
+            continue;
+        }
         let asked = match record.state {
             2 | 4 | 5 => 1,
             1 | 3 if apply_again => 2,
@@ -76,6 +85,17 @@ pub(crate) async fn latest_runs(
     }
     let latest = |row: &Row| Ok(Latest { id: row.get("id")?, number: row.get("record_no")?, state: row.get("state")? });
     rows.iter().map(latest).collect()
+}
+
+/// Whether the delivery's request is still there. Where others write to the same state, it stays until the commit.
+async fn has_request(connection: &mut Connection, delivery: DeliveryId) -> Result<bool, StoreError> {
+    const RAW: Texts = Texts {
+        sqlite: "select 1 from delivery d join delivery_raw raw on raw.delivery_row = d.delivery_row where d.id = $1",
+        postgres: "select 1 from delivery d join delivery_raw raw on raw.delivery_row = d.delivery_row
+                and raw.received_on = d.received_at / 86400000000
+            where d.id = $1 for share of raw",
+    };
+    Ok(query(RAW).bind(delivery.0.as_bytes()).fetch_optional(connection).await?.is_some())
 }
 
 async fn mark(connection: &mut Connection, id: i64, asked: i64) -> Result<(), StoreError> {

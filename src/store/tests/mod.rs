@@ -11,6 +11,7 @@ mod onboarding;
 mod opening;
 mod queue_model;
 mod replaying;
+mod retention;
 mod rotation;
 mod sender_id;
 mod set_ups;

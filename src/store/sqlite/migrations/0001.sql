@@ -97,6 +97,7 @@ create table delivery_raw (
 
 -- due_at: null while nothing waits; the end of the lease while it is claimed
 -- done_record: the newest record that took effect, by the id of its first run
+-- idle_since: when it was first seen with nothing waiting; null once something arrives
 create table lane (
     lane_id integer primary key autoincrement,
     hash blob not null unique,
@@ -112,9 +113,17 @@ create table lane (
     owner integer,
     fence integer not null default 0,
     done_pos integer,
-    done_record integer
+    done_record integer,
+    idle_since integer
 ) strict;
 create index lane_due on lane (pool_id, due_at) where due_at is not null;
+
+-- what is still to be known of lanes that were idle and are gone: a replay must not undo what is newer
+create table former_lane (
+    hash blob primary key,
+    pool_id integer not null,
+    done_record integer not null
+) strict, without rowid;
 
 -- state: 0 open 1 done 2 ignored 3 superseded 4 dead 5 discarded
 -- asked: 1 to be admitted again in the same run, 2 in a new one; 3 and 4 the same though the lane has moved on

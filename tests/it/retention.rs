@@ -1,0 +1,85 @@
+//! What is kept and how long, seen from outside: a delivery that is done, one that is dead, and one whose request somebody removed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hooktable::app::metrics::Metrics;
+use hooktable::app::upkeep::Upkeep;
+use hooktable::store::records::{self, Replay};
+use hooktable::store::retention::Keep;
+use sqlx::{Connection as _, Executor as _, SqliteConnection};
+
+use crate::support::project::{Project, request, until};
+use crate::support::test_app::Builder;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[tokio::test]
+async fn after_a_year_a_dead_letter_still_becomes_rows_and_what_was_done_is_gone() {
+    let file = "auth: { none: test }\nwrite: { insert: log, set: { n: $.body.n } }\n";
+    let app = Builder::new("routes.d/log.yaml", file).schema("create table log (n integer not null)").start().await;
+    app.send("POST", "/in/log", &[], r#"{"n":1}"#).await;
+    app.send("POST", "/in/log", &[], r#"{"n":null}"#).await;
+    app.run_pending_deliveries(DAY * 3).await;
+    assert_eq!(app.states().await, ["done", "dead"]);
+    app.clock.move_to(app.clock.now() + DAY * 365);
+    let metrics = Arc::new(Metrics::default());
+    let mut upkeep = Upkeep::new(app.tools.store.clone(), Keep::default(), Arc::clone(&metrics));
+    let removed = upkeep.remove_old().await.expect("removed");
+    assert_eq!((removed.bodies, removed.deliveries), (1, 1));
+    upkeep.look_after_lanes().await.expect("looked after");
+    app.clock.move_to(app.clock.now() + DAY);
+    upkeep.look_after_lanes().await.expect("looked after");
+    let text = metrics.text(&[], None);
+    for line in ["hooktable_removed_total{what=\"deliveries\"} 1", "hooktable_removed_total{what=\"lanes\"} 2"] {
+        assert!(text.lines().any(|found| found == line), "{line} in {text}");
+    }
+    let dead = app.records().await.pop().expect("the dead letter");
+    app.tools
+        .targets
+        .database("main")
+        .expect("main")
+        .run_script("drop table log; create table log (n integer)")
+        .await
+        .expect("mended");
+    let asked = records::ask_replay(&app.tools.store, dead.delivery, Replay::default()).await.expect("asked");
+    assert_eq!(asked.marked, 1);
+    app.run_pending_deliveries(DAY).await;
+    assert_eq!(app.states().await, ["done"], "{:?}", app.records().await);
+    assert_eq!(app.lines("log").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_record_whose_request_somebody_removed_is_dead_at_once_and_says_why() {
+    let file = "auth: { none: test }\nwrite: { insert: log, set: { n: $.body.n } }\n";
+    let app = Builder::new("routes.d/log.yaml", file).schema("create table log (n integer)").start().await;
+    app.send("POST", "/in/log", &[], r#"{"n":1}"#).await;
+    let url = format!("sqlite://{}", app.folder().join("state.db").display());
+    let mut connection = SqliteConnection::connect(&url).await.expect("connected");
+    connection.execute("delete from delivery_raw").await.expect("removed");
+    connection.close().await.expect("closed");
+    app.run_pending_deliveries(Duration::from_secs(1)).await;
+    let record = app.records().await.pop().expect("a record");
+    assert_eq!((record.state.word(), record.attempts), ("dead", 1));
+    assert!(record.reason.as_ref().is_some_and(|reason| reason.contains("is no longer kept")), "{record:?}");
+    let refused = records::ask_replay(&app.tools.store, record.delivery, Replay::default()).await.expect("answered");
+    assert!(refused.marked == 0 && refused.refused[0].1.contains("no longer kept"), "{refused:?}");
+}
+
+#[test]
+fn a_server_lets_requests_go_when_the_settings_say_so_and_says_what_that_means() {
+    let project = Project::with_sensors();
+    project.write("hooktable.yaml", "retention: { bodies: 1ms, records: 1h }\n");
+    let server = project.serve();
+    let reply = request(&server.intake, "POST", "/in/sensors", &[("x-token", "sesame")], r#"{"t":21.5}"#);
+    let id = reply.json()["delivery"].as_str().expect("an id").to_owned();
+    until(|| project.rows("sensor_log").len() == 1, || "no row".to_owned());
+    server.terminate();
+    let server = project.serve();
+    server.wait_until_it_says("removed what has been kept long enough");
+    let shown = project.data_of(&["deliveries", "show", &id]);
+    assert!(shown.contains("no longer kept") && shown.contains("record 0: DONE"), "{shown}");
+    let refused = project.run(&["deliveries", "replay", &id, "--apply-again"]);
+    assert!(format!("{refused:?}").contains("the request is no longer kept"), "{refused:?}");
+    server.terminate();
+}

@@ -225,7 +225,7 @@ async fn proxy_that_loses_the_first_commits_answer(server: String) -> u16 {
                         read = client.read(&mut from_client) => {
                             let Ok(length @ 1..) = read else { return };
                             upstream.write_all(&from_client[..length]).await.unwrap();
-                            if from_client[..length].windows(6).any(|word| word == b"commit") {
+                            if from_client[..length].windows(7).any(|word| word == b"\x03commit") {
                                 // the answer says that it is there by now
                                 drop(upstream.read(&mut to_client).await);
                                 return;

@@ -2,14 +2,14 @@
 
 use serde_json::Value as Json;
 
-use crate::config::diagnostic::Diagnostics;
+use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, options};
 use crate::config::shape::Shape;
 use crate::config::source::{Span, Spanned};
 use crate::config::yaml::{Content, Node};
 use crate::expr::template::Context;
 use crate::expr::typed::{LongForm, Typed};
-use crate::expr::value::Compiler;
+use crate::expr::value::{Compiler, Value};
 use crate::model::change::{Cell, ValueType, Version};
 use crate::model::event::EventDocument;
 use crate::model::failure::{Failure, Step};
@@ -65,6 +65,13 @@ impl WriteVersion {
     /// Compiles one.
     pub fn compile(options: &VersionOptions, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
         let value = Typed::compile(&options.value, compiler, diagnostics)?;
+        if matches!(value.value, Value::Literal(_)) {
+            let message = format!("a version is told by each record; `{}` is the same for all of them", value.value.origin());
+            diagnostics.report(
+                Diagnostic::error("fixed-version", options.value.span, message)
+                    .hint("a path to what grows with each change, such as `$.body.sequence` or `$.order.lastUpdated`"),
+            );
+        }
         let column = options.column.as_ref().map(|column| column.value.clone());
         Some(Self { value, column, span: options.value.span })
     }

@@ -111,12 +111,22 @@ async fn insert(
     admit_hash: [u8; 32],
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    if connection.is_shared() && is_newest_row(connection, source, hash).await? {
+        // one of several that start with the same files
+        return Ok(());
+    }
     announce(connection, Topic::Bundles).await?;
     let sql = "insert into bundle (hash, source, content, admit_hash, epoch, activated_at)
         values ($1, $2, $3, $4, (select coalesce(max(epoch), 0) + 1 from bundle), $5)
         on conflict (hash) do update set epoch = excluded.epoch, activated_at = excluded.activated_at, retired_at = null";
     query(sql).bind(hash).bind(source).bind(content).bind(admit_hash).bind(now).execute(connection).await?;
     Ok(())
+}
+
+async fn is_newest_row(connection: &mut Connection, source: &str, hash: [u8; 32]) -> Result<bool, StoreError> {
+    let sql = "select hash, retired_at from bundle where source = $1 order by epoch desc limit 1";
+    let Some(row) = query(sql).bind(source).fetch_optional(connection).await? else { return Ok(false) };
+    Ok(row.get::<&[u8]>("hash")? == hash && row.get::<Option<i64>>("retired_at")?.is_none())
 }
 
 async fn mark_retired(connection: &mut Connection, source: &str, now: Timestamp) -> Result<bool, StoreError> {

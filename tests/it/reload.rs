@@ -235,7 +235,7 @@ fn a_source_without_a_file_is_known_until_it_is_retired() {
     drop(server);
     std::fs::remove_file(project.path("routes.d/sensors.yaml")).expect("removed");
     let server = project.serve();
-    assert!(server.said().contains("has vanished; it goes on for five minutes"), "{}", server.said());
+    server.wait_until_it_says("has vanished; it goes on for five minutes");
     goes_on(&server);
     let refused = project.run(&["sources", "retire", "sensors"]);
     assert!(refused.code == 2 && refused.notes.contains("2 records of `sensors` are not done"), "{refused:?}");

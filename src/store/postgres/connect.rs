@@ -17,12 +17,14 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// The oldest server whose statements are ours.
 const OLDEST: i32 = 130_000;
 
-/// Whatever the server, the database or the user has been configured to: these are ours.
+/// Whatever the server, the database or the user has been configured to: these are ours. What writes goes by its indexes from the first
+/// statement on: plans that were made while the tables were empty must not outlive that.
 const WRITING: &str = "set synchronous_commit = on; set default_transaction_isolation = 'read committed';
     set default_transaction_read_only = off; set statement_timeout = '15s'; set lock_timeout = 0;
-    set idle_in_transaction_session_timeout = '30s'; set client_min_messages = warning";
+    set idle_in_transaction_session_timeout = '30s'; set client_min_messages = warning; set jit = off;
+    set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off";
 const READING: &str = "set default_transaction_isolation = 'read committed'; set default_transaction_read_only = on;
-    set statement_timeout = '5s'; set idle_in_transaction_session_timeout = '30s'";
+    set statement_timeout = '5s'; set idle_in_transaction_session_timeout = '30s'; set jit = off";
 
 /// The server that a URL names.
 #[derive(Clone)]

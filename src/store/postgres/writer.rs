@@ -20,6 +20,7 @@ use crate::store::sql::Connection;
 use crate::store::writing::gathering::{Gathering, refuse_appends};
 use crate::store::writing::message::Mailbox;
 use crate::store::writing::round::{Ending, Memory, Round, perform};
+use crate::store::writing::thread;
 
 /// Upkeep is done this often, in microseconds.
 const UPKEEP_EVERY: i64 = 60_000_000;
@@ -38,27 +39,8 @@ pub(super) struct WriterParts {
 
 /// Starts the thread. What it returns is resolved when the thread has ended.
 pub(super) fn start(parts: WriterParts) -> Result<oneshot::Receiver<()>, StoreError> {
-    let (ended, end) = oneshot::channel();
     let place = parts.address.shown.clone();
-    let failed = |error: std::io::Error| StoreError::Unsuitable { place: place.clone(), reason: error.to_string() };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let body = move || {
-        let alarm = Alarm;
-        runtime.block_on(run(parts));
-        std::mem::forget(alarm);
-        let _ = ended.send(());
-    };
-    std::thread::Builder::new().name("state-writer".into()).spawn(body).map_err(failed)?;
-    Ok(end)
-}
-
-/// Says so when the thread dies; callers see their messages dropped and are refused from then on.
-struct Alarm;
-
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        tracing::error!("the state writer has died; nothing is accepted any more");
-    }
+    thread::start(|| run(parts)).map_err(|error| StoreError::Unsuitable { place, reason: error.to_string() })
 }
 
 async fn run(parts: WriterParts) {

@@ -86,7 +86,8 @@ pub(super) async fn due_pools(
             "jsonb_each_text($1::jsonb) active",
             "decode(active.value, 'hex')",
             "left join jsonb_each_text($5::jsonb) floor on floor.key = p.pool_id::text",
-            " and lane.due_at >= coalesce(floor.value::bigint, -9223372036854775808)",
+            // without `offset` the planner may join all lanes that are due and look at their pools afterwards
+            " and lane.due_at >= coalesce(floor.value::bigint, -9223372036854775808) offset 0",
             " for share of p skip locked"
         ),
     };

@@ -4,3 +4,4 @@ pub(crate) mod gathering;
 pub(crate) mod message;
 pub(crate) mod round;
 mod steps;
+pub(crate) mod thread;

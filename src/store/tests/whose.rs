@@ -70,7 +70,9 @@ async fn one_delivery_may_hold_records_of_several_tenants_each_in_its_own_pool_a
         record(2, Fate::Bury("no integration has this shop".into())),
     ];
     let id = two.put(records).await;
-    let claims = two.test.claim(10).await;
+    let mut claims = two.test.claim(10).await;
+    // which of the lanes gets the lower fence is nobody's business
+    claims.sort_by(|one, other| whose(one).cmp(&whose(other)));
     assert_eq!(claims.iter().map(whose).collect::<Vec<_>>(), [("acme", Some(1)), ("globex", Some(2))]);
     assert_ne!(claims[0].lane_hash, claims[1].lane_hash, "the same label of two tenants is two lanes");
     assert_eq!(two.listed("acme").await, [(id, 0, Some(1))]);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::header;
 use axum::http::request::Parts;
+use futures_util::StreamExt as _;
 
 use super::rejection::Rejection;
 use crate::model::delivery::Request;
@@ -15,6 +16,10 @@ use crate::payload::inflate::{self, Uninflated};
 const LARGEST_HEAD: usize = 32 << 10;
 /// The longest a body may take to arrive.
 pub(super) const LONGEST: Duration = Duration::from_secs(30);
+
+/// How much of a refused body is read and let go, in bytes and time.
+const MOST_LET_GO: usize = 4 << 20;
+const LONGEST_LET_GO: Duration = Duration::from_secs(1);
 
 /// The request without its body.
 pub(super) fn head(parts: &Parts, peer: Option<IpAddr>) -> Request {
@@ -58,6 +63,9 @@ pub(super) async fn read(parts: &Parts, body: Body, most: u64, longest: Duration
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.parse::<u64>().ok());
     if declared.is_some_and(|length| length > most) {
+        if !parts.headers.contains_key(header::EXPECT) {
+            let_it_arrive(body).await;
+        }
         return Err(Rejection::TooLarge(most));
     }
     let limit = usize::try_from(most).unwrap_or(usize::MAX);
@@ -67,6 +75,22 @@ pub(super) async fn read(parts: &Parts, body: Body, most: u64, longest: Duration
         Ok(Err(_)) => Err(Rejection::Broken("the body broke off".to_owned())),
         Err(_) => Err(Rejection::TooSlow),
     }
+}
+
+/// A connection that is closed while the sender still writes is reset, and the answer is lost on the way. So a little of a refused
+/// body is read and let go; who waits to be told to go on is answered at once.
+async fn let_it_arrive(body: Body) {
+    let mut left = MOST_LET_GO;
+    let reading = async {
+        let mut frames = body.into_data_stream();
+        while let Some(Ok(frame)) = frames.next().await {
+            left = left.saturating_sub(frame.len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LONGEST_LET_GO, reading).await;
 }
 
 fn is_length_limit(error: &axum::Error) -> bool {

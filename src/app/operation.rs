@@ -22,7 +22,7 @@ use crate::model::record::{RecordState, RecordSummary};
 use crate::model::tenant::Tenant;
 use crate::model::user::UserSummary;
 use crate::routes::registry::Status;
-use crate::store::records::{Filter, Replay};
+use crate::store::records::{Filter, Group, Matching, Replay};
 use crate::store::rotation::rotate_master_key;
 use crate::store::{Store, api_keys, records, tenants};
 
@@ -104,6 +104,21 @@ pub enum Operation {
         /// Also where the lane has moved on.
         #[serde(default)]
         force: bool,
+    },
+    /// Asks for all records that were given up on and fit to run again, or only counts them.
+    ReplayMatching {
+        /// Of this source.
+        source: Option<String>,
+        /// Of this tenant.
+        tenant: Option<String>,
+        /// Of this event.
+        event: Option<String>,
+        /// In this state.
+        state: RecordState,
+        /// Also where the lane has moved on.
+        force: bool,
+        /// Only counts.
+        preview: bool,
     },
     /// Gives its open and dead records up.
     DiscardDelivery {
@@ -191,6 +206,13 @@ pub enum Answer {
     Deliveries(Vec<RecordSummary>),
     /// A delivery.
     Delivery(Box<DeliveryView>),
+    /// What fits a filter, and how many records are replayed; none when they were only counted.
+    Replayed {
+        /// How many fitted, by source, tenant and event.
+        groups: Vec<Group>,
+        /// How many are replayed.
+        asked: Option<u64>,
+    },
     /// What is replayed, or was discarded.
     Steered(Steered),
     /// The sources.
@@ -278,6 +300,12 @@ pub async fn execute(context: &Context, operation: Operation) -> anyhow::Result<
             let delivery = deliveries::find(store, &id).await?;
             let answer = records::ask_replay(store, delivery, Replay { number: record, apply_again, force }).await?;
             Answer::Steered(Steered { delivery, records: answer.marked, refused: answer.refused })
+        }
+        Operation::ReplayMatching { source, tenant, event, state, force, preview } => {
+            let matching = Matching { source, tenant, event, state, force };
+            let groups = records::count_matching(store, &matching).await?;
+            let asked = if preview { None } else { Some(records::ask_replay_matching(store, &matching).await?) };
+            Answer::Replayed { groups, asked }
         }
         Operation::DiscardDelivery { id, record } => {
             let delivery = deliveries::find(store, &id).await?;

@@ -350,7 +350,8 @@ impl Layers {
         let named = given.databases.iter().map(|database| (database.clone(), place.clone()));
         let missing = default.into_iter().filter(|one| given.databases.iter().all(|named| named.name != one.name));
         for (database, from) in missing.map(|one| (one, "the default".to_owned())).chain(named) {
-            let value = format!("{}, tenant column `{}`", masked_url(database.url.expose()), database.tenant_column);
+            let (url, pool) = (masked_url(database.url.expose()), database.pool);
+            let value = format!("{url}, tenant column `{}`, pool {pool}", database.tenant_column);
             self.shown.push(Shown { name: format!("databases.{}", database.name), value, from });
             databases.push(database);
         }

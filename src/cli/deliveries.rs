@@ -1,5 +1,6 @@
 //! `hooktable deliveries`: what arrived, what became of it, and what a person can do about it.
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
 
 use super::flags::{Format, GlobalFlags, ask, unexpected};
@@ -22,20 +23,8 @@ pub enum Deliveries {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Run a delivery's records again, by the route file as it is now
-    Replay {
-        /// Its id, or the beginning or end of it
-        id: String,
-        /// Only this record of it
-        #[arg(long, value_name = "NUMBER")]
-        record: Option<u32>,
-        /// Also records that took effect already: they take effect once more
-        #[arg(long)]
-        apply_again: bool,
-        /// Also where newer records of the same lane are done: they may be undone
-        #[arg(long)]
-        force: bool,
-    },
+    /// Run a delivery's records again, by the route file as it is now; without an id, all that were given up on and fit
+    Replay(ReplayFlags),
     /// Give a delivery's open and dead records up; they can still be replayed
     Discard {
         /// Its id, or the beginning or end of it
@@ -44,6 +33,41 @@ pub enum Deliveries {
         #[arg(long, value_name = "NUMBER")]
         record: Option<u32>,
     },
+}
+
+/// Which records to run again.
+#[derive(Debug, Args)]
+pub struct ReplayFlags {
+    /// The delivery's id, or the beginning or end of it
+    #[arg(conflicts_with_all = ["source", "tenant", "event", "state", "all", "preview"])]
+    id: Option<String>,
+    /// Only this record of it
+    #[arg(long, value_name = "NUMBER", requires = "id")]
+    record: Option<u32>,
+    /// Also records that took effect already: they take effect once more
+    #[arg(long, requires = "id")]
+    apply_again: bool,
+    /// Also where newer records of the same lane are done: they may be undone
+    #[arg(long)]
+    force: bool,
+    /// All of this source
+    #[arg(long)]
+    source: Option<String>,
+    /// All of this tenant
+    #[arg(long)]
+    tenant: Option<String>,
+    /// All of this event
+    #[arg(long)]
+    event: Option<String>,
+    /// All in this state: dead, ignored, discarded
+    #[arg(long, default_value = "dead")]
+    state: RecordState,
+    /// All of them, whatever their source, tenant and event
+    #[arg(long)]
+    all: bool,
+    /// Only say how many fit
+    #[arg(long)]
+    preview: bool,
 }
 
 /// Which records to list.
@@ -93,9 +117,18 @@ impl Deliveries {
                 }
                 Ok(Exit::Fine)
             }
-            Self::Replay { id, record, apply_again, force } => {
+            Self::Replay(ReplayFlags { id: Some(id), record, apply_again, force, .. }) => {
                 let answer = ask(&settings, Operation::ReplayDelivery { id, record, apply_again, force }).await?;
                 steered(answer, "replaying")
+            }
+            Self::Replay(ReplayFlags { source, tenant, event, state, force, all, preview, .. }) => {
+                if !all && source.is_none() && tenant.is_none() && event.is_none() {
+                    bail!(
+                        "which records are to run again?\nhint: give a delivery's id, `--source`, `--tenant`, `--event`, or `--all`"
+                    );
+                }
+                let operation = Operation::ReplayMatching { source, tenant, event, state, force, preview };
+                replayed(ask(&settings, operation).await?, state)
             }
             Self::Discard { id, record } => {
                 let answer = ask(&settings, Operation::DiscardDelivery { id, record }).await?;
@@ -122,6 +155,24 @@ fn list(records: &[RecordSummary]) {
         ]
     });
     output::table(["received", "delivery", "source", "tenant", "event", "state", "attempts", "why"], rows);
+}
+
+/// Shows what fitted a filter, and says how many records are replayed.
+fn replayed(answer: Answer, state: RecordState) -> anyhow::Result<Exit> {
+    let Answer::Replayed { groups, asked } = answer else { return Err(unexpected()) };
+    if groups.is_empty() {
+        output::note(&format!("no {state} record whose request is still kept fits"));
+        return Ok(Exit::Problems);
+    }
+    let word = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let rows =
+        groups.iter().map(|group| [group.source.clone(), word(&group.tenant), word(&group.event), group.records.to_string()]);
+    output::table(["source", "tenant", "event", "records"], rows);
+    match asked {
+        Some(count) => output::note(&format!("replaying {}", output::counted(usize::try_from(count)?, "record"))),
+        None => output::note("nothing was replayed: this is what would be"),
+    }
+    Ok(Exit::Fine)
 }
 
 /// Says for how many records it was done, and why not for the others.

@@ -129,7 +129,11 @@ fn change_text(change: &ChangeTrace) -> String {
     let counts = [(change.inserted, "inserted"), (change.updated, "updated"), (change.deleted, "deleted")];
     let counts: Vec<String> =
         counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-    let counts = if counts.is_empty() { "nothing changed".to_owned() } else { counts.join(", ") };
+    let counts = match change.outdated {
+        true => "left alone, as a newer version is there".to_owned(),
+        false if counts.is_empty() => "nothing changed".to_owned(),
+        false => counts.join(", "),
+    };
     let key = if change.key.as_object().is_some_and(serde_json::Map::is_empty) || change.key.is_null() {
         String::new()
     } else {

@@ -153,6 +153,28 @@ fn deliveries_are_shown_replayed_and_discarded_while_the_server_runs() {
 }
 
 #[test]
+fn all_dead_letters_of_a_source_are_replayed_after_its_file_was_mended() {
+    let project = Project::with_sensors();
+    let good = std::fs::read_to_string(project.path("routes.d/sensors.yaml")).expect("the file");
+    let server = project.serve();
+    project.write("routes.d/sensors.yaml", &format!("{good}extract: {{ id: $.body.no_such_name }}\n"));
+    server.wait_until_it_says("activated sensors");
+    (0..3).for_each(|number| assert_eq!(send(&server, &format!(r#"{{"t":{number}}}"#)).status, 200));
+    let listed = || project.data_of(&["deliveries", "list", "--state", "dead"]);
+    until(|| listed().matches("sensors").count() == 3, listed);
+    project.write("routes.d/sensors.yaml", &good);
+    until(|| server.said().matches("activated sensors").count() == 2, || server.said());
+    assert_eq!(project.run(&["deliveries", "replay"]).code, 2, "nothing says which");
+    let preview = project.run(&["deliveries", "replay", "--source", "sensors", "--preview"]);
+    assert!(preview.code == 0 && preview.data.contains('3') && preview.notes.contains("nothing was replayed"), "{preview:?}");
+    assert_eq!(project.run(&["deliveries", "replay", "--source", "others"]).code, 1);
+    assert_eq!(project.run(&["deliveries", "replay", "--all", "--state", "done"]).code, 2);
+    let replayed = project.run(&["deliveries", "replay", "--source", "sensors"]);
+    assert!(replayed.code == 0 && replayed.notes.contains("replaying 3 records"), "{replayed:?}");
+    wait_for_rows(&project, "sensor_log", 3);
+}
+
+#[test]
 fn a_delivery_under_way_is_stored_before_the_program_ends() {
     let project = Project::with_sensors();
     let server = project.serve();

@@ -4,7 +4,7 @@ use super::engines::on_both_engines;
 use super::harness::{ADMIT_HASH, TestStore, attempt, queue, record};
 use crate::model::record::{Fate, RecordState};
 use crate::store::lanes::End;
-use crate::store::records::{self, Filter, Readmitted, Replay};
+use crate::store::records::{self, Filter, Matching, Readmitted, Replay};
 use crate::store::{StoreError, lanes};
 
 const ONCE: Replay = Replay { number: None, apply_again: false, force: false };
@@ -131,4 +131,38 @@ async fn records_are_listed_by_what_is_known_of_them() {
     assert!(list(Filter { event: Some("gone".into()), ..Filter::default() }).await.is_empty());
     assert_eq!(records::find(&test.store, &first.to_string()).await.expect("found"), [first]);
     assert_eq!(records::find(&test.store, &first.to_string()[..9]).await.expect("found").len(), 2);
+}
+
+on_both_engines!(all_that_was_given_up_on_and_fits_is_asked_for_at_once);
+async fn all_that_was_given_up_on_and_fits_is_asked_for_at_once() {
+    let test = TestStore::new().await;
+    let bury = async |source: &str, count: usize| {
+        for _ in 0..count {
+            test.append(test.delivery(source, None, vec![record(0, Fate::Bury("no JSON".into()))])).await;
+        }
+    };
+    bury("shop", 3).await;
+    bury("other", 2).await;
+    test.append(test.delivery("shop", None, vec![record(0, Fate::Ignore("no route".into()))])).await;
+    test.put("a").await;
+    let all = Matching { source: None, tenant: None, event: None, state: RecordState::Dead, force: false };
+    let of_shop = Matching { source: Some("shop".into()), ..all.clone() };
+    let count = async |matching: &Matching| {
+        let groups = records::count_matching(&test.store, matching).await.expect("counted");
+        groups.iter().map(|group| (group.source.clone(), group.records)).collect::<Vec<_>>()
+    };
+    assert_eq!(count(&all).await, [("shop".to_owned(), 3), ("other".to_owned(), 2)]);
+    assert_eq!(records::ask_replay_matching(&test.store, &of_shop).await.expect("asked"), 3);
+    assert_eq!(records::ask_replay_matching(&test.store, &of_shop).await.expect("asked"), 0, "they are asked for already");
+    assert_eq!(count(&all).await, [("other".to_owned(), 2)]);
+    let nobodys = Matching { tenant: Some("nobody".into()), ..all.clone() };
+    assert_eq!(records::ask_replay_matching(&test.store, &nobodys).await.expect("asked"), 0);
+    let ignored = Matching { state: RecordState::Ignored, ..all.clone() };
+    assert_eq!(records::ask_replay_matching(&test.store, &ignored).await.expect("asked"), 1);
+    let open = records::ask_replay_matching(&test.store, &Matching { state: RecordState::Done, ..all }).await;
+    assert!(matches!(open, Err(StoreError::Refused(_))), "what took effect is replayed one by one");
+    test.readmit_all("a").await;
+    let shown =
+        records::list(&test.store, &Filter { state: Some(RecordState::Dead), ..Filter::default() }).await.expect("listed");
+    assert_eq!(shown.len(), 2, "those of the other source were not asked for");
 }

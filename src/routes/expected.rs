@@ -210,20 +210,22 @@ mod tests {
             made(&[("routes.d/economic.yaml", &text)], &files),
             r#"create table "jobs" (
   "tenant" TEXT not null,
+  "system" TEXT not null,
   "job_no" INTEGER not null,
   "description" TEXT,
-  "customer_no" INTEGER,
+  "customer_no" TEXT,
   "net_amount" DECIMAL_TEXT,
   "delivery_date" DATE_TEXT,
-  primary key ("tenant", "job_no")
+  primary key ("tenant", "system", "job_no")
 );
 create table "job_lines" (
   "tenant" TEXT not null,
+  "system" TEXT not null,
   "job_no" INTEGER not null,
   "line_no" INTEGER not null,
   "product_no" TEXT,
   "quantity" DECIMAL_TEXT,
-  primary key ("tenant", "job_no", "line_no")
+  primary key ("tenant", "system", "job_no", "line_no")
 );"#
         );
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use reqwest::{Method, Url};
 use serde_json::{Map, Value as Json};
 
+use super::captured;
 use super::compare::Row;
 use super::send::{Credential, WebhookBody, WebhookRequest, credentials_of};
 use crate::auth::scheme::Auth;
@@ -158,7 +159,9 @@ fn tenant_of(options: &TestOptions, source: &Source, problems: &mut Diagnostics)
 
 fn request_of(send: &SendOptions, surrounding: Surrounding<'_>, problems: &mut Diagnostics) -> Option<WebhookRequest> {
     let receive = &surrounding.source.receive;
-    let path = send.path.as_ref().map_or_else(|| receive.path_text(), |path| path.value.clone());
+    let captured = captured_of(send, surrounding, problems)?;
+    let path = send.path.as_ref().map(|path| path.value.clone());
+    let path = path.or_else(|| captured.as_ref().map(|captured| captured.path.clone())).unwrap_or_else(|| receive.path_text());
     let endpoint = surrounding.source.integration().endpoint_place();
     let endpoint = endpoint.or_else(|| surrounding.source.auth.leaves().into_iter().find_map(Auth::endpoint_place));
     let filled = match endpoint.as_deref() {
@@ -173,17 +176,49 @@ fn request_of(send: &SendOptions, surrounding: Surrounding<'_>, problems: &mut D
     }
     let query = pairs_of(&send.query, problems);
     let headers = pairs_of(&send.headers, problems);
-    let method = send.method.clone().or_else(|| receive.methods.first().cloned()).unwrap_or_default();
-    let body = body_of(send, surrounding, problems);
     let wire_name = |(name, value): (String, String)| (name.replace('_', "-"), value);
+    let captured = match captured {
+        Some(captured) => captured,
+        None => WebhookRequest {
+            method: receive.methods.first().cloned().unwrap_or_default(),
+            body: body_of(send, surrounding, problems)?,
+            ..WebhookRequest::default()
+        },
+    };
     Some(WebhookRequest {
-        method: method.to_ascii_uppercase(),
+        method: send.method.clone().unwrap_or(captured.method).to_ascii_uppercase(),
         path,
-        query: query?,
-        headers: headers?.into_iter().map(wire_name).collect(),
-        body: body?,
+        query: instead_of(captured.query, query?, str::eq),
+        headers: instead_of(captured.headers, headers?.into_iter().map(wire_name).collect(), str::eq_ignore_ascii_case),
+        body: captured.body,
         client: None,
     })
+}
+
+/// The pairs of the capture whose names the test does not say itself, and those that it says.
+fn instead_of(
+    captured: Vec<(String, String)>,
+    said: Vec<(String, String)>,
+    is_same: fn(&str, &str) -> bool,
+) -> Vec<(String, String)> {
+    let kept = captured.into_iter().filter(|(name, _)| !said.iter().any(|(known, _)| is_same(known, name)));
+    kept.collect::<Vec<_>>().into_iter().chain(said.iter().cloned()).collect()
+}
+
+/// The captured request that a test sends, if it sends one.
+fn captured_of(send: &SendOptions, surrounding: Surrounding<'_>, problems: &mut Diagnostics) -> Option<Option<WebhookRequest>> {
+    let file = match &send.file {
+        Some(file) if captured::is_one(file) && send.json.is_none() && send.text.is_none() => file,
+        _ => return Some(None),
+    };
+    let text = surrounding.read(file, problems)?;
+    let read = captured::read(&text, surrounding.source, surrounding.world.engine).map_err(|reason| {
+        let message = format!("the captured request `{}` cannot be read: {reason}", file.value);
+        problems.report(
+            Diagnostic::error("file-not-found", file.span, message).hint("a request line, headers, an empty line, the body"),
+        );
+    });
+    read.ok().map(Some)
 }
 
 fn body_of(send: &SendOptions, surrounding: Surrounding<'_>, problems: &mut Diagnostics) -> Option<WebhookBody> {

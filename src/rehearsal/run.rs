@@ -97,7 +97,7 @@ async fn with_credentials(suite: &Suite, case: &Case, project: &Project) -> Resu
     for credential in &case.credentials {
         match credential {
             Credential::Value(place, value) => request.put(place, value)?,
-            Credential::Header(name, value) => request.headers.push(((*name).to_owned(), value.clone())),
+            Credential::Header(name, value) => request.put(&["headers".to_owned(), (*name).to_owned()], value)?,
             Credential::Claims(scheme, secret) => {
                 let token = scheme.token(&case.claims, secret, project.tools.store.clock().now())?;
                 let place = scheme.place().ok_or("its `jwt` does not look at one place of the request")?;

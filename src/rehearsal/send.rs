@@ -175,6 +175,25 @@ impl WebhookRequest {
         }
     }
 
+    /// Takes out what stands at a place of the query, the headers or the body.
+    pub fn take_out(&mut self, place: &[String]) {
+        match place {
+            [block, name] if block.starts_with("query") => self.query.retain(|(known, _)| known != name),
+            [block, name] if block.starts_with("headers") => {
+                let name = name.replace('_', "-");
+                self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(&name));
+            }
+            [block, path @ .., last] if block == "body" => {
+                let WebhookBody::Json(body) = &mut self.body else { return };
+                let parent = path.iter().try_fold(body, |value, name| value.get_mut(name.as_str()));
+                if let Some(fields) = parent.and_then(Json::as_object_mut) {
+                    fields.remove(last);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Path and query as in the request's first line.
     pub fn target(&self) -> String {
         let path = utf8_percent_encode(&self.path, NOT_IN_PATHS);
@@ -252,6 +271,11 @@ mod tests {
         assert_eq!(request.bytes(), br#"{"n":1,"auth":{"token":"new"}}"#);
         assert!(request.put(&place("body.n.token"), "new").is_err());
         assert!(request.put(&place("params.key"), "new").is_err());
+        for at in ["query.key", "headers.x_token", "body.auth.token", "body.nope.token"] {
+            request.take_out(&place(at));
+        }
+        assert_eq!((request.target(), request.headers.len()), ("/in/a%20b?x=%C3%A6%26".to_owned(), 0));
+        assert_eq!(request.bytes(), br#"{"n":1,"auth":{}}"#);
         request.path = "/in/:key/x".into();
         assert_eq!(request.put(&place("params.key"), "new"), Ok(()));
         assert_eq!(request.path, "/in/new/x");

@@ -5,10 +5,16 @@ use std::collections::BTreeMap;
 
 use super::load::TemplateText;
 
-const TEMPLATES: [(&str, &str); 3] = [
+const TEMPLATES: [(&str, &str); 9] = [
+    ("onboarding/clockodo.da.md", include_str!("../../templates/onboarding/clockodo.da.md")),
+    ("onboarding/clockodo.de.md", include_str!("../../templates/onboarding/clockodo.de.md")),
+    ("onboarding/clockodo.en.md", include_str!("../../templates/onboarding/clockodo.en.md")),
     ("onboarding/economic.da.md", include_str!("../../templates/onboarding/economic.da.md")),
     ("onboarding/economic.de.md", include_str!("../../templates/onboarding/economic.de.md")),
     ("onboarding/economic.en.md", include_str!("../../templates/onboarding/economic.en.md")),
+    ("onboarding/timemoto.da.md", include_str!("../../templates/onboarding/timemoto.da.md")),
+    ("onboarding/timemoto.de.md", include_str!("../../templates/onboarding/timemoto.de.md")),
+    ("onboarding/timemoto.en.md", include_str!("../../templates/onboarding/timemoto.en.md")),
 ];
 
 /// Adds those that are not there to a folder's own.

@@ -51,7 +51,7 @@ options! {
         json: Option<Node> as shape::json,
         /// A body as it is.
         text: Option<String>,
-        /// A body from a file.
+        /// A body from a file. An `.http` file is a captured request: method, path, query and headers come from it too, its credentials do not.
         file: Option<Spanned<String>>,
         /// The claims of the token, where the file asks for a `jwt`; times, issuer and audience are added.
         claims: Named<Node> as shape::json,

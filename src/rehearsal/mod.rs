@@ -1,5 +1,6 @@
 //! A route without the outside world: throwaway projects, recorded and simulated provider APIs.
 
+mod answered;
 pub mod cases;
 pub mod compare;
 pub mod demo;

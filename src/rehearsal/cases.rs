@@ -6,6 +6,7 @@ use bytes::Bytes;
 use reqwest::{Method, Url};
 use serde_json::{Map, Value as Json};
 
+use super::answered::{self, ExpectedAnswer};
 use super::captured;
 use super::compare::Row;
 use super::send::{Credential, WebhookBody, WebhookRequest, credentials_of};
@@ -59,6 +60,8 @@ pub struct Expected {
     pub rows: Vec<(String, Vec<Row>)>,
     /// How many calls were made.
     pub calls: Option<usize>,
+    /// The answer itself, and what was shown.
+    pub answer: ExpectedAnswer,
 }
 
 /// What compiling a test needs: its source, the path of the test file, and the files beside it.
@@ -90,10 +93,11 @@ impl Surrounding<'_> {
 
 /// Compiles a test.
 pub fn compile(options: &TestOptions, line: usize, surrounding: Surrounding<'_>, problems: &mut Diagnostics) -> Option<Case> {
-    let tenant = tenant_of(options, surrounding.source, problems);
-    let request = request_of(&options.send, surrounding, problems);
+    let request = request_of(&options.send, surrounding, problems)?;
     let integration = integration_of(options, surrounding.source, problems)?;
-    let credentials = credentials_of(surrounding.source, options.send.auth, &integration).map_err(|reason| {
+    let auth = auth_of(surrounding.source, &request);
+    let tenant = tenant_of(options, surrounding.source, &auth, problems);
+    let credentials = credentials_of(surrounding.source, auth.scheme, options.send.auth, &integration).map_err(|reason| {
         let message = format!("credentials cannot be added for `{}`: {reason}", surrounding.source.name);
         let hint = "write them yourself and say `auth: none`";
         problems.report(Diagnostic::error("auth-not-a-path", options.send.span, message).hint(hint));
@@ -108,7 +112,7 @@ pub fn compile(options: &TestOptions, line: usize, surrounding: Surrounding<'_>,
         tenant: tenant?,
         claims: options.send.claims.entries.iter().map(|(name, value)| (name.value.clone(), value.to_json())).collect(),
         integration,
-        request: request?,
+        request,
         credentials: credentials.ok()?,
         answers: answers.into_iter().collect::<Option<_>>()?,
         given: given?,
@@ -128,8 +132,31 @@ fn integration_of(options: &TestOptions, source: &Source, problems: &mut Diagnos
     all_known.then(|| given.collect())
 }
 
-fn tenant_of(options: &TestOptions, source: &Source, problems: &mut Diagnostics) -> Option<Option<String>> {
+/// How a request is verified.
+struct Verified<'a> {
+    scheme: &'a Auth,
+    /// Whether it is a handshake that says so itself.
+    by_handshake: bool,
+}
+
+/// By the scheme of the handshake that it is, else by the source's.
+fn auth_of<'a>(source: &'a Source, request: &WebhookRequest) -> Verified<'a> {
+    let arriving = request.arriving();
+    let params = source.receive.path_parameters(&arriving.path).unwrap_or_default();
+    let handshake = source.handshakes.find(&arriving, &params);
+    match handshake.and_then(|(_, handshake, _)| handshake.auth.as_ref()) {
+        Some((scheme, _)) => Verified { scheme, by_handshake: true },
+        None => Verified { scheme: &source.auth, by_handshake: false },
+    }
+}
+
+fn tenant_of(options: &TestOptions, source: &Source, auth: &Verified<'_>, problems: &mut Diagnostics) -> Option<Option<String>> {
     let needs_tenant = match source.tenant {
+        // its address has to be one of ours all the same
+        _ if auth.by_handshake => {
+            let by_address = source.integration().endpoint_place().is_some();
+            (by_address || auth.scheme.names_tenant()) && options.send.auth.is_none()
+        }
         TenantRule::Caller => options.send.auth.is_none(),
         TenantRule::Record => true,
         TenantRule::Named(_) | TenantRule::None => false,
@@ -239,7 +266,7 @@ fn body_of(send: &SendOptions, surrounding: Surrounding<'_>, problems: &mut Diag
 }
 
 /// Names and texts; a list gives a name several times.
-fn pairs_of(named: &Named<Node>, problems: &mut Diagnostics) -> Option<Vec<(String, String)>> {
+pub(super) fn pairs_of(named: &Named<Node>, problems: &mut Diagnostics) -> Option<Vec<(String, String)>> {
     let mut pairs = Vec::new();
     for (name, node) in &named.entries {
         let nodes = match &node.content {
@@ -332,8 +359,9 @@ fn rows_of(tables: &Named<Vec<Node>>, problems: &mut Diagnostics) -> Option<Vec<
 }
 
 fn expected_of(expect: &ExpectOptions, problems: &mut Diagnostics) -> Option<Expected> {
+    let answer = answered::compile(expect, problems)?;
     let nothing = expect.status.is_none() && expect.state.is_none() && expect.reason.is_none() && expect.calls.is_none();
-    if nothing && expect.rows.is_empty() {
+    if nothing && expect.rows.is_empty() && answer.is_empty() {
         let message = "the test expects nothing, so it would always pass";
         let hint = "such as `expect: { status: 200, state: done }`";
         problems.report(Diagnostic::error("missing-option", expect.span, message).hint(hint));
@@ -356,5 +384,6 @@ fn expected_of(expect: &ExpectOptions, problems: &mut Diagnostics) -> Option<Exp
         reason: expect.reason.as_ref().map(|reason| reason.value.clone()),
         rows: rows_of(&expect.rows, problems)?,
         calls: expect.calls.as_ref().map(|calls| usize::try_from(calls.value).unwrap_or(usize::MAX)),
+        answer,
     })
 }

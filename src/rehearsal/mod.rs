@@ -1,5 +1,6 @@
 //! A route without the outside world: throwaway projects, recorded and simulated provider APIs.
 
+mod answered;
 mod captured;
 pub mod cases;
 pub mod compare;

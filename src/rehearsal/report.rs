@@ -72,6 +72,10 @@ pub struct Seen {
     pub status: u16,
     /// The answer's body.
     pub body: String,
+    /// The answer's headers, by lower-case name.
+    pub headers: Vec<(String, String)>,
+    /// What a handshake showed, by name.
+    pub shown: Vec<(String, String)>,
     /// The delivery's records.
     pub records: Vec<SeenRecord>,
     /// The calls that were made, with the status of the answer where there was one: `GET https://… → 404`.

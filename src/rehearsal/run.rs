@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
-use axum::http::Request;
+use axum::http::{HeaderName, HeaderValue, Request};
 use tower::ServiceExt as _;
 
+use super::answered::Answer;
 use super::cases::{Case, Expected};
 use super::compare::{Row, compare};
 use super::made_up;
@@ -23,7 +24,7 @@ use crate::model::failure::Failure;
 use crate::model::integration::Integration;
 use crate::model::record::{RecordState, RecordSummary};
 use crate::model::tenant::Tenant;
-use crate::store::{api_keys, integrations, records, tenants};
+use crate::store::{api_keys, integrations, onboarding, records, tenants};
 use crate::target::Database;
 use crate::target::inspect::{ColumnKind, ColumnSchema};
 
@@ -53,7 +54,9 @@ async fn rehearse(suite: &Suite, case: &Case, project: &Project) -> Result<Verdi
         give(suite, case, project, table, rows).await?;
     }
     let request = with_credentials(suite, case, project).await?;
+    open_window(suite, project).await?;
     let mut seen = receive(project, request).await?;
+    seen.shown = shown(suite, project).await?;
     let delivery = delivery_of(&seen.body);
     project.settle().await?;
     let worst = match delivery {
@@ -162,8 +165,26 @@ async fn receive(project: &Project, request: WebhookRequest) -> Result<Seen, Str
     let built = builder.body(Body::from(request.bytes())).map_err(|error| format!("the request cannot be sent: {error}"))?;
     let Ok(response) = project.intake.router().oneshot(built).await;
     let status = response.status().as_u16();
+    let text = |(name, value): (&HeaderName, &HeaderValue)| {
+        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    let headers = response.headers().iter().map(text).collect();
     let body = to_bytes(response.into_body(), LARGEST_ANSWER).await.map_err(|error| error.to_string())?;
-    Ok(Seen { status, body: String::from_utf8_lossy(&body).into_owned(), ..Seen::default() })
+    Ok(Seen { status, headers, body: String::from_utf8_lossy(&body).into_owned(), ..Seen::default() })
+}
+
+/// Opens the onboarding window of a source whose handshakes show something.
+async fn open_window(suite: &Suite, project: &Project) -> Result<(), String> {
+    if suite.source.handshakes.show_something() {
+        let opened = onboarding::open(&project.tools.store, &suite.source.name).await;
+        opened.map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+async fn shown(suite: &Suite, project: &Project) -> Result<Vec<(String, String)>, String> {
+    let values = onboarding::values(&project.tools.store, &suite.source.name).await.map_err(|error| error.to_string())?;
+    Ok(values.into_iter().map(|value| (value.name, value.value.expose().to_owned())).collect())
 }
 
 fn delivery_of(body: &str) -> Option<DeliveryId> {
@@ -224,6 +245,7 @@ fn compare_values(expected: &Expected, seen: &Seen, worst: Option<RecordState>, 
     if let Some(number) = expected.calls.filter(|number| *number != calls) {
         differ("calls", number.to_string(), calls.to_string());
     }
+    mismatches.extend(expected.answer.compare(&Answer { body: &seen.body, headers: &seen.headers, shown: &seen.shown }));
     mismatches
 }
 

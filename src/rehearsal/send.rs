@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Map, Value as Json};
 
@@ -12,6 +13,7 @@ use crate::auth::secret::SecretSource;
 use crate::auth::signature::scheme::Scheme;
 use crate::auth::signature::sign::Signing;
 use crate::expr::scope::SecretValues;
+use crate::model::delivery::Request;
 use crate::routes::source::Source;
 use crate::routes::test_file::AuthBreak;
 
@@ -70,17 +72,22 @@ pub enum Credential {
     Signature(Box<Scheme>, Signing, SecretValues),
 }
 
-/// The credentials that a source asks for, or what breaks them; `given` are fields of the integration that the test names. An error
+/// The credentials that `auth` asks for, which is the source's own or that of one of its handshakes, or what breaks them; `given` are fields of the integration that the test names. An error
 /// says why they cannot be added.
-pub fn credentials_of(source: &Source, broken: Option<AuthBreak>, given: &[(String, String)]) -> Result<Vec<Credential>, String> {
-    if broken == Some(AuthBreak::Stale) && !source.auth.leaves().into_iter().any(grows_old) {
+pub fn credentials_of(
+    source: &Source,
+    auth: &Auth,
+    broken: Option<AuthBreak>,
+    given: &[(String, String)],
+) -> Result<Vec<Credential>, String> {
+    if broken == Some(AuthBreak::Stale) && !auth.leaves().into_iter().any(grows_old) {
         return Err("it has no signature with a `tolerance`, so no request is too old".to_owned());
     }
     // that it is for an integration is no credential, unless its id is
     let named = source.integration().endpoint_place();
     let mut credentials: Vec<Credential> = named.map(Credential::Endpoint).into_iter().collect();
     if broken != Some(AuthBreak::None) {
-        credentials.extend(credentials_for(&source.auth, broken, given)?);
+        credentials.extend(credentials_for(auth, broken, given)?);
     }
     Ok(credentials)
 }
@@ -212,6 +219,21 @@ impl WebhookRequest {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));
         }
         headers
+    }
+
+    /// As it will be seen when it arrives.
+    pub fn arriving(&self) -> Request {
+        let target = self.target();
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        let headers = self.all_headers().into_iter().map(|(name, value)| (name.to_ascii_lowercase(), Bytes::from(value)));
+        Request {
+            method: self.method.clone(),
+            path: path.to_owned(),
+            query: query.to_owned(),
+            headers: headers.collect(),
+            body: Bytes::from(self.bytes()),
+            peer: self.client,
+        }
     }
 
     /// The body's bytes.

@@ -1,7 +1,5 @@
 //! Signs the request of a test, as the last step before it is sent: over its final bytes, with what stands in for the secret.
 
-use bytes::Bytes;
-
 use super::send::WebhookRequest;
 use crate::auth::evidence::Evidence;
 use crate::auth::signature::scheme::Scheme;
@@ -9,7 +7,6 @@ use crate::auth::signature::sign::{Placed, Signing};
 use crate::clock::Timestamp;
 use crate::expr::scope::SecretValues;
 use crate::intake::address::Addresses;
-use crate::model::delivery::Request;
 use crate::routes::source::Source;
 
 /// What a request is signed with besides itself.
@@ -40,23 +37,9 @@ fn put_all(request: &mut WebhookRequest, placed: &[Placed]) -> Result<(), String
 /// The request as it will be seen when it arrives.
 fn with_evidence<T>(request: &WebhookRequest, with: With<'_>, look: impl FnOnce(&Evidence<'_>) -> T) -> T {
     let With { source, fields, now } = with;
-    let arriving = arriving(request);
+    let arriving = request.arriving();
     let params = source.receive.path_parameters(&arriving.path).unwrap_or_default();
     let document = source.admission.read(&arriving, &params).document;
     let url = Addresses::default().url(&arriving);
     look(&Evidence { request: &arriving, document: &document, url: &url, now, source: &source.name, fields })
-}
-
-fn arriving(request: &WebhookRequest) -> Request {
-    let target = request.target();
-    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    let headers = request.all_headers().into_iter().map(|(name, value)| (name.to_ascii_lowercase(), Bytes::from(value)));
-    Request {
-        method: request.method.clone(),
-        path: path.to_owned(),
-        query: query.to_owned(),
-        headers: headers.collect(),
-        body: Bytes::from(request.bytes()),
-        peer: request.client,
-    }
 }

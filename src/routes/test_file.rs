@@ -135,6 +135,22 @@ options! {
         rows: Named<Vec<Node>> as shape::row,
         /// How many calls were made.
         calls: Option<Spanned<u32>>,
+        /// The answer itself, for handshakes and where the route has a `reply`.
+        answer: Option<AnsweredOptions>,
+        /// What a handshake showed to support staff, by name: exactly this. An onboarding window is open.
+        shown: Option<Named<String>>,
+    }
+}
+
+options! {
+    /// An answer as the sender sees it.
+    pub struct AnsweredOptions {
+        /// The body, as text.
+        text: Option<String>,
+        /// The body, as JSON; white space and the order of names do not matter.
+        json: Option<Node> as shape::json,
+        /// Headers that it has.
+        headers: Named<Node> as shape::json,
     }
 }
 

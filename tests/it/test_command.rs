@@ -335,3 +335,54 @@ fn a_test_says_what_its_token_claims() {
         ],
     );
 }
+
+const HANDSHAKES: &str = r#"
+receive: { path: "/in/a/:which" }
+auth: { token: $.body.token, secret: hook }
+integration: { is: $.params.which, fields: { hook: { secret: true } } }
+secrets: { verify: { env: VERIFY } }
+handshake:
+  - when: body.secret and not body.event
+    auth: { none: "it comes before the token is known" }
+    show: { secret: $.body.secret }
+    reply: { json: { echo: $.body.secret, at: 1 }, headers: { X-Kind: hello } }
+  - when: method == 'GET' and query.challenge
+    auth: { token: $.query.verify, secret: verify }
+    reply: { text: $.query.challenge }
+"#;
+
+#[test]
+fn a_test_says_what_a_handshake_answers_and_shows() {
+    check_auth(
+        HANDSHAKES,
+        "$.tenant",
+        &[
+            "{ name: it shows and echoes, tenant: acme, send: { json: { secret: s } }, expect: { status: 200, answer: { json: { at: 1, echo: s }, headers: { x_kind: hello } }, shown: { secret: s } } }",
+            "{ name: its own credential is added, tenant: acme, send: { method: GET, query: { challenge: c } }, expect: { status: 200, answer: { text: c }, shown: {} } }",
+            "{ name: and broken, tenant: acme, send: { method: GET, query: { challenge: c }, auth: wrong }, expect: { status: 401 } }",
+            "{ name: what is no handshake needs the other one, tenant: acme, send: { json: { event: e, secret: s } }, expect: { status: 200, shown: {}, rows: { log: [ { what: acme } ] } } }",
+        ],
+    );
+}
+
+#[test]
+fn an_answer_that_is_not_the_expected_one_is_shown() {
+    let folder = project("");
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
+    write("shop.yaml", &format!("{HANDSHAKES}write: {{ insert: items, shared: true, set: {{ name: $.tenant }} }}\n"));
+    let sent =
+        "schema: schema.sql\ntests:\n  - name: it echoes\n    tenant: acme\n    send: { json: { secret: s } }\n    expect: ";
+    for (expect, message) in [
+        ("{ answer: { text: s } }", "answer: expected `s`, found `{\"echo\":\"s\",\"at\":1}`"),
+        ("{ answer: { json: { echo: s } } }", "answer: expected {\"echo\":\"s\"}, found `{"),
+        ("{ answer: { headers: { x_kind: bye } } }", "header: expected x-kind: bye, found hello"),
+        ("{ shown: { secret: other } }", "shown: expected secret: other, found secret: s"),
+        ("{ shown: {} }", "shown: expected none, found secret: s"),
+        ("{ answer: { text: a, json: 1 } }", "an answer is either `text` or `json`"),
+        ("{ answer: {} }", "the test expects nothing"),
+    ] {
+        write("shop.test.yaml", &format!("{sent}{expect}\n"));
+        let (code, text) = said(&test_in(folder.path(), &["shop.yaml"]));
+        assert!(code == 1 && text.contains(message), "{expect}: {code}\n{text}");
+    }
+}

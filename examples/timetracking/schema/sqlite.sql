@@ -199,3 +199,236 @@ create table smarttid_rows (  -- what SmartTID's own tables hold, row by row
   data       json_text not null,
   primary key (tenant, table_name, row_id)
 );
+
+-- people, absences, time (TimeMoto, Clockodo)
+--
+-- Moments are in UTC. Ids that several systems use are texts, those of one provider numbers.
+
+-- People, by the system that knows them: TimeMoto's GUIDs and Clockodo's numbers are different keys.
+create table employees (
+  tenant               text not null,
+  system               text not null,  -- timemoto, clockodo
+  employee_id          text not null,
+  employee_no          text,           -- the employer's own number; may be missing, may occur twice
+  name                 text,
+  initials             text,
+  email                text,
+  role                 text,
+  team_id              integer,
+  manager_id           text,
+  nonbusiness_group_id integer,        -- whose public holidays apply
+  language             text,
+  time_zone            text,
+  starts_on            date_text,
+  active               boolean,
+  payload              json_text,      -- all that came, where no document says what comes
+  primary key (tenant, system, employee_id)
+);
+
+create table teams (
+  tenant    text    not null,
+  team_id   integer not null,
+  name      text    not null,
+  leader_id text,
+  primary key (tenant, team_id)
+);
+
+-- Which public holidays apply to whom.
+create table nonbusiness_groups (
+  tenant     text    not null,
+  group_id   integer not null,
+  name       text    not null,
+  is_default boolean,
+  primary key (tenant, group_id)
+);
+
+create table absences (
+  tenant       text      not null,
+  absence_id   integer   not null,
+  employee_id  text      not null,
+  starts_on    date_text not null,
+  ends_on      date_text,           -- the last day; null while it is open
+  status       text      not null,
+  kind         integer   not null,  -- 1 holiday, 3 overtime reduction, 4 sick, 8 home office; up to 15
+  days         decimal_text,
+  hours        decimal_text,
+  sick_note    boolean,
+  note         text,
+  requested_on date_text,
+  decided_on   date_text,
+  decided_by   text,
+  primary key (tenant, absence_id),
+  check (status in ('requested', 'approved', 'declined', 'approval cancelled', 'request cancelled', 'unknown')),
+  check (ends_on is null or ends_on >= starts_on)
+);
+create index absences_of on absences (tenant, employee_id, starts_on);
+
+-- Days of holiday a year, from a year on.
+create table holiday_quotas (
+  tenant      text         not null,
+  quota_id    integer      not null,
+  employee_id text         not null,
+  year_from   integer      not null,
+  year_to     integer,  -- null: until further notice
+  days        decimal_text not null,
+  note        text,
+  primary key (tenant, quota_id),
+  check (year_to is null or year_to >= year_from)
+);
+create index holiday_quotas_of on holiday_quotas (tenant, employee_id, year_from);
+
+-- Days taken over from the year before; may be negative.
+create table holiday_carries (
+  tenant      text         not null,
+  carry_id    integer      not null,
+  employee_id text         not null,
+  year        integer      not null,
+  days        decimal_text not null,
+  note        text,
+  primary key (tenant, carry_id)
+);
+create index holiday_carries_of on holiday_carries (tenant, employee_id, year);
+
+-- Hours taken over from the year before; may be negative.
+create table overtime_carries (
+  tenant      text         not null,
+  carry_id    integer      not null,
+  employee_id text         not null,
+  year        integer      not null,
+  hours       decimal_text not null,
+  note        text,
+  primary key (tenant, carry_id)
+);
+create index overtime_carries_of on overtime_carries (tenant, employee_id, year);
+
+create table subprojects (
+  tenant        text    not null,
+  subproject_id integer not null,
+  project_no    text    not null,
+  name          text    not null,
+  display_no    text,
+  note          text,
+  completed     boolean,
+  billed        boolean,
+  primary key (tenant, subproject_id)
+);
+
+-- Of projects that have one.
+create table project_budgets (
+  tenant           text not null,
+  project_no       text not null,
+  amount           decimal_text,
+  monetary         boolean,  -- money, else hours
+  hard             boolean,  -- nothing may be booked beyond it
+  from_subprojects boolean,
+  primary key (tenant, project_no)
+);
+
+-- Each time a project or subproject has used up a part of its budget.
+create table budget_notices (
+  tenant     text           not null,
+  scope      text           not null,
+  scope_id   integer        not null,  -- the project's or the subproject's id
+  threshold  integer        not null,  -- percent
+  noticed_at timestamp_text not null,
+  primary key (tenant, scope, scope_id, threshold, noticed_at),
+  check (scope in ('project', 'subproject'))
+);
+
+-- What time is booked as.
+create table services (
+  tenant     text    not null,
+  service_id integer not null,
+  name       text    not null,
+  display_no text,
+  active     boolean,
+  note       text,
+  primary key (tenant, service_id)
+);
+
+-- What is booked by the piece.
+create table lump_sum_services (
+  tenant     text    not null,
+  service_id integer not null,
+  name       text    not null,
+  display_no text,
+  price      decimal_text,
+  unit       text,
+  active     boolean,
+  note       text,
+  primary key (tenant, service_id)
+);
+
+create table time_entries (
+  tenant      text    not null,
+  entry_id    integer not null,
+  kind        text    not null,  -- time, a lump sum, or pieces of a lump-sum service
+  employee_id text    not null,
+  customer_no text,
+  project_no  text,
+  service_id  integer,
+  description text,
+  started_at  timestamp_text,
+  ended_at    timestamp_text,    -- null while the clock runs
+  seconds     integer,
+  billable    integer,           -- as Clockodo counts it: 0 no, 1 yes
+  hourly_rate decimal_text,
+  clocked     boolean,           -- by the clock, not by hand
+  primary key (tenant, entry_id),
+  check (kind in ('time', 'lump sum', 'lump-sum service', 'unknown'))
+);
+create index time_entries_of on time_entries (tenant, employee_id, started_at);
+create index time_entries_on on time_entries (tenant, project_no);
+
+-- Wishes to change what was clocked on a day, with the changes that are wished for.
+create table change_requests (
+  tenant       text      not null,
+  request_id   integer   not null,
+  employee_id  text      not null,
+  day          date_text not null,
+  status       integer   not null,  -- Clockodo's number
+  declined_at  timestamp_text,
+  declined_by  text,
+  requested_at timestamp_text,
+  primary key (tenant, request_id)
+);
+create index change_requests_of on change_requests (tenant, employee_id, day);
+
+create table change_request_items (
+  tenant     text    not null,
+  request_id integer not null,
+  item_no    integer not null,
+  kind       integer not null,  -- Clockodo's number
+  starts_at  timestamp_text,
+  ends_at    timestamp_text,
+  primary key (tenant, request_id, item_no)
+);
+
+-- Each time somebody clocked in or out at a TimeMoto terminal.
+create table attendance (
+  tenant        text           not null,
+  clocking_id   text           not null,
+  record_hash   integer,                  -- signed, 64 bits
+  employee_id   text           not null,
+  employee_no   text,
+  employee_name text,
+  card_no       text,
+  direction     text           not null,
+  clocked_at    timestamp_text not null,
+  rounded_at    timestamp_text,
+  clocked_local timestamp_text not null,  -- what the terminal showed, in time_zone
+  time_zone     text           not null,
+  inserted_at   timestamp_text,           -- when TimeMoto had it
+  terminal      text,
+  department    text,
+  location      text,
+  project_no    text,
+  absence_type  text,
+  pair_id       text,                     -- the in and the out that belong together
+  ignored       boolean,
+  note          text,
+  sequence      integer        not null,
+  primary key (tenant, clocking_id),
+  check (direction in ('in', 'out'))
+);
+create index attendance_of on attendance (tenant, employee_id, clocked_at);

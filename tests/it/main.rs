@@ -1,5 +1,6 @@
 //! The one binary of integration tests: a module per subject.
 
+mod captures;
 mod cli;
 mod commands;
 mod crash;
@@ -30,6 +31,7 @@ mod schemes;
 mod secrets;
 mod serve;
 mod set_ups;
+mod shipped;
 mod signature_commands;
 mod signature_doctor;
 mod signatures;

@@ -67,6 +67,13 @@ fn problems_of_route(name: &str, text: &str) -> String {
     render::text(&loaded.diagnostics, &loaded.texts, false)
 }
 
+/// Of a block that says which shipped file it shows; `scripts/test` checks and tests those.
+fn difference_to(file: &str, block: &str) -> String {
+    let shown = block.split_once('\n').map_or("", |(_, rest)| rest);
+    let text = std::fs::read_to_string(repository(file)).unwrap_or_else(|error| panic!("`{file}`: {error}"));
+    if text == shown { String::new() } else { format!("it is not what `{file}` holds") }
+}
+
 fn problems_of<T: FromYaml>(name: &str, text: &str) -> String {
     let mut sources = Sources::default();
     let mut diagnostics = Diagnostics::default();
@@ -103,6 +110,7 @@ fn every_yaml_block_of_the_documentation_passes_check() {
             let first = block.lines().next().unwrap_or_default();
             let file = format!("{}-line-{line}.yaml", page.file_stem().and_then(|stem| stem.to_str()).unwrap_or("page"));
             let problems = match first {
+                first if first.starts_with("# examples/") => difference_to(first.trim_start_matches("# "), &block),
                 first if first.ends_with(".test.yaml") => problems_of::<TestFile>(&file, &block),
                 first if first.ends_with("hooktable.yaml") => problems_of::<SettingsFile>(&file, &block),
                 first if first.ends_with("simulate.yaml") => problems_of::<SimulateFile>(&file, &block),

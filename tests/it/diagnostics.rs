@@ -35,8 +35,11 @@ impl SecretReader for NothingSet {
 fn loaded(texts: &Texts, folder: &Path) -> Loaded {
     let destinations = [Destination { name: "main".to_owned(), tenant_column: "tenant".to_owned() }];
     let files = |path: &str| {
-        let below = path.strip_prefix("routes.d/").unwrap_or(path);
-        fs::read_to_string(folder.join(below)).map_err(|_| "is not there".to_owned())
+        let file = match path.strip_prefix("routes.d/") {
+            Some(below) => folder.join(below),
+            None => folder.parent().unwrap_or(folder).join(path),
+        };
+        fs::read_to_string(file).map_err(|_| "is not there".to_owned())
     };
     let world = World { destinations: &destinations, secrets: &NothingSet, engine: &Engine::default(), files: &files };
     load(texts, world, &[])

@@ -5,13 +5,22 @@ use std::collections::BTreeMap;
 
 use super::load::TemplateText;
 
-const TEMPLATES: [(&str, &str); 9] = [
+const TEMPLATES: [(&str, &str); 18] = [
     ("onboarding/clockodo.da.md", include_str!("../../templates/onboarding/clockodo.da.md")),
     ("onboarding/clockodo.de.md", include_str!("../../templates/onboarding/clockodo.de.md")),
     ("onboarding/clockodo.en.md", include_str!("../../templates/onboarding/clockodo.en.md")),
     ("onboarding/economic.da.md", include_str!("../../templates/onboarding/economic.da.md")),
     ("onboarding/economic.de.md", include_str!("../../templates/onboarding/economic.de.md")),
     ("onboarding/economic.en.md", include_str!("../../templates/onboarding/economic.en.md")),
+    ("onboarding/rackbeat-economic.da.md", include_str!("../../templates/onboarding/rackbeat-economic.da.md")),
+    ("onboarding/rackbeat-economic.de.md", include_str!("../../templates/onboarding/rackbeat-economic.de.md")),
+    ("onboarding/rackbeat-economic.en.md", include_str!("../../templates/onboarding/rackbeat-economic.en.md")),
+    ("onboarding/rackbeat.da.md", include_str!("../../templates/onboarding/rackbeat.da.md")),
+    ("onboarding/rackbeat.de.md", include_str!("../../templates/onboarding/rackbeat.de.md")),
+    ("onboarding/rackbeat.en.md", include_str!("../../templates/onboarding/rackbeat.en.md")),
+    ("onboarding/smarttid.da.md", include_str!("../../templates/onboarding/smarttid.da.md")),
+    ("onboarding/smarttid.de.md", include_str!("../../templates/onboarding/smarttid.de.md")),
+    ("onboarding/smarttid.en.md", include_str!("../../templates/onboarding/smarttid.en.md")),
     ("onboarding/timemoto.da.md", include_str!("../../templates/onboarding/timemoto.da.md")),
     ("onboarding/timemoto.de.md", include_str!("../../templates/onboarding/timemoto.de.md")),
     ("onboarding/timemoto.en.md", include_str!("../../templates/onboarding/timemoto.en.md")),

@@ -91,8 +91,8 @@ fn explain_fills_in_defaults_and_says_what_follows() {
     for line in [
         "# source `economic`: POST /",
         "  max_body: 1MiB   # default",
-        "    lane: order/{{ number }}   # from the file",
-        "  # lane: records with the same `order/{{ number }}` of one tenant run one at a time, in order",
+        "    lane: order/{{ order_no }}",
+        "  # lane: records with the same `order/{{ order_no }}` of one tenant run one at a time, in order",
         "      first: 5s   # default",
         "#   $.body.eConomicAPIKey",
         "#   create table \"jobs\" (",
@@ -100,7 +100,8 @@ fn explain_fills_in_defaults_and_says_what_follows() {
         assert!(text.lines().any(|known| known == line), "{line} in {text}");
     }
     assert!(text.contains("#   insert or abort into \"jobs\""), "{text}");
-    assert_eq!(project.data_of(&["explain", "routes.d/economic.yaml", "eConomicOrder"]), text, "there is one route only");
+    let one = project.data_of(&["explain", "routes.d/economic.yaml", "eConomicOrder"]);
+    assert!(one.contains("#   create table \"jobs\" (") && !one.contains("quotes"), "{one}");
     let said = project.run(&["explain", "routes.d/economic.yaml", "eConomicOrdr"]);
     assert!(said.code == 2 && said.notes.contains("did you mean `eConomicOrder`?"), "{said:?}");
 }

@@ -314,6 +314,24 @@ fn a_test_has_an_integration_of_its_own() {
         ],
     );
     check_auth(
+        "receive: { path: \"/in/a/:which\" }\nauth: { integration: $.params.which }\n\
+         integration: { is: $.params.which, fields: { who: { label: Who } } }\n",
+        "$.integration.who",
+        &[
+            "{ name: the id opens it and finds it, tenant: acme, integration: { who: Acme }, send: { json: {} }, expect: { status: 200, rows: { log: [ { what: Acme } ] } } }",
+            "{ name: another id does not, tenant: acme, send: { json: {}, auth: wrong }, expect: { status: 401 } }",
+        ],
+    );
+    check_auth(
+        "auth: { api_key: $.headers.x_key }\nintegration: { fields: { who: { label: Who, from: $.body.who } } }\n",
+        "$.integration.who",
+        &[
+            "{ name: what comes along, tenant: acme, integration: { who: stored }, send: { json: { who: brought } }, expect: { rows: { log: [ { what: brought } ] } } }",
+            "{ name: what is stored, tenant: acme, integration: { who: stored }, send: { json: {} }, expect: { rows: { log: [ { what: stored } ] } } }",
+            "{ name: nothing at all, tenant: acme, send: { json: {} }, expect: { state: dead } }",
+        ],
+    );
+    check_auth(
         "auth: { token: $.headers.x_token, secret: { env: A } }\nintegration: { where: { shop: $.body.shop }, fields: { shop: { label: Shop } } }\n",
         "$.tenant",
         &[
@@ -321,6 +339,21 @@ fn a_test_has_an_integration_of_its_own() {
             "{ name: a shop of nobody, tenant: acme, integration: { shop: s1 }, send: { json: { shop: s2 } }, expect: { status: 200, state: dead } }",
         ],
     );
+}
+
+#[test]
+fn a_file_with_texts_for_customers_can_be_tested_tried_and_explained() {
+    let route = "auth: { none: a test }\nwrite: { insert: log, set: { what: \"{% include 'note.txt' %}\" } }\nonboarding: { template: hand.md, samples: a.http }\n";
+    let tests = "tests:\n  - { name: a row, send: { json: {} }, expect: { state: done, rows: { log: [ { what: noted } ] } } }\n";
+    let project = crate::support::project::Project::new().file("routes.d/a.yaml", route).file("routes.d/a.test.yaml", tests);
+    let project = project.file("routes.d/a.http", "POST /in/a HTTP/1.1\n\n{}\n");
+    std::fs::create_dir_all(project.path("templates")).expect("a folder");
+    project.write("templates/note.txt", "noted");
+    project.write("templates/hand.md", "{{ url }}");
+    for command in [&["check"][..], &["test"], &["try", "routes.d/a.yaml"], &["explain", "routes.d/a.yaml"]] {
+        let said = project.run(command);
+        assert_eq!(said.code, 0, "{command:?}: {said:?}");
+    }
 }
 
 #[test]

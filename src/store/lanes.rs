@@ -6,7 +6,7 @@ use super::attempts;
 use super::error::{FinishError, StoreError};
 use super::queue::claim::Wanted;
 use super::queue::closing::{Closing, Pause, RecordChange};
-use super::queue::aside;
+use super::queue::{aside, fences};
 use super::sql::{Connection, moment, query, with_versions};
 use super::state::Store;
 use crate::clock::Timestamp;
@@ -155,6 +155,11 @@ pub async fn hold(
 /// Gives the lane back, due at once: for a worker that shuts down.
 pub async fn give_back(store: &Store, claim: &Claim) -> Result<(), FinishError> {
     store.writer().close(untouched(claim)).await
+}
+
+/// Makes all further fences higher than this one; whether they were not.
+pub async fn raise_fences(store: &Store, highest: i64) -> Result<bool, StoreError> {
+    store.writer().run(move |connection, _| Box::pin(fences::raise(connection, highest))).await
 }
 
 /// The earliest moment at which a lane of these versions may become claimable: when it is due, its lease or back-off ends, or its

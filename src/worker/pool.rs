@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, sleep};
 
 use super::deliver::{Tools, chance, deliver};
+use super::fences;
 use super::readmit;
 use crate::model::bundle::ActiveVersion;
 use crate::model::lane::Claim;
@@ -41,6 +42,8 @@ pub struct Options {
 
 /// Works until told to stop, then gives every lane back that is not finished within `grace`.
 pub async fn run(tools: Tools, options: Options, mut stop: watch::Receiver<bool>, grace: Duration) {
+    let unreached = fences::catch_up(&tools).await;
+    tokio::spawn(fences::catch_up_late(tools.clone(), unreached, stop.clone()));
     let hands = Arc::new(Semaphore::new(options.workers.max(1)));
     let mut running = JoinSet::new();
     let readmitting = tokio::spawn(readmit::run(tools.clone(), stop.clone()));
@@ -81,6 +84,7 @@ pub async fn run(tools: Tools, options: Options, mut stop: watch::Receiver<bool>
 /// Does what is due now, one claim after the other, until nothing is: for tests and the demo. Says how many claims were worked on.
 pub async fn run_pending(tools: &Tools, owner: i64) -> Result<usize, StoreError> {
     let mut worked = 0;
+    fences::catch_up(tools).await;
     loop {
         readmit::readmit_all(tools).await?;
         let claims = claim(tools, Options { workers: 1, owner }, 8).await?;

@@ -129,3 +129,30 @@ async fn what_is_empty_is_in_no_lane_as_long_as_something_is_not() {
     assert_eq!(records[5].reason.as_deref(), Some(reason));
 }
 
+/// The lanes in a target remember leases that a restored state knows nothing of.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_is_older_than_its_target_goes_on_above_the_targets_leases() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let api = make_project(folder.path()).await;
+    let arguments = ["--simulate-api".to_owned(), format!("https://restapi.e-conomic.com={}", api.url())];
+    let start = || ServerProcess::start(folder.path(), &arguments, &[("ECONOMIC_TOKEN", "sesame")]);
+    let server = start();
+    send(server.address, &[(0, "&1001".to_owned())]).await;
+    let until = async |count: usize| {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while log(folder.path()).await.len() < count {
+            assert!(Instant::now() < deadline, "{}", ServerProcess::said(folder.path()));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    until(1).await;
+    server.kill();
+    // what later leases, lost with the state, had left
+    let later = "update hooktable_lane set fence = 1000000";
+    tables(folder.path()).database("main").expect("main").run_script(later).await.expect("changed");
+    let server = start();
+    send(server.address, &[(1, "1001&1001".to_owned()), (2, "1001&1002".to_owned())]).await;
+    until(3).await;
+    assert_eq!(log(folder.path()).await, [0, 1, 2]);
+    server.kill();
+}

@@ -5,6 +5,7 @@ pub(crate) mod aside;
 pub(crate) mod claim;
 pub(crate) mod closing;
 mod due;
+pub(crate) mod fences;
 pub(crate) mod further;
 pub(crate) mod gates;
 pub(crate) mod lane_rows;

@@ -192,6 +192,15 @@ async fn a_record_that_backs_off_says_how_many_wait_for_it() {
     assert_eq!((test.summary(first).await.blocks, test.summary(behind[1]).await.blocks), (2, 0));
 }
 
+on_both_engines!(fences_go_on_above_what_a_target_remembers);
+async fn fences_go_on_above_what_a_target_remembers() {
+    let test = TestStore::new().await;
+    test.put("a").await;
+    assert!(lanes::raise_fences(&test.store, 5_000).await.expect("raised"));
+    assert!(!lanes::raise_fences(&test.store, 4_000).await.expect("asked"));
+    assert!(test.claim_one().await.fence > 5_000);
+}
+
 /// Two processes add to the same lanes, claim and finish at once. Nobody waits in a circle, nothing of one lane runs beside another,
 /// and each lane's records run in the order of their rows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -171,7 +171,7 @@ pub fn stuck_after(written: Option<&Spanned<Duration>>, fetches: bool, diagnosti
     let Some(written) = written else { return fetches.then_some(STUCK) };
     if written.value < SHORTEST_STUCK {
         let message = "`stuck` must be at least `1m`: sooner, what fails for a moment would lose its place in its lane";
-        diagnostics.report(Diagnostic::error("wrong-type", written.span, message).hint("such as `stuck: 1h`"));
+        diagnostics.report(Diagnostic::error("stuck-too-short", written.span, message).hint("such as `stuck: 1h`"));
     }
     Some(written.value)
 }

@@ -10,6 +10,7 @@ use crate::expr::template::Engine;
 use crate::steps::admission::Route;
 use crate::steps::extract::Extract;
 use crate::steps::map::{Column, Write};
+use crate::steps::write_options::Verb;
 
 type Places = BTreeSet<Vec<String>>;
 
@@ -19,12 +20,12 @@ pub(super) fn check(options: &FileOptions, file: &Extract, routes: &[Route], eng
         let written = options.routes.get(index).and_then(|route| route.lane.as_ref()).or(options.lane.as_ref());
         let Some(lane) = written.filter(|_| !route.queueing.lanes.is_empty()) else { continue };
         let places = |reads: &Reads| origins(reads, &[&route.extract, file], engine);
-        for write in route.pipeline.writes.iter().filter(|write| !write.was.is_empty()) {
+        for write in route.pipeline.writes.iter().filter(|write| write.verb == Verb::Upsert && !write.was.is_empty()) {
             let is_outside = halves(write, &places, engine).is_some_and(|halves| !covers(route, &halves, &places, engine));
             if let (true, Some(old), Some(new)) = (is_outside, named(&write.was), named(&renumbered(write))) {
                 let message = format!(
-                    "the lane does not hold the row of `{old}` and the row of `{new}`: while this moves the one to the other, a change of \
-                     one of them could run at the same time"
+                    "a row moves from `{old}` to `{new}`, but the lane is not that of both: changes of one of the two could run at the \
+                     same time"
                 );
                 diagnostics.report(
                     Diagnostic::warning("was-outside-lane", lane.span, message)

@@ -84,7 +84,6 @@ pub async fn run(tools: Tools, options: Options, mut stop: watch::Receiver<bool>
 /// Does what is due now, one claim after the other, until nothing is: for tests and the demo. Says how many claims were worked on.
 pub async fn run_pending(tools: &Tools, owner: i64) -> Result<usize, StoreError> {
     let mut worked = 0;
-    fences::catch_up(tools).await;
     loop {
         readmit::readmit_all(tools).await?;
         let claims = claim(tools, Options { workers: 1, owner }, 8).await?;

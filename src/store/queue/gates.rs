@@ -29,7 +29,6 @@ struct Gate {
 }
 
 /// What became of claims whose lanes hold gates or whose heads have some.
-#[derive(Default)]
 pub(super) struct Settled {
     /// The position of the first gate in each lane that is still claimed and has one.
     pub(super) first_gates: HashMap<i64, i64>,
@@ -67,8 +66,8 @@ pub(super) async fn settle(
         .filter_map(|claim| claim.records.first().map(|head| (claim.lane_id, (head.position, head.id, head.gates))))
         .collect();
     let first = first_gates(connection, with_gates).await?;
-    let mut settled = Settled::default();
-    settled.first_gates = first.iter().map(|gate| (gate.lane_id, gate.position)).collect();
+    let first_gates = first.iter().map(|gate| (gate.lane_id, gate.position)).collect();
+    let mut settled = Settled { first_gates, any_left: false };
     let (gates, _): (Vec<Gate>, Vec<Gate>) =
         first.into_iter().partition(|gate| heads.get(&gate.lane_id).is_none_or(|(position, ..)| gate.position < *position));
     let at_gates: HashSet<i64> = gates.iter().map(|gate| gate.lane_id).collect();

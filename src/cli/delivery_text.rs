@@ -43,7 +43,16 @@ pub(super) fn short_id(delivery: DeliveryId, number: u32, run: u32) -> String {
 pub(super) fn why(record: &RecordSummary) -> String {
     let by = record.superseded_by.map(|by| format!("{} ran for it", short_id(by, 0, 1)));
     let next = record.next_at.as_deref().map(|next| format!("next at {}", to_the_second(next)));
-    [record.reason.clone(), by, next].into_iter().flatten().collect::<Vec<_>>().join("; ")
+    [record.reason.clone(), by, blocks(record), next].into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+/// How many wait for a record that backs off.
+fn blocks(record: &RecordSummary) -> Option<String> {
+    match record.blocks {
+        0 => None,
+        1 => Some("1 other waits for it".to_owned()),
+        count => Some(format!("{count} others wait for it")),
+    }
 }
 
 fn head(text: &mut String, delivery: &DeliveryView) {
@@ -64,6 +73,7 @@ fn record_lines(text: &mut String, record: &RecordSummary) {
     for (name, value) in [
         ("why", record.reason.clone()),
         ("ran", record.superseded_by.map(|by| format!("delivery {by}"))),
+        ("blocks", blocks(record)),
         ("next", record.next_at.clone()),
         ("event", record.event.clone()),
         ("lane", record.lane.clone()),

@@ -159,6 +159,11 @@ pub fn text_value() -> Shape {
     Shape::Free(Meaning::TextValue)
 }
 
+/// A value that comes out as one text or number, or a list of such.
+pub fn text_values() -> Shape {
+    Shape::List(Box::new(text_value()))
+}
+
 /// A path.
 pub fn path() -> Shape {
     Shape::Free(Meaning::Path)

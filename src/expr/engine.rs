@@ -18,11 +18,12 @@ use crate::config::source::FileId;
 /// How many instructions one evaluation may take.
 const FUEL: u64 = 50_000;
 
-/// The two environments that templates run in: plain text, and text that goes into a URL's path.
+/// The environments that templates run in, one for each purpose.
 #[derive(Clone)]
 pub struct Engine {
     text: Arc<Environment<'static>>,
     url: Arc<Environment<'static>>,
+    part: Arc<Environment<'static>>,
     library: Arc<BTreeMap<String, LibraryFile>>,
 }
 
@@ -43,6 +44,8 @@ pub enum Purpose {
     Text,
     /// A URL: each inserted value becomes one percent-encoded path segment.
     Url,
+    /// One of several texts of which some may be left out: a value that is empty is a hole as well.
+    Part,
 }
 
 impl Default for Engine {
@@ -71,8 +74,8 @@ impl Engine {
             }
             Arc::new(environment)
         };
-        let (text, url) = (environment(Purpose::Text), environment(Purpose::Url));
-        Self { text, url, library: Arc::new(library) }
+        let (text, url, part) = (environment(Purpose::Text), environment(Purpose::Url), environment(Purpose::Part));
+        Self { text, url, part, library: Arc::new(library) }
     }
 
     /// A template that can be included.
@@ -109,6 +112,7 @@ impl Engine {
         match purpose {
             Purpose::Text => &self.text,
             Purpose::Url => &self.url,
+            Purpose::Part => &self.part,
         }
     }
 
@@ -150,6 +154,9 @@ fn environment(purpose: Purpose) -> Environment<'static> {
     }
     environment.set_formatter(move |output, _, value| {
         let text = text_of(value)?;
+        if purpose == Purpose::Part && text.is_empty() {
+            return Err(Error::new(ErrorKind::UndefinedError, "is empty"));
+        }
         let text = if purpose == Purpose::Url && !value.is_safe() { encode_segment(&text) } else { text };
         output.write_str(&text).map_err(|_| Error::new(ErrorKind::WriteFailure, "the text grows too long"))
     });

@@ -183,6 +183,18 @@ impl Template {
 
     /// Evaluates it. `None` is a missing value; text that has a hole is an error that names it.
     pub fn evaluate(&self, context: Context<'_>) -> Result<Option<Json>, TemplateError> {
+        self.run(context)?.map_err(|error| explain_run(&error, self.text(), &self.cell.borrow_owner().environment))
+    }
+
+    /// Evaluates it, if it was compiled as a part. `None` is a missing value, or a text that has a hole.
+    pub fn evaluate_part(&self, context: Context<'_>) -> Result<Option<Json>, TemplateError> {
+        match self.run(context)? {
+            Err(error) if is_hole(innermost(&error)) => Ok(None),
+            result => result.map_err(|error| explain_run(&error, self.text(), &self.cell.borrow_owner().environment)),
+        }
+    }
+
+    fn run(&self, context: Context<'_>) -> Result<Result<Option<Json>, Error>, TemplateError> {
         let text = self.text();
         let (result, touched) = decimal::watch(|| {
             self.cell.with_dependent(|_, program| match program {
@@ -203,8 +215,7 @@ impl Template {
                 range: None,
                 hint: None,
             }),
-            Ok(value) => Ok(value),
-            Err(error) => Err(explain_run(&error, text, &self.cell.borrow_owner().environment)),
+            result => Ok(result),
         }
     }
 
@@ -247,7 +258,7 @@ pub(super) fn explain(error: &Error, text: &str) -> TemplateError {
     let detail = error.detail().unwrap_or_default();
     let message = match error.kind() {
         ErrorKind::SyntaxError => return syntax::explain(detail, text, range),
-        ErrorKind::UndefinedError if detail.starts_with("is ") => {
+        ErrorKind::UndefinedError if is_hole(error) => {
             let name = range.clone().and_then(|range| text.get(range)).unwrap_or(text);
             let name = name.trim().trim_start_matches("{{").trim_end_matches("}}").trim();
             format!("`{name}` {detail}")
@@ -264,6 +275,17 @@ pub(super) fn explain(error: &Error, text: &str) -> TemplateError {
 
 /// The same for a problem that may have come up inside an included template, which is then named.
 fn explain_run(error: &Error, text: &str, environment: &Environment<'_>) -> TemplateError {
+    let inner = innermost(error);
+    let included = inner.name().filter(|name| !name.is_empty()).and_then(|name| environment.get_template(name).ok());
+    let Some(included) = included else { return explain(inner, text) };
+    let explained = explain(inner, included.source());
+    let line = inner.line().map(|line| format!(", line {line}")).unwrap_or_default();
+    let message = format!("{} (in the template `{}`{line})", explained.message, included.name());
+    TemplateError { message, range: None, hint: explained.hint }
+}
+
+/// The problem itself, where it came up inside an included template.
+fn innermost(error: &Error) -> &Error {
     let mut inner = error;
     while matches!(inner.kind(), ErrorKind::BadInclude) {
         match inner.source().and_then(|source| source.downcast_ref::<Error>()) {
@@ -271,12 +293,12 @@ fn explain_run(error: &Error, text: &str, environment: &Environment<'_>) -> Temp
             None => break,
         }
     }
-    let included = inner.name().filter(|name| !name.is_empty()).and_then(|name| environment.get_template(name).ok());
-    let Some(included) = included else { return explain(inner, text) };
-    let explained = explain(inner, included.source());
-    let line = inner.line().map(|line| format!(", line {line}")).unwrap_or_default();
-    let message = format!("{} (in the template `{}`{line})", explained.message, included.name());
-    TemplateError { message, range: None, hint: explained.hint }
+    inner
+}
+
+/// Whether a value was to stand in a text that there is not.
+fn is_hole(error: &Error) -> bool {
+    error.kind() == ErrorKind::UndefinedError && error.detail().is_some_and(|detail| detail.starts_with("is "))
 }
 
 struct Bounded(Vec<u8>);

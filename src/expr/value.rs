@@ -62,6 +62,15 @@ impl Value {
 
     /// Compiles a value that must come out as one text or number, such as a lane: a list, a map or nothing cannot.
     pub fn compile_text(node: &Node, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
+        Self::compile_text_for(Purpose::Text, node, compiler, diagnostics)
+    }
+
+    /// Compiles one of several such values, which may come out as nothing ([`Value::part`]).
+    pub fn compile_part(node: &Node, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
+        Self::compile_text_for(Purpose::Part, node, compiler, diagnostics)
+    }
+
+    fn compile_text_for(purpose: Purpose, node: &Node, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
         match &node.content {
             Content::Map(_) if node.get("from").is_some() => {
                 let message = "the long form of a value stands only under `extract`, `set`, `key` and `of`";
@@ -79,7 +88,7 @@ impl Value {
                 report_expected("a text or a path", node, diagnostics);
                 None
             }
-            Content::Scalar(_) => Self::compile(node, compiler, diagnostics),
+            Content::Scalar(_) => Self::compile_for(purpose, node, compiler, diagnostics),
         }
     }
 
@@ -150,6 +159,18 @@ impl Value {
                 .ok_or_else(|| ValueError(format!("`{}` is {}; a text is needed", self.origin(), kind_of(&value)))),
             None => Err(ValueError(format!("`{}` is missing", self.origin()))),
         }
+    }
+
+    /// The value as text, or nothing where it is missing, null or empty, or a text into which something is to be put that is.
+    pub fn part(&self, context: Context<'_>) -> Result<Option<String>, ValueError> {
+        let value = match self {
+            Self::Template(template) => template.evaluate_part(context).map_err(|error| ValueError(error.message))?,
+            other => other.evaluate(context)?,
+        };
+        let Some(value) = value.filter(|value| !value.is_null()) else { return Ok(None) };
+        let text = scalar_text(&value)
+            .ok_or_else(|| ValueError(format!("`{}` is {}; a text is needed", self.origin(), kind_of(&value))))?;
+        Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
     /// As it was written, for messages.

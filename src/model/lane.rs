@@ -14,6 +14,24 @@ pub struct AdmittedLane {
     pub quiet: Duration,
     /// The longest that arrivals can put the work off, counted from the first of them.
     pub most: Duration,
+    /// The other lanes that it must head before it runs, each once and none of them `label`.
+    pub others: Vec<String>,
+}
+
+impl AdmittedLane {
+    /// All of its lanes, its own first.
+    pub fn all(&self) -> Vec<&str> {
+        std::iter::once(&self.label).chain(&self.others).map(String::as_str).collect()
+    }
+}
+
+/// A lane that a record holds besides its own while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldLane {
+    /// The lane's row in the state database.
+    pub lane_id: i64,
+    /// The lane's hash.
+    pub hash: [u8; 16],
 }
 
 /// A lease on a lane, with the records that wait in it.
@@ -33,6 +51,10 @@ pub struct Claim {
     pub tenant: Option<super::tenant::Tenant>,
     /// The highest position that was finished in this lane, if any was.
     pub done_position: Option<i64>,
+    /// The first run of the newest record that took effect in this lane or another that is held, if one did.
+    pub done_record: Option<super::record::RecordId>,
+    /// The other lanes that are held with this one.
+    pub others: Vec<HeldLane>,
     /// When the claim was made, by the store's clock.
     pub claimed_at: Timestamp,
     /// When the lease ends unless it is prolonged.

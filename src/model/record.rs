@@ -81,7 +81,7 @@ pub enum RecordState {
     Running,
     /// An attempt failed; another will come.
     Retrying,
-    /// Its pool is paused.
+    /// Its pool is paused, or its lane waits for a record of several lanes.
     Held,
     /// Its rows are written.
     Done,
@@ -171,6 +171,9 @@ pub struct RecordSummary {
     pub state: RecordState,
     /// Why it is in that state, where there is something to say.
     pub reason: Option<String>,
+    /// How many others of its lane wait for it, while it backs off.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub blocks: u64,
     /// How many attempts were made.
     pub attempts: u32,
     /// When the delivery arrived.
@@ -181,6 +184,11 @@ pub struct RecordSummary {
     pub finished_at: Option<String>,
     /// The delivery whose record ran for it, when superseded.
     pub superseded_by: Option<DeliveryId>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A record that a worker holds.
@@ -212,6 +220,10 @@ pub struct ClaimedRecord {
     pub received_at: Timestamp,
     /// When its first attempt of this run failed, if one did.
     pub first_failed_at: Option<Timestamp>,
+    /// How many lanes besides its own it waits in.
+    pub gates: u32,
+    /// The newest record that had taken effect in its lane when others were first let past it, if they were; 0 for none.
+    pub passed: Option<RecordId>,
     /// Who sent the delivery.
     pub caller: super::caller::StoredCaller,
 }

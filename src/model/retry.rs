@@ -13,11 +13,13 @@ pub struct RetryPolicy {
     pub most: Duration,
     /// How long after the first failure a record is given up on.
     pub give_up_after: Duration,
+    /// How long after the first failure the next of its lane may pass it, if they may at all.
+    pub stuck: Option<Duration>,
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
         let hours = |hours: u64| Duration::from_secs(hours * 3600);
-        Self { first: Duration::from_secs(5), factor: 2, most: hours(1), give_up_after: hours(72) }
+        Self { first: Duration::from_secs(5), factor: 2, most: hours(1), give_up_after: hours(72), stuck: None }
     }
 }

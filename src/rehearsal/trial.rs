@@ -245,7 +245,7 @@ async fn try_item(source: &Source, item: Item<'_>, http: &HttpClient, arrival: A
         Ok(chosen) => {
             record.route = Some(chosen.route.place.trim_end_matches('.').to_owned());
             let lane = chosen.route.queueing.lane(&item.document, arrival.delivery, item.number);
-            record.lane = lane.ok().map(|lane| mask.text(&lane.label));
+            record.lane = lane.ok().map(|lane| mask.text(&lane.all().join(" and ")));
             let item = (item.document, item.integration);
             run_route(source, chosen, item, http, arrival, &mask, &mut record).await
         }

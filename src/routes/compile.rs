@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::admits::{admit_hash, bundle_hash};
-use super::file::{FileOptions, RouteOptions, retry_policy};
+use super::file::{FileOptions, RouteOptions, retry_policy, stuck_after};
 use super::masking::secrecy;
 use super::names::{self, Scopes};
 use super::onboarding;
 use super::receive::{self, Receive};
 use super::source::{Source, TenantRule};
-use super::{handshake, lint, verifying};
+use super::{handshake, lint, renumber, verifying};
 use crate::auth::secret::{self, SecretReader};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::Named;
@@ -30,7 +30,7 @@ use crate::steps::choose::{Matcher, Pattern};
 use crate::steps::enrich;
 use crate::steps::extract::{self, Extract};
 use crate::steps::integration;
-use crate::steps::lane::{Coalesce, Queueing, REMEMBER};
+use crate::steps::lane::{Coalesce, Queueing, REMEMBER, compile_lanes};
 use crate::steps::late;
 use crate::steps::map::{self, Destination, Write};
 use crate::steps::pipeline::Pipeline;
@@ -100,6 +100,7 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
     let receive = Receive { handshake_methods: handshakes.methods(), ..receive };
     let event = event.map_or(Some(None), |event| event.map(Some))?;
     lint::check(options, &routes, world.engine, diagnostics);
+    renumber::check(options, &extract, &routes, world.engine, diagnostics);
     let (mask, secret_places) =
         secrecy((&auth, &handshakes), &integration, &payload.secret_places, &secrets, options, world.engine);
     let reads_raw =
@@ -263,9 +264,13 @@ impl<'a> Builder<'a> {
         lint::refuse_coalesced(route.coalesce.as_ref().or(file.coalesce.as_ref()), &writes, diagnostics);
         let pipeline = Pipeline { enrich, writes };
         let reads = self.reads(&pipeline, &queueing);
-        let retry = match (&route.retry, &file.retry) {
-            (None, None) => RetryPolicy::default(),
-            (own, files) => retry_policy(own.as_ref().or(files.as_ref()), diagnostics),
+        let stuck = route.stuck.as_ref().or(file.stuck.as_ref());
+        let retry = RetryPolicy {
+            stuck: stuck_after(stuck, pipeline.enrich.calls().next().is_some(), diagnostics),
+            ..match (&route.retry, &file.retry) {
+                (None, None) => RetryPolicy::default(),
+                (own, files) => retry_policy(own.as_ref().or(files.as_ref()), diagnostics),
+            }
         };
         let writes_what_it_fetches = late::writes_what_it_fetches(&pipeline, self.world.engine);
         Some(Route { matcher, ignore: None, extract, queueing, reads, retry, pipeline, writes_what_it_fetches, place })
@@ -275,10 +280,10 @@ impl<'a> Builder<'a> {
         let file = self.options;
         let gone = compile_condition(route.gone.as_ref().or(file.gone.as_ref()), compiler, diagnostics);
         let id = compile_value(route.id.as_ref().or(file.id.as_ref()), compiler, diagnostics);
-        let lane = compile_value(route.lane.as_ref().or(file.lane.as_ref()), compiler, diagnostics);
+        let lanes = compile_lanes(route.lane.as_ref().or(file.lane.as_ref()), compiler, diagnostics);
         let coalesce: Option<Coalesce> = route.coalesce.as_ref().or(file.coalesce.as_ref()).map(|coalesce| coalesce.value);
         let remember = route.remember.or(file.remember).unwrap_or(REMEMBER);
-        Some(Queueing { gone: gone?, id: id?, remember, lane: lane?, each_by_itself: false, coalesce })
+        Some(Queueing { gone: gone?, id: id?, remember, lanes: lanes?, each_by_itself: false, coalesce })
     }
 
     fn writes(

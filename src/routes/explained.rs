@@ -19,7 +19,7 @@ use crate::target::dialect::Dialect;
 use crate::target::preview::{Statement, statements};
 
 /// What a route takes over whole from its file when it does not say it itself.
-const TAKEN_OVER: [&str; 7] = ["gone", "id", "remember", "lane", "coalesce", "retry", "write"];
+const TAKEN_OVER: [&str; 8] = ["gone", "id", "remember", "lane", "stuck", "coalesce", "retry", "write"];
 /// What a route adds to by name.
 const ADDED_TO: &str = "enrich";
 
@@ -130,20 +130,25 @@ fn words_of(route: &Route, source: &Source) -> Vec<String> {
         return lines;
     }
     let queueing = &route.queueing;
-    lines.push(match &queueing.lane {
-        Some(lane) => {
-            let tenant = if source.has_tenant() { " of one tenant" } else { "" };
-            format!("lane: records with the same `{}`{tenant} run one at a time, in order", lane.origin())
+    let tenant = if source.has_tenant() { " of one tenant" } else { "" };
+    lines.push(match queueing.lanes.as_slice() {
+        [lane] => format!("lane: records with the same `{}`{tenant} run one at a time, in order", lane.origin()),
+        [_, ..] => {
+            let all: Vec<String> = queueing.lanes.iter().map(|lane| format!("`{}`", lane.origin())).collect();
+            let all = all.join(" and ");
+            format!("lanes: a record is in {all}{tenant}, what is empty left out; it runs when it is the next in all of them")
         }
-        None if queueing.each_by_itself => "lane: each record by itself, as the route only inserts".to_owned(),
-        None => {
-            "lane: one per tenant and source: all records one after another, safe and slow; `lane` makes it faster".to_owned()
-        }
+        [] if queueing.each_by_itself => "lane: each record by itself, as the route only inserts".to_owned(),
+        [] => "lane: one per tenant and source: all records one after another, safe and slow; `lane` makes it faster".to_owned(),
     });
     if let Some(coalesce) = &queueing.coalesce {
         let format = crate::config::units::format_duration;
         let (quiet, most) = (format(coalesce.quiet), format(coalesce.most));
         lines.push(format!("coalesce: equal work that comes within {quiet} is done once, put off by {most} at most"));
+    }
+    if let Some(stuck) = route.retry.stuck.filter(|stuck| *stuck < route.retry.give_up_after) {
+        let stuck = crate::config::units::format_duration(stuck);
+        lines.push(format!("stuck: a record that has failed for {stuck} lets the others of its lane pass"));
     }
     lines.push(match &queueing.id {
         Some(id) => format!("duplicates: a second `{}` is one", id.origin()),

@@ -22,6 +22,10 @@ use crate::steps::lane::Coalesce;
 use crate::steps::version::VersionOptions;
 use crate::steps::write_options::WriteOptions;
 
+/// How long a failing record may hold its lanes where the work is a fetch, and the shortest that can be said.
+const STUCK: Duration = Duration::from_secs(3600);
+const SHORTEST_STUCK: Duration = Duration::from_secs(60);
+
 options! {
     /// A route file: one source.
     pub struct FileOptions {
@@ -57,8 +61,12 @@ options! {
         id: Option<Node> as shape::text_value,
         /// How long an id is remembered.
         remember: Option<Duration> = "7d",
-        /// What records run one at a time, in order.
-        lane: Option<Node> as shape::text_value,
+        /// What records run one at a time, in order. A list: a record is in all of these lanes, as a renumbering is in those of
+        /// both numbers; what is missing or empty in it is left out.
+        lane: Option<Node> as shape::text_values,
+        /// How long a failing record may hold its lanes before others pass it: `1h` where the work is a fetch, otherwise as long
+        /// as it is tried. `1m` at least.
+        stuck: Option<Spanned<Duration>>,
         /// Which of two states of a thing is the newer one: an older one changes no row, not even one that is gone.
         version: Option<VersionOptions>,
         /// How long a lane must be quiet before its work is done, once for all that came.
@@ -93,8 +101,12 @@ options! {
         id: Option<Node> as shape::text_value,
         /// How long an id is remembered.
         remember: Option<Duration>,
-        /// What records run one at a time, in order.
-        lane: Option<Node> as shape::text_value,
+        /// What records run one at a time, in order. A list: a record is in all of these lanes, as a renumbering is in those of
+        /// both numbers; what is missing or empty in it is left out.
+        lane: Option<Node> as shape::text_values,
+        /// How long a failing record may hold its lanes before others pass it: `1h` where the work is a fetch, otherwise as long
+        /// as it is tried. `1m` at least.
+        stuck: Option<Spanned<Duration>>,
         /// Which of two states of a thing is the newer one: an older one changes no row, not even one that is gone.
         version: Option<VersionOptions>,
         /// How long a lane must be quiet before its work is done, once for all that came.
@@ -150,7 +162,18 @@ pub fn retry_policy(options: Option<&RetryOptions>, diagnostics: &mut Diagnostic
         factor: options.factor.unwrap_or(default.factor),
         most: options.most.unwrap_or(default.most).max(first),
         give_up_after: options.r#for.unwrap_or(default.give_up_after),
+        stuck: None,
     }
+}
+
+/// How long a failing record may hold its lanes.
+pub fn stuck_after(written: Option<&Spanned<Duration>>, fetches: bool, diagnostics: &mut Diagnostics) -> Option<Duration> {
+    let Some(written) = written else { return fetches.then_some(STUCK) };
+    if written.value < SHORTEST_STUCK {
+        let message = "`stuck` must be at least `1m`: sooner, what fails for a moment would lose its place in its lane";
+        diagnostics.report(Diagnostic::error("stuck-too-short", written.span, message).hint("such as `stuck: 1h`"));
+    }
+    Some(written.value)
 }
 
 impl RouteOptions {
@@ -167,6 +190,7 @@ impl RouteOptions {
             id: None,
             remember: None,
             lane: None,
+            stuck: None,
             version: None,
             coalesce: None,
             retry: None,

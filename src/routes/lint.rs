@@ -3,6 +3,7 @@
 use super::file::{FileOptions, RouteOptions};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::source::{Span, Spanned};
+use crate::config::yaml::{Content, Node};
 use crate::expr::reads::Reads;
 use crate::expr::template::Engine;
 use crate::steps::admission::Route;
@@ -73,15 +74,21 @@ fn warn_of_no_work(options: &FileOptions, routes: &[Route], diagnostics: &mut Di
 
 /// An update and a delete of one thing would run side by side if their lanes differ by the event.
 fn warn_of_event_in_lane(options: &FileOptions, routes: &[Route], diagnostics: &mut Diagnostics) {
-    let Some(lane) = options.lane.as_ref().filter(|lane| lane.text().is_some_and(|text| text.contains("event"))) else { return };
+    let Some(lane) = &options.lane else { return };
+    let texts: Vec<&str> = match &lane.content {
+        Content::List(items) => items.iter().filter_map(Node::text).collect(),
+        _ => lane.text().into_iter().collect(),
+    };
     let tables = |route: &Route| route.pipeline.writes.iter().map(|write| write.table.value.clone()).collect::<Vec<_>>();
     let shared = routes.iter().enumerate().find_map(|(index, route)| {
         let mine = tables(route);
         routes[index + 1..].iter().flat_map(tables).find(|table| mine.contains(table))
     });
-    let reads_event = crate::config::yaml::shorten(lane.text().unwrap_or_default())
-        .split(|letter: char| !letter.is_alphanumeric() && letter != '_')
-        .any(|word| word == "event");
+    let is_event = |text: &&str| {
+        let text = crate::config::yaml::shorten(text);
+        text.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|word| word == "event")
+    };
+    let reads_event = texts.iter().any(is_event);
     if let Some(table) = shared.filter(|_| reads_event) {
         let message = format!(
             "the lane holds the event, and two routes write `{table}`: an update and a delete of one thing would run side by side"

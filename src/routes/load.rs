@@ -378,7 +378,7 @@ pub(super) mod tests {
             let mut calls: Vec<String> = route.pipeline.enrich.calls().flat_map(|call| call.url_texts()).collect();
             calls.sort();
             let tables = route.pipeline.writes.iter().map(|write| write.table.value.clone()).collect::<Vec<_>>().join(" ");
-            let lane = route.queueing.lane.as_ref().map(|lane| lane.origin()).unwrap_or_default();
+            let lane = route.queueing.lanes.first().map(|lane| lane.origin()).unwrap_or_default();
             (calls.join(" ").replace("https://api.example.com", ""), lane, tables)
         };
         assert_eq!(shape(0), ("/one/{{ id }} /two/{{ id }}".into(), "a/{{ id }}".into(), "log".into()));
@@ -442,7 +442,7 @@ pub(super) mod tests {
             ("extract: { sum: $.body.sum }\nwrite: { insert: t, set: { a: $.sum } }", "name-taken"),
             ("extract: { not: $.body.sum }\nwrite: { insert: t, set: { a: $.body } }", "name-taken"),
             ("extract: { a: $.body.a }\nenrich: { a: /x }\nwrite: { insert: t, set: { a: $.a } }", "name-taken"),
-            ("lane: [$.body.a, $.body.b]\nwrite: { insert: t, set: { a: $.body } }", "wrong-type"),
+            ("lane: []\nwrite: { insert: t, set: { a: $.body } }", "wrong-type"),
             ("write: { insert: t, each: { x: word }, set: { a: $.x } }", "wrong-type"),
             ("write: { insert: t, copy: { bdy: [a] } }", "unknown-name"),
             ("write: { insert: t, set: { a: \"it's a | b {{ body.a | nope }}\" } }", "unknown-function"),

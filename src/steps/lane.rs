@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::config::diagnostic::Diagnostics;
-use crate::config::options::{FromYaml, options};
+use crate::config::diagnostic::{Diagnostic, Diagnostics};
+use crate::config::options::{FromYaml, options, report_expected};
 use crate::config::shape::Shape;
 use crate::config::yaml::{Content, Node};
 use crate::expr::template::Context;
-use crate::expr::value::{Condition, Value};
+use crate::expr::value::{Compiler, Condition, Value};
 use crate::model::delivery::DeliveryId;
 use crate::model::event::EventDocument;
 use crate::model::failure::{Failure, Step};
@@ -16,6 +16,9 @@ use crate::model::record::SenderId;
 
 /// How long a sender's own id is remembered without `remember`.
 pub const REMEMBER: Duration = Duration::from_secs(7 * 86_400);
+
+/// The most lanes that one record can be in.
+const MOST_LANES: usize = 8;
 
 /// `coalesce: 2s`, or `{ quiet: 2s, most: 20s }`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +62,8 @@ pub struct Queueing {
     pub id: Option<Value>,
     /// How long that is remembered.
     pub remember: Duration,
-    /// What records run one at a time.
-    pub lane: Option<Value>,
+    /// What records run one at a time; with several, a record is in all of these lanes.
+    pub lanes: Vec<Value>,
     /// Whether every record can run by itself: a route without a lane that only inserts.
     pub each_by_itself: bool,
     /// Whether consecutive records of equal work become one.
@@ -83,16 +86,56 @@ impl Queueing {
         Ok(Some(SenderId { id, remember: self.remember }))
     }
 
-    /// The lane the record waits in.
+    /// The lane the record waits in, with the others that it must head before it runs.
     pub fn lane(&self, document: &EventDocument, delivery: DeliveryId, number: u32) -> Result<AdmittedLane, Failure> {
-        let label = match &self.lane {
-            Some(lane) => lane
-                .text(Context::from(document))
-                .map_err(|error| Failure::permanent(Step::Admission, format!("`lane`: {}", error.0)))?,
-            None if self.each_by_itself => format!("{delivery}/{number}"),
-            None => String::new(),
+        let failed = |reason: String| Failure::permanent(Step::Admission, format!("`lane`: {reason}"));
+        let mut labels = match self.lanes.as_slice() {
+            [] if self.each_by_itself => vec![format!("{delivery}/{number}")],
+            [] => vec![String::new()],
+            [lane] => vec![lane.text(Context::from(document)).map_err(|error| failed(error.0))?],
+            lanes => labels(lanes, document).map_err(failed)?,
         };
+        let label = labels.remove(0);
         let Coalesce { quiet, most } = self.coalesce.unwrap_or(Coalesce { quiet: Duration::ZERO, most: Duration::ZERO });
-        Ok(AdmittedLane { label, quiet, most })
+        Ok(AdmittedLane { label, quiet, most, others: labels })
+    }
+}
+
+/// The lanes of a list, each once. What is missing or empty is left out, as the old number is of what is created.
+fn labels(lanes: &[Value], document: &EventDocument) -> Result<Vec<String>, String> {
+    let mut labels = Vec::with_capacity(lanes.len());
+    for lane in lanes {
+        let label = lane.part(Context::from(document)).map_err(|error| error.0)?;
+        labels.extend(label.filter(|label| !labels.contains(label)));
+    }
+    if labels.is_empty() {
+        let origins: Vec<String> = lanes.iter().map(|lane| format!("`{}`", lane.origin())).collect();
+        return Err(format!("all of {} are missing or empty", origins.join(", ")));
+    }
+    Ok(labels)
+}
+
+/// Compiles `lane`: one value, or a list of them.
+pub fn compile_lanes(node: Option<&Node>, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<Value>> {
+    let Some(node) = node else { return Some(Vec::new()) };
+    match &node.content {
+        Content::List(items) if items.is_empty() => {
+            report_expected("a text or a path, or a list of them", node, diagnostics);
+            None
+        }
+        Content::List(items) if items.len() > MOST_LANES => {
+            let message = format!("a record can be in {MOST_LANES} lanes at most; found {}", items.len());
+            diagnostics.report(
+                Diagnostic::error("too-many-lanes", node.span, message)
+                    .hint("name the lanes of the things that the record moves; for more, one lane that covers them all"),
+            );
+            None
+        }
+        Content::List(items) if items.len() > 1 => {
+            let lanes: Vec<_> = items.iter().map(|item| Value::compile_part(item, compiler, diagnostics)).collect();
+            lanes.into_iter().collect()
+        }
+        Content::List(items) => Value::compile_text(&items[0], compiler, diagnostics).map(|lane| vec![lane]),
+        _ => Value::compile_text(node, compiler, diagnostics).map(|lane| vec![lane]),
     }
 }

@@ -69,12 +69,24 @@ pub(crate) struct PreparedLane {
     pub(crate) label: Vec<u8>,
     pub(crate) quiet: Duration,
     pub(crate) most: Duration,
+    /// The other lanes that the record waits in, which have none themselves.
+    pub(crate) others: Vec<PreparedLane>,
+}
+
+impl PreparedLane {
+    /// It and the others.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &PreparedLane> {
+        std::iter::once(self).chain(&self.others)
+    }
 }
 
 impl PreparedDelivery {
     /// About how many bytes this will write.
     pub(crate) fn weight(&self) -> usize {
-        self.sealed.len() + self.masked.len() + 512 + 256 * self.records.len()
+        self.sealed.len()
+            + self.masked.len()
+            + 512
+            + 256 * self.records.iter().map(|record| record.lane().map_or(1, |lane| 1 + lane.others.len())).sum::<usize>()
     }
 }
 
@@ -144,7 +156,7 @@ pub(crate) fn prepare_record(place: Place<'_>, record: &AdmittedRecord) -> Resul
     });
     let fate = match &record.fate {
         _ if is_foreign => PreparedFate::Bury("it names another tenant than the credentials that it came with".to_owned()),
-        Fate::Queue(lane) => PreparedFate::Queue(prepare_lane(place, pool, tenant_id, lane)?),
+        Fate::Queue(lane) => PreparedFate::Queue(prepare_lanes(place, pool, tenant_id, lane)?),
         Fate::Ignore(reason) => PreparedFate::Ignore(reason.clone()),
         Fate::Bury(reason) => PreparedFate::Bury(reason.clone()),
     };
@@ -160,11 +172,16 @@ pub(crate) fn prepare_record(place: Place<'_>, record: &AdmittedRecord) -> Resul
     })
 }
 
-fn prepare_lane(place: Place<'_>, pool: &PoolEntry, tenant_id: i64, lane: &AdmittedLane) -> Result<PreparedLane, StoreError> {
-    let mut hash = [0u8; 16];
-    hash.copy_from_slice(&bound_hash(place, tenant_id, &[b"lane", lane.label.as_bytes()])[..16]);
-    let label = place.store.vault().seal_label(&pool.key, &hash, &lane.label)?;
-    Ok(PreparedLane { hash, pool_id: pool.pool_id, label, quiet: lane.quiet, most: lane.most })
+fn prepare_lanes(place: Place<'_>, pool: &PoolEntry, tenant_id: i64, lane: &AdmittedLane) -> Result<PreparedLane, StoreError> {
+    let prepared = |label: &String| {
+        let mut hash = [0u8; 16];
+        hash.copy_from_slice(&bound_hash(place, tenant_id, &[b"lane", label.as_bytes()])[..16]);
+        let label = place.store.vault().seal_label(&pool.key, &hash, label)?;
+        let AdmittedLane { quiet, most, .. } = *lane;
+        Ok::<_, StoreError>(PreparedLane { hash, pool_id: pool.pool_id, label, quiet, most, others: Vec::new() })
+    };
+    let others = lane.others.iter().map(prepared).collect::<Result<_, _>>()?;
+    Ok(PreparedLane { others, ..prepared(&lane.label)? })
 }
 
 /// Two integrations of one tenant may be two accounts at the provider, each with ids of its own.

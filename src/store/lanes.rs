@@ -6,13 +6,14 @@ use super::attempts;
 use super::error::{FinishError, StoreError};
 use super::queue::claim::Wanted;
 use super::queue::closing::{Closing, Pause, RecordChange};
+use super::queue::{aside, fences};
 use super::sql::{Connection, moment, query, with_versions};
 use super::state::Store;
 use crate::clock::Timestamp;
 use crate::model::attempt::Attempt;
 use crate::model::bundle::ActiveVersion;
 use crate::model::lane::Claim;
-use crate::model::record::RecordId;
+use crate::model::record::{ClaimedRecord, RecordId};
 use crate::model::tenant::Tenant;
 
 /// What a worker asks for.
@@ -86,12 +87,12 @@ pub async fn finish(store: &Store, claim: &Claim, ending: Ending) -> Result<(), 
     let mut records = Vec::with_capacity(superseded.len() + 1);
     for id in superseded {
         records.push(if state == 4 {
-            RecordChange { id, state, reason: reason.clone(), superseded_by: None, attempts: 0 }
+            RecordChange { id, state, reason: reason.clone(), superseded_by: None, attempts: 0, aside: None }
         } else {
-            RecordChange { id, state: 3, reason: None, superseded_by: Some(record), attempts: 0 }
+            RecordChange { id, state: 3, reason: None, superseded_by: Some(record), attempts: 0, aside: None }
         });
     }
-    records.push(RecordChange { id: record, state, reason, superseded_by: None, attempts: tried });
+    records.push(RecordChange { id: record, state, reason, superseded_by: None, attempts: tried, aside: None });
     let ended = claim.records.iter().filter(|record| records.iter().any(|change| change.id == record.id));
     let done_position = ended.map(|record| record.position).max();
     store
@@ -109,9 +110,33 @@ pub async fn retry(
     reason: String,
     at: Timestamp,
 ) -> Result<(), FinishError> {
-    let change = RecordChange { id: record, state: 0, reason: Some(reason), superseded_by: None, attempts: 1 };
+    let change = RecordChange { id: record, state: 0, reason: Some(reason), superseded_by: None, attempts: 1, aside: None };
     let closing = closing(store, claim, record, Some(&attempt))?;
     store.writer().close(Closing { retry_at: Some(at), records: vec![change], ..closing }).await
+}
+
+/// Counts a failed attempt and lets others pass all records of the claim. They stay open and come back at `at`, at the ends of
+/// their lanes ([`bring_back`]).
+pub async fn let_pass(
+    store: &Store,
+    claim: &Claim,
+    record: RecordId,
+    attempt: Attempt,
+    reason: String,
+    at: Timestamp,
+) -> Result<(), FinishError> {
+    let aside = Some((at, claim.done_record.unwrap_or(RecordId(0))));
+    let change = |one: &ClaimedRecord| {
+        let attempts = i64::from(one.id == record);
+        RecordChange { id: one.id, state: 0, reason: Some(reason.clone()), superseded_by: None, attempts, aside }
+    };
+    let closing = closing(store, claim, record, Some(&attempt))?;
+    store.writer().close(Closing { records: claim.records.iter().map(change).collect(), ..closing }).await
+}
+
+/// Brings records back that others were let past and whose time has come; whether there were any.
+pub async fn bring_back(store: &Store) -> Result<bool, StoreError> {
+    aside::bring_back(store).await
 }
 
 /// Gives the lane back and pauses its pool until `until`. No attempt is counted; one that was made is kept beside `record`.
@@ -147,6 +172,11 @@ async fn pause_pool(store: &Store, claim: &Claim, pause: Pause, attempt: Option<
 /// Gives the lane back, due at once: for a worker that shuts down.
 pub async fn give_back(store: &Store, claim: &Claim) -> Result<(), FinishError> {
     store.writer().close(untouched(claim)).await
+}
+
+/// Makes all further fences higher than this one; whether they were not.
+pub async fn raise_fences(store: &Store, highest: i64) -> Result<bool, StoreError> {
+    store.writer().run(move |connection, _| Box::pin(fences::raise(connection, highest))).await
 }
 
 /// The earliest moment at which a lane of these versions may become claimable: when it is due, its lease or back-off ends, or its
@@ -187,6 +217,7 @@ fn untouched(claim: &Claim) -> Closing {
         lane_id: claim.lane_id,
         lane_hash: claim.lane_hash,
         fence: claim.fence,
+        others: claim.others.clone(),
         done_position: None,
         done_record: None,
         retry_at: None,

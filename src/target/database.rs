@@ -12,7 +12,7 @@ use crate::model::failure::{Failure, Step};
 use super::connection::Connection;
 use super::dialect::Dialect;
 use super::failures::{self, Trouble};
-use super::marks::is_marked;
+use super::marks::{highest_fence, is_marked};
 use super::options::DatabaseOptions;
 use super::write::{Applied, Unit, WriteError, write_unit};
 
@@ -89,6 +89,11 @@ impl Database {
         let seated = self.begin(Connection::begin_reading).await?;
         self.roll_back(seated).await;
         Ok(())
+    }
+
+    /// The highest fence that any lane has here; 0 when there is none.
+    pub async fn highest_fence(&self) -> Result<i64, Failure> {
+        self.reading(async |connection| highest_fence(connection).await.map_err(|error| self.failure(&error))).await
     }
 
     /// Applies a unit in one transaction, once. A transaction that met another one, or that relied on what a table was like before

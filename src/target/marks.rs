@@ -32,6 +32,20 @@ pub(super) async fn insert_mark(connection: &mut Connection, mark: [u8; 32], now
     connection.execute(&Sql::with_parameters(sql, 2), values).await.map(|inserted| inserted == 1)
 }
 
+/// The highest fence of all lanes; 0 when there is none.
+pub(super) async fn highest_fence(connection: &mut Connection) -> sqlx::Result<i64> {
+    let sql = match connection.dialect() {
+        Dialect::Sqlite | Dialect::Mysql => "select max(fence) from hooktable_lane",
+        Dialect::Postgres => "select max(fence)::text from hooktable_lane",
+    };
+    let rows = connection.fetch(&Sql::with_parameters(sql, 0), Vec::new()).await?;
+    Ok(match rows.first().and_then(|row| row.first()) {
+        Some(Stored::Integer(fence)) => *fence,
+        Some(Stored::Text(fence)) => fence.parse().unwrap_or(0),
+        _ => 0,
+    })
+}
+
 /// Raises the fence of a lane; false when a later lease has a higher one.
 pub(super) async fn raise_fence(connection: &mut Connection, lane: [u8; 16], fence: i64, now: Timestamp) -> sqlx::Result<bool> {
     let dialect = connection.dialect();

@@ -1,6 +1,7 @@
 //! One unit of work in one transaction: its mark, its lane's fence, then its rows. All of it is there afterwards, or nothing.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -22,7 +23,9 @@ pub struct Unit<'a> {
     pub mark: [u8; 32],
     /// The lane's hash.
     pub lane: [u8; 16],
-    /// The number of the lane's lease; a later lease has a higher one.
+    /// Other lanes that are held with it.
+    pub others: &'a [[u8; 16]],
+    /// The number of the lane's lease; a later lease, of whichever lane, has a higher one.
     pub fence: i64,
     /// The row operations in the order of the file.
     pub changes: &'a [Change],
@@ -65,8 +68,12 @@ pub(super) async fn write_unit(
     if !marks::insert_mark(connection, unit.mark, now).await.map_err(failed)? {
         return Ok(None);
     }
-    if !marks::raise_fence(connection, unit.lane, unit.fence, now).await.map_err(failed)? {
-        return Err(WriteError::LeaseLost);
+    // in one order, so that units that share lanes wait for each other and never in a circle
+    let lanes: BTreeSet<[u8; 16]> = unit.others.iter().copied().chain([unit.lane]).collect();
+    for lane in lanes {
+        if !marks::raise_fence(connection, lane, unit.fence, now).await.map_err(failed)? {
+            return Err(WriteError::LeaseLost);
+        }
     }
     Ok(Some(write_changes(connection, database, unit.changes, now).await?))
 }

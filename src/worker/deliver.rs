@@ -42,10 +42,15 @@ pub struct Tools {
 /// Why a record that belongs to another tenant by now is not run: its lane is the old one's.
 const MOVED: &str = "its integration belongs to another tenant by now; a replay admits it again";
 
+/// Why a record that others passed while it failed is not run.
+const MOVED_ON: &str = "the lane has moved on: others passed this one while it failed, and newer ones are done; a replay with `--apply-again --force` runs it";
+
 /// How an attempt ended.
 enum Ended {
     Done,
     Ignored(String),
+    /// Others that passed it while it failed have taken effect.
+    MovedOn,
     Failed(Failure),
     /// Someone else has the lane: nothing may be written, not even that this failed.
     LeaseLost,
@@ -98,6 +103,7 @@ async fn attempt(tools: &Tools, claim: &Claim, record: &ClaimedRecord, trace: &m
         return Ended::Failed(Failure::permanent(Step::Admission, MOVED));
     }
     match item {
+        Item { chosen: Ok(chosen), .. } if !chosen.runs_late() && was_overtaken(claim, record) => Ended::MovedOn,
         Item { chosen: Ok(chosen), document, integration, .. } => {
             *policy = chosen.route.retry;
             let secrets = source.secret_values(&document, integration.as_deref(), tools.store.clock().now().date());
@@ -109,6 +115,12 @@ async fn attempt(tools: &Tools, claim: &Claim, record: &ClaimedRecord, trace: &m
         Item { chosen: Err(NotChosen::Ignored(reason)), .. } => Ended::Ignored(reason),
         Item { chosen: Err(NotChosen::Failed(failure)), .. } => Ended::Failed(failure),
     }
+}
+
+/// Whether others passed a record, and what came later than all records of the claim has taken effect since.
+fn was_overtaken(claim: &Claim, record: &ClaimedRecord) -> bool {
+    let newest = claim.records.iter().map(|one| one.first_run).max();
+    record.passed.is_some_and(|passed| claim.done_record > newest && claim.done_record > Some(passed))
 }
 
 fn admitted_again<'s>(
@@ -178,7 +190,8 @@ async fn write(tools: &Tools, claim: &Claim, record: &ClaimedRecord, changes: &[
             return Ended::Failed(Failure::passing(Step::Write, format!("there is no database `{name}`")));
         };
         let own: Vec<Change> = changes.iter().filter(|change| change.database == name).cloned().collect();
-        let unit = Unit { mark: mark(tools, record), lane: lane_of(claim), fence: claim.fence, changes: &own };
+        let others: Vec<[u8; 16]> = claim.others.iter().map(|lane| lane.hash).collect();
+        let unit = Unit { mark: mark(tools, record), lane: claim.lane_hash, others: &others, fence: claim.fence, changes: &own };
         match database.apply(unit).await {
             Ok(applied) => trace.changed(applied.changes),
             Err(WriteError::LeaseLost) => return Ended::LeaseLost,
@@ -198,10 +211,6 @@ fn mark(tools: &Tools, record: &ClaimedRecord) -> [u8; 32] {
     hash.finalize().into()
 }
 
-fn lane_of(claim: &Claim) -> [u8; 16] {
-    claim.lane_hash
-}
-
 async fn close(
     tools: &Tools,
     claim: &Claim,
@@ -217,6 +226,10 @@ async fn close(
     match ended {
         Ended::LeaseLost => Err(FinishError::LeaseLost),
         Ended::Done => lanes::finish(store, claim, ending(End::Done, trace.end(Outcome::Done, now))).await,
+        Ended::MovedOn => {
+            let attempt = trace.end(Outcome::Ignored { reason: MOVED_ON.to_owned() }, now);
+            lanes::finish(store, claim, ending(End::Superseded(MOVED_ON.to_owned()), attempt)).await
+        }
         Ended::Ignored(reason) => {
             let reason = trace.mask.text(&reason);
             let attempt = trace.end(Outcome::Ignored { reason: reason.clone() }, now);
@@ -239,6 +252,7 @@ async fn close(
             let is_refused = failure.retry == Retry::Credentials;
             let attempt = trace.end(Outcome::Failed { failure }, now);
             match verdict {
+                Verdict::LetPass(at) => lanes::let_pass(store, claim, record.id, attempt, reason, at).await,
                 Verdict::Again(at) => lanes::retry(store, claim, record.id, attempt, reason, at).await,
                 Verdict::Hold(until) if is_refused => {
                     lanes::hold_for_credentials(store, claim, until, reason, (record.id, attempt)).await
@@ -253,6 +267,7 @@ async fn close(
 fn verdict_word(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Again(_) => "tried again",
+        Verdict::LetPass(_) => "tried again, others may pass",
         Verdict::Hold(_) => "held",
         Verdict::Bury(_) => "dead",
     }

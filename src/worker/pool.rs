@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, sleep};
 
 use super::deliver::{Tools, chance, deliver};
+use super::fences;
 use super::readmit;
 use crate::model::bundle::ActiveVersion;
 use crate::model::lane::Claim;
@@ -41,6 +42,8 @@ pub struct Options {
 
 /// Works until told to stop, then gives every lane back that is not finished within `grace`.
 pub async fn run(tools: Tools, options: Options, mut stop: watch::Receiver<bool>, grace: Duration) {
+    let unreached = fences::catch_up(&tools).await;
+    tokio::spawn(fences::catch_up_late(tools.clone(), unreached, stop.clone()));
     let hands = Arc::new(Semaphore::new(options.workers.max(1)));
     let mut running = JoinSet::new();
     let readmitting = tokio::spawn(readmit::run(tools.clone(), stop.clone()));

@@ -17,7 +17,7 @@ use crate::routes::source::Source;
 use crate::routes::table::RouteTable;
 use crate::steps::admission::Arrival;
 use crate::store::records::{self, ChangedPool, Readmission, Readmitted, StoredDelivery};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, lanes};
 
 /// How many are taken at a time, and how many bytes of bodies.
 const AT_A_TIME: usize = 256;
@@ -71,7 +71,7 @@ pub async fn readmit_all(tools: &Tools) -> Result<(), StoreError> {
 async fn look(tools: &Tools) -> Result<Look, StoreError> {
     let table = tools.registry.table();
     let versions = worked_on(tools, &table);
-    let mut found = Look::Nothing;
+    let mut found = if lanes::bring_back(&tools.store).await? { Look::Moved } else { Look::Nothing };
     for pool in records::changed_pools(&tools.store, &versions).await? {
         let Some(source) = table.source(&pool.source) else { continue };
         match readmit_some_of(tools, &pool, source).await? {

@@ -16,6 +16,8 @@ const CREDENTIALS: Duration = Duration::from_secs(60 * 60);
 pub enum Verdict {
     /// Another attempt at this moment.
     Again(Timestamp),
+    /// Another attempt at this moment; until then others of its lane may pass it.
+    LetPass(Timestamp),
     /// Everything of its source and tenant waits until this moment; no attempt was used up.
     Hold(Timestamp),
     /// It is given up on, for this reason.
@@ -42,7 +44,14 @@ pub fn decide(
     if at > first_failed_at.unwrap_or(now) + policy.give_up_after {
         return Verdict::Bury(format!("given up after {}: {}", format_duration(policy.give_up_after), failure.reason));
     }
-    Verdict::Again(at)
+    let Some(stuck) = policy.stuck else { return Verdict::Again(at) };
+    let may_hold_until = first_failed_at.unwrap_or(now) + stuck;
+    // the last attempt that holds the lane comes when that time is over, unless the provider asks for patience
+    if now >= may_hold_until || not_before > may_hold_until {
+        Verdict::LetPass(at)
+    } else {
+        Verdict::Again(at.min(may_hold_until))
+    }
 }
 
 /// `first`, then `factor` times longer each time, at most `most`; four fifths to six fifths of it, by chance.
@@ -79,6 +88,20 @@ mod tests {
         let long_ago = NOW - Duration::from_secs(4 * 86_400);
         assert_eq!(decided(&failure, 9, Some(long_ago)), Verdict::Bury("given up after 3d: down".into()));
         assert_eq!(decided(&Failure::permanent(Step::Map, "bad"), 0, None), Verdict::Bury("bad".into()));
+    }
+
+    #[test]
+    fn a_record_lets_others_pass_when_it_has_held_its_lane_for_long_enough() {
+        let hour = Duration::from_secs(3600);
+        let policy = RetryPolicy { stuck: Some(hour), ..RetryPolicy::default() };
+        let decided =
+            |failure: &Failure, failed_before, since| decide(failure, &policy, failed_before, Some(NOW - since), NOW, 0.5);
+        let failure = Failure::passing(Step::Enrich, "down");
+        assert_eq!(decided(&failure, 30, hour / 2), Verdict::Again(NOW + hour / 2), "once more at the end of its time");
+        assert_eq!(decided(&failure, 30, hour), Verdict::LetPass(NOW + hour));
+        let asked = Failure { retry: Retry::NotBefore { at: (NOW + hour * 2).as_micros(), hold: false }, ..failure.clone() };
+        assert_eq!(decided(&asked, 0, Duration::ZERO), Verdict::LetPass(NOW + hour * 2));
+        assert!(matches!(decided(&failure, 9, hour * 80), Verdict::Bury(_)));
     }
 
     #[test]

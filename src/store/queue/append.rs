@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::lane_rows::{Arrival, enqueue, hold_lanes, take_place};
+use super::gates;
+use super::lane_rows::{Arrival, Places, enqueue, hold_lanes, take_places};
 use super::sender_ids::{Original, Remembered, look_up, remember, reopen_dead};
 use crate::clock::Timestamp;
 use crate::model::delivery::Appended;
@@ -50,7 +51,8 @@ pub(crate) async fn append(
     compare_versions(connection, &plan.kept).await?;
     let lanes: Vec<_> = plan.kept.iter().flat_map(|kept| &kept.records).filter_map(|record| record.lane()).collect();
     if connection.is_shared() && !ending.is_empty() {
-        hold_lanes(connection, lanes.iter().map(|lane| lane.hash).chain(ending.iter().copied())).await?;
+        let joined = lanes.iter().flat_map(|lane| lane.all()).map(|lane| lane.hash);
+        hold_lanes(connection, joined.chain(ending.iter().copied())).await?;
     }
     let arrivals = enqueue(connection, &lanes, now).await?;
     insert_records(connection, &plan.kept, arrivals, now).await?;
@@ -196,13 +198,18 @@ async fn insert_records(
 ) -> Result<(), StoreError> {
     let statement = Many::new(
         "insert into record (delivery_row, pool_id, integration_id, record_no, lane_id, pos, event, state, work_hash, item_sha256,
-            reason, finished_at) ",
+            reason, finished_at, gates) ",
         "",
     );
-    let rows: Vec<_> = kept.iter().flat_map(|kept| kept.records.iter().map(move |record| (kept.row, *record))).collect();
-    let row = |(delivery_row, record): &(i64, &PreparedRecord)| {
-        let place = record.lane().and_then(|lane| take_place(&mut arrivals, lane.hash));
+    let mut rows: Vec<(i64, &PreparedRecord, Option<Places>)> = Vec::new();
+    for (delivery_row, record) in kept.iter().flat_map(|kept| kept.records.iter().map(move |record| (kept.row, *record))) {
+        let places = record.lane().and_then(|lane| take_places(&mut arrivals, lane));
+        rows.push((delivery_row, record, places));
+    }
+    let row = |(delivery_row, record, places): &(i64, &PreparedRecord, Option<Places>)| {
+        let place = places.as_ref().map(|places| places.own);
         let (lane_id, position) = (place.map(|place| place.lane_id), place.map(|place| place.next_position));
+        let gates = places.as_ref().map_or(0, |places| gates::count(&places.gates));
         let PreparedRecord { number, pool_id, integration, event, item_sha256, work_hash, .. } = record;
         let (state, reason) = (record.state(), record.reason());
         let finished_at = record.lane().is_none().then_some(now);
@@ -218,10 +225,12 @@ async fn insert_records(
             *work_hash,
             item_sha256,
             reason,
-            finished_at
+            finished_at,
+            gates
         ]
     };
-    statement.execute(connection, &rows, row).await
+    statement.execute(connection, &rows, row).await?;
+    gates::insert(connection, rows.iter().filter_map(|(_, _, places)| places.as_ref())).await
 }
 
 impl PreparedRecord {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::aside::BEYOND;
 use super::due::{Floors, due_lanes, due_pools};
+use super::gates;
 use crate::clock::Timestamp;
 use crate::model::delivery::DeliveryId;
 use crate::model::lane::Claim;
@@ -16,6 +18,9 @@ use crate::store::sql::{Connection, Row, Texts, fixed, micros, moment, query};
 
 /// The most records of one lane that a claim brings.
 const MOST_RECORDS: i64 = 200;
+
+/// How often one claim goes on looking behind lanes whose heads have to wait for others.
+const LOOKS: usize = 8;
 
 /// What a worker asks for.
 #[derive(Clone, Debug)]
@@ -50,6 +55,25 @@ pub(crate) async fn claim(
     turn: &mut Turn,
     now: Timestamp,
 ) -> Result<Vec<Claim>, StoreError> {
+    let mut claims = Vec::new();
+    for _ in 0..LOOKS {
+        let rest = Wanted { limit: wanted.limit - claims.len(), ..wanted.clone() };
+        let (more, any_left) = claim_some(connection, &rest, turn, now).await?;
+        claims.extend(more);
+        if !any_left || claims.len() >= wanted.limit {
+            break;
+        }
+    }
+    Ok(claims)
+}
+
+/// Claims some, and says whether others were left to wait whose places may be taken.
+async fn claim_some(
+    connection: &mut Connection,
+    wanted: &Wanted,
+    turn: &mut Turn,
+    now: Timestamp,
+) -> Result<(Vec<Claim>, bool), StoreError> {
     let limit = i64::try_from(wanted.limit).unwrap_or(i64::MAX);
     let mut pools = due_pools(connection, &wanted.versions, turn.last_pool, limit, &turn.floors, now).await?;
     if pools.is_empty() && turn.floors.forget() {
@@ -58,17 +82,18 @@ pub(crate) async fn claim(
     due_lanes(connection, &mut pools, wanted.limit, &mut turn.floors, now).await?;
     let chosen = take_in_turn(&pools, wanted.limit);
     let Some((_, last)) = chosen.last() else {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), false));
     };
     turn.last_pool = last.pool_id;
-    let mut claims = lease_lanes(connection, &chosen, wanted, now).await?;
+    let (mut claims, with_gates) = lease_lanes(connection, &chosen, wanted, now).await?;
     read_heads(connection, &mut claims).await?;
-    read_followers(connection, &mut claims).await?;
+    let settled = gates::settle(connection, &mut claims, with_gates, now).await?;
+    read_followers(connection, &mut claims, &settled.first_gates).await?;
     for claim in claims.extract_if(.., |claim| claim.records.is_empty()) {
         tracing::error!(lane.id = claim.lane_id, "a lane was due without an open record; it is put to sleep");
         put_to_sleep(connection, claim.lane_id).await?;
     }
-    Ok(claims)
+    Ok((claims, settled.any_left))
 }
 
 /// One lane of each pool, then a second of each, until there are enough.
@@ -89,17 +114,18 @@ async fn next_fences(connection: &mut Connection, count: usize) -> Result<i64, S
     Ok(last - count + 1)
 }
 
+/// The claims, and those of their lanes that hold gates.
 async fn lease_lanes(
     connection: &mut Connection,
     chosen: &[(i64, &DuePool)],
     wanted: &Wanted,
     now: Timestamp,
-) -> Result<Vec<Claim>, StoreError> {
+) -> Result<(Vec<Claim>, Vec<i64>), StoreError> {
     const LEASE: Texts = Texts {
         sqlite: "update lane set owner = $1, fence = $2 + taken.key, due_at = $3, first_at = null, quiet_until = null
-            from json_each($4) taken where lane_id = taken.value returning lane_id, hash, fence, done_pos",
+            from json_each($4) taken where lane_id = taken.value returning lane_id, hash, fence, done_pos, done_record, gates",
         postgres: "update lane set owner = $1, fence = nextval('fence') + $2, due_at = $3, first_at = null, quiet_until = null
-            where lane_id = any($4) returning lane_id, hash, fence, done_pos",
+            where lane_id = any($4) returning lane_id, hash, fence, done_pos, done_record, gates",
     };
     let first_fence = next_fences(connection, chosen.len()).await?;
     let lease_ends_at = now.as_micros().saturating_add(micros(wanted.lease));
@@ -107,9 +133,13 @@ async fn lease_lanes(
     let lease = query(LEASE).bind(wanted.owner).bind(first_fence).bind(lease_ends_at).bind(ids);
     let pools: HashMap<i64, &DuePool> = chosen.iter().copied().collect();
     let mut claims = Vec::with_capacity(chosen.len());
+    let mut with_gates = Vec::new();
     for row in lease.fetch_all(connection).await? {
         let lane_id: i64 = row.get("lane_id")?;
         let pool = pools.get(&lane_id).ok_or_else(|| StoreError::Damaged(format!("lane {lane_id} was not asked for")))?;
+        if row.get::<i64>("gates")? > 0 {
+            with_gates.push(lane_id);
+        }
         claims.push(Claim {
             lane_id,
             lane_hash: fixed(row.get("hash")?, "a lane's hash")?,
@@ -118,13 +148,15 @@ async fn lease_lanes(
             source: pool.source.clone(),
             tenant: pool.tenant.clone(),
             done_position: row.get("done_pos")?,
+            done_record: row.get::<Option<i64>>("done_record")?.map(RecordId),
+            others: Vec::new(),
             claimed_at: now,
             lease_ends_at: moment(lease_ends_at),
             records: Vec::new(),
         });
     }
     claims.sort_by_key(|claim| claim.fence);
-    Ok(claims)
+    Ok((claims, with_gates))
 }
 
 async fn read_heads(connection: &mut Connection, claims: &mut [Claim]) -> Result<(), StoreError> {
@@ -132,9 +164,14 @@ async fn read_heads(connection: &mut Connection, claims: &mut [Claim]) -> Result
     read_records(connection, claims, &ids, 1).await
 }
 
-/// Only a head that coalesces has followers that matter: those right behind it with the same work.
-async fn read_followers(connection: &mut Connection, claims: &mut [Claim]) -> Result<(), StoreError> {
-    let coalesces = |claim: &&mut Claim| claim.records.first().is_some_and(|head| head.work_hash.is_some());
+/// Only a head that coalesces has followers that matter: those right behind it with the same work, up to the first gate. One of
+/// several lanes runs by itself.
+async fn read_followers(
+    connection: &mut Connection,
+    claims: &mut [Claim],
+    first_gates: &HashMap<i64, i64>,
+) -> Result<(), StoreError> {
+    let coalesces = |claim: &&mut Claim| claim.records.first().is_some_and(|head| head.work_hash.is_some() && head.gates == 0);
     let mut ids = Vec::new();
     for claim in claims.iter_mut().filter(coalesces) {
         claim.records.clear();
@@ -144,9 +181,11 @@ async fn read_followers(connection: &mut Connection, claims: &mut [Claim]) -> Re
         return Ok(());
     }
     read_records(connection, claims, &ids, MOST_RECORDS).await?;
-    for claim in claims {
+    for claim in claims.iter_mut().filter(|claim| ids.contains(&claim.lane_id)) {
         let Some(work) = claim.records.first().map(work_of) else { continue };
-        let length = claim.records.iter().take_while(|record| work_of(record) == work).count();
+        let end = first_gates.get(&claim.lane_id).copied().unwrap_or(BEYOND);
+        let is_same = |record: &&ClaimedRecord| work_of(record) == work && record.gates == 0 && record.position < end;
+        let length = claim.records.iter().take_while(is_same).count();
         claim.records.truncate(length);
     }
     Ok(())
@@ -162,7 +201,7 @@ async fn read_records(connection: &mut Connection, claims: &mut [Claim], lane_id
         ($lanes:literal, $heads:literal) => {
             concat!(
                 "select r.id, coalesce(r.first_run, r.id) as first_run, r.lane_id, r.pos, d.id as delivery_id, r.record_no, r.run,
-                    r.integration_id, r.work_hash, r.item_sha256, r.attempts, d.received_at, r.first_failed_at, d.caller from ",
+                    r.integration_id, r.work_hash, r.item_sha256, r.attempts, d.received_at, r.first_failed_at, r.gates, r.passed, d.caller from ",
                 $lanes,
                 " join ",
                 $heads,
@@ -183,7 +222,8 @@ async fn read_records(connection: &mut Connection, claims: &mut [Claim], lane_id
     let mut places: HashMap<i64, &mut Claim> = claims.iter_mut().map(|claim| (claim.lane_id, claim)).collect();
     for row in query(HEADS).bind(lane_ids.to_vec()).bind(limit).fetch_all(connection).await? {
         let lane_id: i64 = row.get("lane_id")?;
-        if let Some(claim) = places.get_mut(&lane_id) {
+        // those beyond stand in no line
+        if let Some(claim) = places.get_mut(&lane_id).filter(|_| row.get::<i64>("pos").is_ok_and(|position| position < BEYOND)) {
             claim.records.push(claimed_record(&row, claim.tenant.clone())?);
         }
     }
@@ -208,6 +248,8 @@ fn claimed_record(row: &Row, tenant: Option<Tenant>) -> Result<ClaimedRecord, St
         attempts: row.get("attempts")?,
         received_at: moment(row.get("received_at")?),
         first_failed_at: first_failed_at.map(moment),
+        gates: row.get("gates")?,
+        passed: row.get::<Option<i64>>("passed")?.map(RecordId),
         caller: caller.map_err(|error| StoreError::Damaged(format!("a stored caller cannot be read: {error}")))?,
     })
 }

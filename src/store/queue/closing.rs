@@ -3,7 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::aside::BEYOND;
+use super::gates::{self, Opened};
 use crate::clock::Timestamp;
+use crate::model::lane::HeldLane;
 use crate::model::record::RecordId;
 use crate::store::error::{FinishError, StoreError};
 use crate::store::sql::{Connection, Many, query, values};
@@ -14,6 +17,8 @@ pub(crate) struct Closing {
     pub(crate) lane_id: i64,
     pub(crate) lane_hash: [u8; 16],
     pub(crate) fence: i64,
+    /// The other lanes that were held with it.
+    pub(crate) others: Vec<HeldLane>,
     /// The highest position that is finished by this.
     pub(crate) done_position: Option<i64>,
     /// The first run of the record that took effect, if one did.
@@ -35,6 +40,15 @@ pub(crate) struct RecordChange {
     pub(crate) superseded_by: Option<RecordId>,
     /// Attempts made by this claim.
     pub(crate) attempts: i64,
+    /// Until when others may pass it, and what had taken effect in its lane before.
+    pub(crate) aside: Option<(Timestamp, RecordId)>,
+}
+
+impl RecordChange {
+    /// Whether it stands in line no longer.
+    fn leaves(&self) -> bool {
+        self.state != 0 || self.aside.is_some()
+    }
 }
 
 /// A pool that waits.
@@ -63,14 +77,34 @@ pub(crate) async fn close(connection: &mut Connection, closings: &[&Closing], no
     if let Some((lane, record)) = records.iter().find(|(_, record)| !changed.contains(&record.id)) {
         return Err(StoreError::Damaged(format!("record {} is not open in lane {lane}", record.id.0)));
     }
+    let has_opened = open_gates(connection, &held, now).await?;
     let attempts: Vec<&(RecordId, Vec<u8>)> = held.iter().filter_map(|closing| closing.attempt.as_ref()).collect();
     insert_attempts(connection, &attempts).await?;
     for pause in held.iter().filter_map(|closing| closing.pause.as_ref()) {
         pause_pool(connection, pause).await?;
     }
     let lost = |closing: &&Closing| if due.contains_key(&closing.lane_id) { Ok(()) } else { Err(FinishError::LeaseLost) };
-    let work_is_due = due.values().any(|due_at| due_at.is_some_and(|due_at| due_at <= now.as_micros()));
+    let work_is_due = due.values().any(|due_at| due_at.is_some_and(|due_at| due_at <= now.as_micros())) || has_opened;
     Ok(Closed { answers: closings.iter().map(lost).collect(), work_is_due })
+}
+
+/// Where records of several lanes leave their line, the other lanes go on; whether there are any.
+async fn open_gates(connection: &mut Connection, held: &[&Closing], now: Timestamp) -> Result<bool, StoreError> {
+    let (mut opened, mut ended, mut put_aside) = (Vec::new(), Vec::new(), Vec::new());
+    for closing in held.iter().filter(|closing| !closing.others.is_empty()) {
+        // a record of several lanes is alone in its claim
+        let Some(record) = closing.records.first().filter(|record| record.leaves()) else { continue };
+        let done_record = closing.done_record;
+        opened.extend(closing.others.iter().map(|lane| Opened { lane_id: lane.lane_id, done_record }));
+        if record.aside.is_some() { put_aside.push(record.id.0) } else { ended.push(record.id.0) }
+    }
+    if opened.is_empty() {
+        return Ok(false);
+    }
+    gates::open(connection, &opened, now).await?;
+    gates::forget(connection, ended).await?;
+    gates::put_aside(connection, put_aside).await?;
+    Ok(true)
 }
 
 async fn give_lanes_back(
@@ -90,7 +124,7 @@ async fn give_lanes_back(
         returning lane.lane_id, lane.due_at",
     );
     let row = |closing: &&Closing| {
-        let closed = closing.records.iter().filter(|record| record.state != 0).count();
+        let closed = closing.records.iter().filter(|record| record.leaves()).count();
         let closed = i64::try_from(closed).unwrap_or(i64::MAX);
         let Closing { lane_id, fence, done_position, done_record, retry_at, .. } = closing;
         values![*lane_id, *fence, closed, *done_position, done_record.map(|id| id.0), *retry_at, now]
@@ -105,17 +139,20 @@ async fn change_records(
     now: Timestamp,
 ) -> Result<HashSet<RecordId>, StoreError> {
     let statement = Many::new(
-        "with given (id, lane_id, state, reason, superseded_by, attempts, now) as (",
+        "with given (id, lane_id, state, reason, superseded_by, attempts, aside_until, passed, beyond, now) as (",
         ") update record set state = given.state, reason = given.reason, superseded_by = given.superseded_by,
         attempts = record.attempts + given.attempts,
         first_failed_at = case when given.state = 0 then coalesce(first_failed_at, given.now) else first_failed_at end,
-        finished_at = case when given.state = 0 then null else given.now end
+        finished_at = case when given.state = 0 then null else given.now end,
+        pos = case when given.aside_until is null then record.pos else given.beyond + record.id end,
+        aside_until = given.aside_until, passed = coalesce(record.passed, given.passed)
         from given where record.id = given.id and record.lane_id = given.lane_id and record.state = 0
         returning record.id",
     );
     let row = |(lane_id, record): &(i64, &RecordChange)| {
-        let RecordChange { id, state, reason, superseded_by, attempts } = record;
-        values![id.0, *lane_id, *state, reason, superseded_by.map(|id| id.0), *attempts, now]
+        let RecordChange { id, state, reason, superseded_by, attempts, aside } = record;
+        let (until, passed) = (aside.map(|(until, _)| until), aside.map(|(_, done)| done.0));
+        values![id.0, *lane_id, *state, reason, superseded_by.map(|id| id.0), *attempts, until, passed, BEYOND, now]
     };
     let rows = statement.fetch_all(connection, records, row).await?;
     rows.iter().map(|row| Ok(RecordId(row.get("id")?))).collect()

@@ -14,43 +14,61 @@ pub(crate) struct Arrival {
     pub(crate) next_position: i64,
 }
 
-/// Makes room for the records of these lanes (one entry a record, in order) and returns each lane's row and first position.
+/// The places of one record: in its own lane, and those of its gates in the others.
+pub(crate) struct Places {
+    pub(crate) own: Arrival,
+    pub(crate) gates: Vec<Arrival>,
+}
+
+/// How many come to a lane, and how many of them are gates.
+struct Coming<'a> {
+    lane: &'a PreparedLane,
+    count: i64,
+    gates: i64,
+}
+
+/// Makes room for the records of these lanes (one entry a record, in order) and returns each lane's row and first position. The
+/// rows of all lanes stay locked until the commit, so that of two records that share lanes the same one is first in all of them.
 pub(crate) async fn enqueue(
     connection: &mut Connection,
     lanes: &[&PreparedLane],
     now: Timestamp,
 ) -> Result<HashMap<[u8; 16], Arrival>, StoreError> {
-    let mut folded: HashMap<[u8; 16], (&PreparedLane, i64)> = HashMap::new();
+    let mut folded: HashMap<[u8; 16], Coming<'_>> = HashMap::new();
     for lane in lanes {
-        let entry = folded.entry(lane.hash).or_insert((lane, 0));
-        *entry = (lane, entry.1 + 1);
+        for (place, one) in lane.all().enumerate() {
+            let coming = folded.entry(one.hash).or_insert(Coming { lane: one, count: 0, gates: 0 });
+            coming.lane = one;
+            coming.count += 1;
+            coming.gates += i64::from(place > 0);
+        }
     }
-    let mut folded: Vec<(&PreparedLane, i64)> = folded.into_values().collect();
+    let mut folded: Vec<Coming<'_>> = folded.into_values().collect();
     // in one order, so that instances that share lanes wait for each other and never in a circle
-    folded.sort_unstable_by_key(|(lane, _)| lane.hash);
+    folded.sort_unstable_by_key(|coming| coming.lane.hash);
     upsert_lanes(connection, &folded, now).await
 }
 
 async fn upsert_lanes(
     connection: &mut Connection,
-    folded: &[(&PreparedLane, i64)],
+    folded: &[Coming<'_>],
     now: Timestamp,
 ) -> Result<HashMap<[u8; 16], Arrival>, StoreError> {
     let statement = Many::new(
-        "insert into lane (hash, pool_id, label, next_pos, waiting, first_at, quiet_until, due_at, most) ",
+        "insert into lane (hash, pool_id, label, next_pos, waiting, gates, first_at, quiet_until, due_at, most) ",
         " on conflict (hash) do update set
-            next_pos = lane.next_pos + excluded.waiting, waiting = lane.waiting + excluded.waiting,
+            next_pos = lane.next_pos + excluded.waiting, waiting = lane.waiting + excluded.waiting, gates = lane.gates + excluded.gates,
             first_at = coalesce(lane.first_at, excluded.first_at), most = excluded.most, idle_since = null,
             quiet_until = min(excluded.quiet_until, coalesce(lane.first_at, excluded.first_at) + excluded.most),
-            due_at = case when lane.owner is not null then lane.due_at else max(coalesce(lane.retry_at, 0),
+            due_at = case when lane.owner is not null or lane.held_by is not null then lane.due_at else max(coalesce(lane.retry_at, 0),
                 min(excluded.quiet_until, coalesce(lane.first_at, excluded.first_at) + excluded.most)) end
             returning lane_id, hash, next_pos",
     );
-    let counts: HashMap<&[u8; 16], i64> = folded.iter().map(|(lane, count)| (&lane.hash, *count)).collect();
-    let row = |(lane, count): &(&PreparedLane, i64)| {
+    let counts: HashMap<&[u8; 16], i64> = folded.iter().map(|coming| (&coming.lane.hash, coming.count)).collect();
+    let row = |Coming { lane, count, gates }: &Coming<'_>| {
         let quiet_until = now + lane.quiet.min(lane.most);
         let PreparedLane { hash, pool_id, label, most, .. } = lane;
-        values![hash, *pool_id, label, count + 1, *count, now, quiet_until, quiet_until, micros(*most)]
+        values![hash, *pool_id, label, count + 1, *count, *gates, now, quiet_until, quiet_until, micros(*most)]
     };
     let mut arrivals = HashMap::with_capacity(folded.len());
     for row in statement.fetch_all(connection, folded, row).await? {
@@ -85,8 +103,13 @@ pub(crate) async fn hold_lanes(connection: &mut Connection, hashes: impl Iterato
     Ok(())
 }
 
-/// The next free position of a lane, which is then taken.
-pub(crate) fn take_place(arrivals: &mut HashMap<[u8; 16], Arrival>, hash: [u8; 16]) -> Option<Arrival> {
+/// The next free positions of a record's lanes, which are then taken.
+pub(crate) fn take_places(arrivals: &mut HashMap<[u8; 16], Arrival>, lane: &PreparedLane) -> Option<Places> {
+    let own = take_place(arrivals, lane.hash)?;
+    Some(Places { own, gates: lane.others.iter().filter_map(|other| take_place(arrivals, other.hash)).collect() })
+}
+
+fn take_place(arrivals: &mut HashMap<[u8; 16], Arrival>, hash: [u8; 16]) -> Option<Arrival> {
     let arrival = arrivals.get_mut(&hash)?;
     let place = *arrival;
     arrival.next_position += 1;

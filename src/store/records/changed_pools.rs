@@ -145,7 +145,7 @@ async fn move_batch(connection: &mut Connection, mut batch: Batch, now: Timestam
 /// that tenant's lanes are computed by another version, the record is admitted again with them.
 async fn enter_pool(connection: &mut Connection, one: &mut Move, admit_hash: [u8; 32]) -> Result<(), StoreError> {
     let Some(lane) = one.prepared.lane() else { return Ok(()) };
-    if !one.runs_late && has_moved_on(connection, lane.hash, one.first_run).await? {
+    if !one.runs_late && has_moved_on(connection, lane, one.first_run).await? {
         one.prepared.fate = PreparedFate::Supersede(MOVED_ON.to_owned());
         return Ok(());
     }

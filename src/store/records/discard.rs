@@ -3,7 +3,9 @@
 use super::replay::{Latest, latest_runs};
 use crate::clock::Timestamp;
 use crate::model::delivery::DeliveryId;
+use crate::model::record::RecordId;
 use crate::store::error::StoreError;
+use crate::store::queue::gates;
 use crate::store::sql::{Connection, query};
 use crate::store::state::Store;
 
@@ -45,15 +47,28 @@ async fn discard_one(
     match record.state {
         4 => {}
         0 => {
-            if !leave_lane(connection, record.id, now).await? {
+            let is_aside = hold_own_lane(connection, record.id).await?;
+            if !is_aside && !leave_lane(connection, record.id, now).await? {
                 return Ok(Err("a worker has its lane; try again when it has finished"));
             }
+            gates::remove(connection, RecordId(record.id), now).await?;
         }
         5 => return Ok(Err("it is discarded already")),
         _ => return Ok(Err("it is finished")),
     }
     mark_discarded(connection, record.id, now).await?;
     Ok(Ok(()))
+}
+
+/// Takes the row of a record's lane, so that nobody claims it or brings the record back to it until the commit; says whether the
+/// record stands aside.
+async fn hold_own_lane(connection: &mut Connection, record_id: i64) -> Result<bool, StoreError> {
+    if connection.is_shared() {
+        let sql = "select l.lane_id from record r join lane l on l.lane_id = r.lane_id where r.id = $1 for update of l";
+        query(sql).bind(record_id).fetch_optional(connection).await?;
+    }
+    let sql = "select aside_until is not null as is_aside from record where id = $1";
+    query(sql).bind(record_id).fetch_one(connection).await?.get("is_aside")
 }
 
 /// Takes an open record out of its lane's count; a lease that has run out is ended with it. A lane whose head goes backs off no more.
@@ -63,14 +78,15 @@ async fn leave_lane(connection: &mut Connection, record_id: i64, now: Timestamp)
             from record where id = $1)
         update lane set waiting = waiting - 1, owner = null,
             retry_at = case when given.is_head then null else retry_at end,
-            due_at = case when waiting = 1 then null
+            held_by = case when held_by = $1 then null else held_by end,
+            due_at = case when waiting = 1 then null when held_by = $1 then max(coalesce(quiet_until, 0), $2)
                 when given.is_head and retry_at is not null then max(coalesce(quiet_until, 0), $2) else due_at end
         from given where lane.lane_id = given.lane_id and (owner is null or due_at <= $2)";
     Ok(query(sql).bind(record_id).bind(now).execute(connection).await? == 1)
 }
 
 async fn mark_discarded(connection: &mut Connection, record_id: i64, now: Timestamp) -> Result<(), StoreError> {
-    let sql = "update record set state = 5, asked = 0, finished_at = $1 where id = $2";
+    let sql = "update record set state = 5, asked = 0, aside_until = null, finished_at = $1 where id = $2";
     query(sql).bind(now).bind(record_id).execute(connection).await?;
     Ok(())
 }

@@ -47,6 +47,9 @@ macro_rules! state_word {
                 when l.owner is not null and l.due_at > $1
                     and r.pos = (select min(head.pos) from record head where head.lane_id = r.lane_id and head.state = 0) then 'running'
                 when p.readmit_after is not null or coalesce(p.paused_until, 0) > $1 then 'held'
+                when r.aside_until is not null then 'retrying'
+                when l.held_by is not null and (l.held_by = r.id
+                    or (select h.lane_id from record h where h.id = l.held_by) <> l.lane_id) then 'held'
                 when l.retry_at is not null and r.attempts > 0 then 'retrying'
                 else 'waiting' end end"
     };
@@ -61,13 +64,19 @@ macro_rules! select_where {
             " as state, case when r.state = 0 and p.readmit_after is not null
                 then case when p.admit_hash is null then 'the source is retired' else 'the route file changed: admitted again' end
                 else coalesce(r.reason, case when r.state = 0 and coalesce(p.paused_until, 0) > $1 then p.reason end) end as reason,
-            r.attempts, d.received_at, max(coalesce(p.paused_until, 0), coalesce(l.due_at, 0)) as next_at, r.finished_at,
-            winner.id as superseded_by
+            p.readmit_after is not null or coalesce(p.paused_until, 0) > $1 as is_paused,
+            r.attempts, d.received_at, max(coalesce(p.paused_until, 0), coalesce(r.aside_until, l.due_at, 0)) as next_at,
+            case when l.retry_at is not null and r.aside_until is null then l.waiting - 1 else 0 end as blocks, r.finished_at,
+            winner.id as superseded_by, ahead.hash as ahead_hash, ahead.label as ahead_label
         from record r
         join delivery d on d.delivery_row = r.delivery_row
         join pool p on p.pool_id = r.pool_id
         left join tenant t on t.tenant_id = p.tenant_id
         left join lane l on l.lane_id = r.lane_id
+        left join lane ahead on ahead.lane_id = case when r.state <> 0 or l.held_by is null then null
+            when l.held_by = r.id then (select min(g.lane_id) from gate g join lane at on at.lane_id = g.lane_id
+                where g.record_id = r.id and at.held_by is distinct from r.id)
+            else (select h.lane_id from record h where h.id = l.held_by) end
         left join record ran on ran.id = r.superseded_by
         left join delivery winner on winner.delivery_row = ran.delivery_row
         where ($2 is null or p.source = $2) and ($3 is null or t.name = $3) and ($4 is null or r.event = $4) and ",
@@ -98,7 +107,8 @@ pub async fn list(store: &Store, filter: &Filter) -> Result<Vec<RecordSummary>, 
         Some(id) => store.read(select.bind(id.0.as_bytes())).await?,
         None => store.read(select).await?,
     };
-    let labels: Vec<Option<&[u8]>> = rows.iter().map(|row| row.get("label")).collect::<Result<_, _>>()?;
+    let labels = rows.iter().flat_map(|row| [row.get("label"), row.get("ahead_label")]);
+    let labels: Vec<Option<&[u8]>> = labels.collect::<Result<_, _>>()?;
     vault_keys::have(store, labels.into_iter().flatten().filter_map(label_key)).await?;
     rows.iter().map(|row| summary(store, row, now)).collect()
 }
@@ -131,6 +141,14 @@ fn summary(store: &Store, row: &Row, now: Timestamp) -> Result<RecordSummary, St
     let next_at = moment(row.get("next_at")?);
     let finished_at: Option<i64> = row.get("finished_at")?;
     let superseded_by: Option<&[u8]> = row.get("superseded_by")?;
+    let reason = match state {
+        RecordState::Held if !row.get::<bool>("is_paused")? => Some(match label(store, row, "ahead_hash", "ahead_label")? {
+            Some(ahead) => format!("waits for lane {ahead}"),
+            None => "waits for another lane".to_owned(),
+        }),
+        _ => row.get("reason")?,
+    };
+    let blocks = row.get::<i64>("blocks")?.max(0).unsigned_abs();
     let waits = state.is_open() && state != RecordState::Running && next_at > now;
     Ok(RecordSummary {
         delivery: DeliveryId(Uuid::from_bytes(fixed(row.get("delivery_id")?, "a delivery's id")?)),
@@ -140,9 +158,10 @@ fn summary(store: &Store, row: &Row, now: Timestamp) -> Result<RecordSummary, St
         tenant: row.get("tenant")?,
         integration: row.get("integration_id")?,
         event: row.get("event")?,
-        lane: lane_label(store, row)?,
+        lane: label(store, row, "lane_hash", "label")?,
         state,
-        reason: row.get("reason")?,
+        reason,
+        blocks: if state == RecordState::Retrying { blocks } else { 0 },
         attempts: row.get("attempts")?,
         received_at: moment(row.get("received_at")?).to_string(),
         next_at: waits.then(|| next_at.to_string()),
@@ -153,8 +172,8 @@ fn summary(store: &Store, row: &Row, now: Timestamp) -> Result<RecordSummary, St
     })
 }
 
-fn lane_label(store: &Store, row: &Row) -> Result<Option<String>, StoreError> {
-    let hash: Option<&[u8]> = row.get("lane_hash")?;
-    let label: Option<&[u8]> = row.get("label")?;
+fn label(store: &Store, row: &Row, hash: &str, label: &str) -> Result<Option<String>, StoreError> {
+    let hash: Option<&[u8]> = row.get(hash)?;
+    let label: Option<&[u8]> = row.get(label)?;
     Ok(hash.zip(label).and_then(|(hash, label)| store.vault().open_label(hash, label)))
 }

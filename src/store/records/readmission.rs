@@ -9,11 +9,12 @@ use crate::model::delivery::DeliveryId;
 use crate::model::record::{AdmittedRecord, RecordId};
 use crate::model::tenant::Tenant;
 use crate::store::error::StoreError;
-use crate::store::intake_form::{Place, PreparedRecord, owner_of, prepare_record};
+use crate::store::intake_form::{Place, PreparedLane, PreparedRecord, owner_of, prepare_record};
 use crate::store::lanes::json_of;
 use crate::store::pools::{self, Pools};
 use crate::store::queue::further::add_further;
-use crate::store::queue::lane_rows::enqueue;
+use crate::store::queue::gates;
+use crate::store::queue::lane_rows::{enqueue, take_places};
 use crate::store::sql::{Connection, Row, fixed, query, with_versions};
 use crate::store::state::Store;
 
@@ -199,27 +200,45 @@ async fn take_mark(connection: &mut Connection, readmission: &Readmission) -> Re
 async fn put_back(connection: &mut Connection, one: &Prepared, now: Timestamp) -> Result<(), StoreError> {
     let Prepared { readmission, record: prepared, runs_late, .. } = one;
     let id = if readmission.apply_again { copy_as_new_run(connection, readmission.record).await? } else { readmission.record.0 };
-    let mut place = None;
+    let mut places = None;
     if let Some(lane) = prepared.lane() {
-        if !readmission.force && !runs_late && has_moved_on(connection, lane.hash, readmission.first_run).await? {
+        if !readmission.force && !runs_late && has_moved_on(connection, lane, readmission.first_run).await? {
             return supersede(connection, id, prepared, now).await;
         }
-        place = enqueue(connection, &[lane], now).await?.remove(&lane.hash);
+        places = take_places(&mut enqueue(connection, &[lane], now).await?, lane);
     }
+    let place = places.as_ref().map(|places| places.own);
     let sql = "update record set lane_id = $1, pos = $2, event = $3, state = $4, work_hash = $5, item_sha256 = $6, reason = $7,
-        attempts = 0, first_failed_at = null, superseded_by = null, finished_at = $8, pool_id = $10, integration_id = $11 where id = $9";
+        attempts = 0, first_failed_at = null, superseded_by = null, finished_at = $8, pool_id = $10, integration_id = $11,
+        gates = $12, aside_until = null, passed = null where id = $9";
     let update = query(sql).bind(place.map(|place| place.lane_id)).bind(place.map(|place| place.next_position));
     let update = update.bind(&prepared.event).bind(prepared.state()).bind(prepared.work_hash);
     let update = update.bind(prepared.item_sha256).bind(prepared.reason());
     let update = update.bind(prepared.lane().is_none().then_some(now)).bind(id);
-    update.bind(prepared.pool_id).bind(prepared.integration).execute(connection).await?;
-    Ok(())
+    let gates = places.as_ref().map_or(0, |places| gates::count(&places.gates));
+    update.bind(prepared.pool_id).bind(prepared.integration).bind(gates).execute(connection).await?;
+    gates::insert(connection, places.iter()).await
 }
 
-/// Whether a record that came later than this one took effect in the lane, or waits there and will run before it.
-pub(super) async fn has_moved_on(connection: &mut Connection, hash: [u8; 16], first_run: RecordId) -> Result<bool, StoreError> {
+/// Whether a record that came later than this one took effect in one of its lanes, or waits there and will run before it.
+pub(super) async fn has_moved_on(
+    connection: &mut Connection,
+    lane: &PreparedLane,
+    first_run: RecordId,
+) -> Result<bool, StoreError> {
+    for one in lane.all() {
+        if lane_has_moved_on(connection, one.hash, first_run).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+async fn lane_has_moved_on(connection: &mut Connection, hash: [u8; 16], first_run: RecordId) -> Result<bool, StoreError> {
     let sql = "select exists (select 1 from lane l where l.hash = $1 and (l.done_record > $2
-            or exists (select 1 from record r where r.lane_id = l.lane_id and r.state = 0 and coalesce(r.first_run, r.id) > $2)))
+            or exists (select 1 from record r where r.lane_id = l.lane_id and r.state = 0 and coalesce(r.first_run, r.id) > $2)
+            or exists (select 1 from gate g join record r on r.id = g.record_id
+                where g.lane_id = l.lane_id and coalesce(r.first_run, r.id) > $2)))
         or exists (select 1 from former_lane f where f.hash = $1 and f.done_record > $2) as has";
     query(sql).bind(hash).bind(first_run.0).fetch_one(connection).await?.get("has")
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::turn::{Duty, take};
 use crate::clock::Timestamp;
 use crate::store::error::StoreError;
+use crate::store::queue::aside::BEYOND;
 use crate::store::sql::{Connection, Row, Texts, query, with_numbers};
 use crate::store::state::Store;
 
@@ -86,11 +87,16 @@ impl Sweep {
 }
 
 async fn next_lanes(store: &Store, after: i64) -> Result<Vec<Row>, StoreError> {
-    let sql = "select l.lane_id, l.waiting, l.due_at is not null as is_awake, l.waiting = 0 and l.owner is null as is_idle, l.idle_since,
-            (select count(*) from record r where r.lane_id = l.lane_id and r.state = 0) as open
-        from (select lane_id, waiting, due_at, owner, idle_since from lane where lane_id > $1 order by lane_id limit $2) l
+    // who sleeps for a record is woken by it: by its end, or when its last gate has arrived
+    let sql = "select l.lane_id, l.waiting, l.waiting = 0 and l.owner is null as is_idle, l.idle_since,
+            l.due_at is not null or exists (select 1 from record h where h.id = l.held_by and h.state = 0
+                and (h.lane_id <> l.lane_id or h.gates > (select count(*) from gate g join lane at on at.lane_id = g.lane_id
+                    and at.held_by = h.id where g.record_id = h.id))) as is_awake,
+            (select count(*) from record r where r.lane_id = l.lane_id and r.state = 0 and r.pos < $3)
+            + (select count(*) from gate g where g.lane_id = l.lane_id and g.pos < $3) as open
+        from (select lane_id, waiting, due_at, owner, held_by, idle_since from lane where lane_id > $1 order by lane_id limit $2) l
         order by l.lane_id";
-    store.read(query(sql).bind(after).bind(AT_A_TIME)).await
+    store.read(query(sql).bind(after).bind(AT_A_TIME).bind(BEYOND)).await
 }
 
 fn lane(row: &Row) -> Result<WrongLane, StoreError> {
@@ -146,7 +152,8 @@ macro_rules! idle {
             "lane_id in (select value from ",
             $lanes,
             " given) and waiting = 0 and owner is null and idle_since <= $2
-            and not exists (select 1 from record r where r.lane_id = lane.lane_id and r.state = 0)"
+            and not exists (select 1 from record r where r.lane_id = lane.lane_id and r.state = 0)
+            and not exists (select 1 from gate g where g.lane_id = lane.lane_id)"
         )
     };
 }

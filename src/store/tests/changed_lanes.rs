@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::engines::{Engine, on_both_engines};
-use super::harness::{LEASE, TestStore, attempt, ending, options, queue, record};
+use super::harness::{LEASE, TestStore, attempt, ending, options, queue, queue_in, record};
 use crate::model::bundle::ActiveVersion;
 use crate::model::delivery::DeliveryId;
 use crate::model::lane::Claim;
@@ -23,6 +23,11 @@ pub(super) const BY_THING: Version = (1, |thing| queue(&format!("thing/{thing}")
 const BY_OTHER_NAME: Version = (2, |thing| queue(&format!("other/{thing}")));
 const BY_PARITY: Version = (3, |thing| queue(&format!("parity/{}", thing % 2)));
 const NOT_THE_FIRST: Version = (4, |thing| if thing == 0 { Fate::Ignore("not wanted".into()) } else { queue("all") });
+
+const WITH_THE_NEXT: Version = (5, |thing| {
+    let next = format!("thing/{}", (thing + 1) % 4);
+    queue_in(&[&format!("thing/{thing}"), &next])
+});
 
 pub(super) struct Shop {
     pub(super) test: TestStore,
@@ -206,7 +211,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         6 => (0u8..4, prop::bool::weighted(0.2)).prop_map(|(thing, late)| Operation::Arrive { thing, late }),
         4 => Just(Operation::Claim),
         3 => (0usize..4, any::<bool>()).prop_map(|(claim, done)| Operation::End { claim, done }),
-        2 => (0usize..3).prop_map(|version| Operation::Change { version }),
+        2 => (0usize..4).prop_map(|version| Operation::Change { version }),
         4 => Just(Operation::Look),
         1 => Just(Operation::Reopen),
     ]
@@ -235,7 +240,7 @@ async fn step(shop: &mut Shop, claims: &mut Vec<Claim>, ran: &mut Vec<DeliveryId
         Operation::End { .. } => {}
         Operation::Change { version } => {
             *before = shop.version;
-            shop.version = [BY_THING, BY_OTHER_NAME, BY_PARITY][version];
+            shop.version = [BY_THING, BY_OTHER_NAME, BY_PARITY, WITH_THE_NEXT][version];
         }
         Operation::Look => drop(shop.look().await),
         Operation::Reopen => {

@@ -138,8 +138,10 @@ impl TestStore {
     /// Lanes whose number of waiting records is not that of their open records, or which sleep though something waits.
     pub(super) async fn broken_lanes(&self) -> i64 {
         let sql = "select count(*) as count from lane l where l.waiting <>
-                (select count(*) from record r where r.lane_id = l.lane_id and r.state = 0)
-            or (l.due_at is null) <> (l.waiting = 0 and l.owner is null)";
+                (select count(*) from record r where r.lane_id = l.lane_id and r.state = 0 and r.aside_until is null) + l.gates
+            or l.gates <> (select count(*) from gate g where g.lane_id = l.lane_id and g.pos < 4611686018427387904)
+            or (l.due_at is null) <> (l.waiting = 0 and l.owner is null or l.held_by is not null)
+            or l.held_by is not null and (l.waiting = 0 or l.owner is not null)";
         let row = self.store.read_first(query(sql)).await.expect("counted").expect("a row");
         row.get("count").expect("a number")
     }
@@ -152,7 +154,13 @@ pub(super) fn ending(claim: &Claim, end: End) -> Ending {
 }
 
 pub(super) fn queue(lane: &str) -> Fate {
-    Fate::Queue(AdmittedLane { label: lane.to_owned(), quiet: Duration::ZERO, most: Duration::ZERO })
+    Fate::Queue(AdmittedLane { label: lane.to_owned(), quiet: Duration::ZERO, most: Duration::ZERO, others: Vec::new() })
+}
+
+/// The fate of a record that waits in the first of these lanes and must head them all.
+pub(super) fn queue_in(lanes: &[&str]) -> Fate {
+    let others = lanes[1..].iter().map(|lane| (*lane).to_owned()).collect();
+    Fate::Queue(AdmittedLane { label: lanes[0].to_owned(), quiet: Duration::ZERO, most: Duration::ZERO, others })
 }
 
 pub(super) fn record(number: u32, fate: Fate) -> AdmittedRecord {
@@ -170,7 +178,8 @@ pub(super) fn record(number: u32, fate: Fate) -> AdmittedRecord {
 
 /// A record that waits for two quiet seconds, at most ten, and runs together with others of the same work.
 pub(super) fn coalescing(lane: &str, work: u8) -> AdmittedRecord {
-    let lane = AdmittedLane { label: lane.to_owned(), quiet: Duration::from_secs(2), most: Duration::from_secs(10) };
+    let lane =
+        AdmittedLane { label: lane.to_owned(), quiet: Duration::from_secs(2), most: Duration::from_secs(10), others: Vec::new() };
     AdmittedRecord { work_hash: Some([work; 32]), ..record(0, Fate::Queue(lane)) }
 }
 

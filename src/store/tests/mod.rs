@@ -6,6 +6,7 @@ mod changed_lanes;
 mod changed_tenants;
 mod engines;
 mod harness;
+mod lane_lists;
 mod lane_order;
 mod onboarding;
 mod opening;

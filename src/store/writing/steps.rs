@@ -67,7 +67,11 @@ pub(super) async fn all_steps(
 
 /// The lanes of which claims are ended.
 fn closing_lanes(round: &Round) -> Vec<[u8; 16]> {
-    round.closings.iter().map(|(closing, _)| closing.lane_hash).collect()
+    let lanes = |(closing, _): &_| {
+        let closing: &Closing = closing;
+        std::iter::once(closing.lane_hash).chain(closing.others.iter().map(|lane| lane.hash)).collect::<Vec<_>>()
+    };
+    round.closings.iter().flat_map(lanes).collect()
 }
 
 /// All in one batch; if that fails, one by one, so that the faulty one fails alone.

@@ -66,7 +66,7 @@ impl Bench {
 
     pub(super) async fn apply(&self, changes: &[Change]) -> Result<Applied, WriteError> {
         let number = self.units.fetch_add(1, Ordering::SeqCst);
-        self.database.apply(Unit { mark: [number; 32], lane: [0; 16], fence: 1, changes }).await
+        self.database.apply(Unit { mark: [number; 32], lane: [0; 16], others: &[], fence: 1, changes }).await
     }
 
     /// The counts of a single change: inserted, updated, deleted.

@@ -310,7 +310,7 @@ on_each_engine! {
     async fn a_unit_happens_once_under_its_fence_or_not_at_all(bench, schema: "create table jobs (k {key} primary key, v {text})") {
         let write = |value: &str| vec![change("jobs", upsert(json!({ "k": "A1" }), json!({ "v": value })))];
         fn unit(mark: u8, fence: i64, changes: &[crate::model::change::Change]) -> Unit<'_> {
-            Unit { mark: [mark; 32], lane: [1; 16], fence, changes }
+            Unit { mark: [mark; 32], lane: [1; 16], others: &[], fence, changes }
         }
         assert!(!bench.database.apply(unit(1, 5, &write("a"))).await.unwrap().already);
         assert!(bench.another().apply(unit(1, 5, &write("b"))).await.unwrap().already);
@@ -329,7 +329,7 @@ on_each_engine! {
         let other = bench.another();
         for mark in 0..10 {
             let changes = [change("t", insert(json!({ "n": mark })))];
-            let unit = Unit { mark: [mark; 32], lane: [mark; 16], fence: 1, changes: &changes };
+            let unit = Unit { mark: [mark; 32], lane: [mark; 16], others: &[], fence: 1, changes: &changes };
             let (one, two) = tokio::join!(bench.database.apply(unit), other.apply(unit));
             assert!(one.unwrap().already != two.unwrap().already);
         }
@@ -342,7 +342,7 @@ on_each_engine! {
             let write = |value: u8| [change("t", upsert(json!({ "k": format!("{round}") }), json!({ "v": value })))];
             let (one, two) = (write(1), write(2));
             fn unit(lane: u8, round: u8, changes: &[crate::model::change::Change]) -> Unit<'_> {
-                Unit { mark: [round * 2 + lane; 32], lane: [lane; 16], fence: 1, changes }
+                Unit { mark: [round * 2 + lane; 32], lane: [lane; 16], others: &[], fence: 1, changes }
             }
             let (one, two) = tokio::join!(a.apply(unit(0, round, &one)), b.apply(unit(1, round, &two)));
             assert_eq!((one.unwrap().already, two.unwrap().already), (false, false));

@@ -100,6 +100,8 @@ create table delivery_raw (
 -- due_at: null while nothing waits; the end of the lease while it is claimed
 -- done_record: the newest record that took effect, by the id of its first run
 -- idle_since: when it was first seen with nothing waiting; null once something arrives
+-- waiting: open records and gates that stand in line; gates: how many of these are gates
+-- held_by: the record of several lanes that it sleeps for: its gate, or itself while its gates are not all at their heads
 create table lane (
     lane_id integer primary key autoincrement,
     hash blob not null unique,
@@ -116,9 +118,20 @@ create table lane (
     fence integer not null default 0,
     done_pos integer,
     done_record integer,
-    idle_since integer
+    idle_since integer,
+    gates integer not null default 0,
+    held_by integer
 ) strict;
 create index lane_due on lane (pool_id, due_at) where due_at is not null;
+
+-- the places of records in the lanes that are not their own: what comes behind waits for the record
+create table gate (
+    lane_id integer not null,
+    pos integer not null,
+    record_id integer not null,
+    primary key (lane_id, pos)
+) strict, without rowid;
+create index gate_of_record on gate (record_id);
 
 -- what is still to be known of lanes that were idle and are gone: a replay must not undo what is newer
 create table former_lane (
@@ -131,6 +144,9 @@ create table former_lane (
 -- asked: 1 to be admitted again in the same run, 2 in a new one; 3 and 4 the same though the lane has moved on
 -- first_run: the id of its first run, when it is not that
 -- pool_id, integration_id: whose it is, which within one delivery may differ
+-- gates: how many other lanes it waits in
+-- aside_until: it failed for so long that others may pass; it stands in no line until then, its position beyond all others
+-- passed: once that was so, what its lane's done_record was at that time, 0 for none
 create table record (
     id integer primary key,
     delivery_row integer not null,
@@ -151,6 +167,9 @@ create table record (
     finished_at integer,
     asked integer not null default 0,
     first_run integer,
+    gates integer not null default 0,
+    aside_until integer,
+    passed integer,
     check (state in (2, 3, 4, 5) or lane_id is not null)
 ) strict;
 create unique index record_once on record (delivery_row, record_no, run);
@@ -158,6 +177,7 @@ create index record_open on record (lane_id, pos) where state = 0;
 create index record_open_of_pool on record (pool_id, id) where state = 0;
 create index record_dead on record (finished_at) where state = 4;
 create index record_asked on record (id) where asked > 0;
+create index record_aside on record (aside_until) where aside_until is not null;
 
 create table sender_id (
     hash blob primary key,

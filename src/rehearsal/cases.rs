@@ -7,6 +7,7 @@ use reqwest::{Method, Url};
 use serde_json::{Map, Value as Json};
 
 use super::compare::Row;
+use super::forwarded::ExpectedForward;
 use super::send::{Credential, WebhookBody, WebhookRequest, credentials_of};
 use crate::auth::scheme::Auth;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
@@ -18,7 +19,7 @@ use crate::model::record::RecordState;
 use crate::model::tenant::Tenant;
 use crate::routes::compile::World;
 use crate::routes::source::{Source, TenantRule};
-use crate::routes::test_file::{AnswerOptions, ExpectOptions, SendOptions, TestOptions, beside};
+use crate::routes::test_file::{AnswerOptions, ExpectOptions, SendOptions, SentOptions, TestOptions, beside};
 
 /// A test that can be run.
 #[derive(Clone)]
@@ -58,6 +59,8 @@ pub struct Expected {
     pub rows: Vec<(String, Vec<Row>)>,
     /// How many calls were made.
     pub calls: Option<usize>,
+    /// What each forward sent; nothing is said of them when it is not set.
+    pub forwards: Option<Vec<(String, Vec<ExpectedForward>)>>,
 }
 
 /// What compiling a test needs: its source, the path of the test file, and the files beside it.
@@ -100,7 +103,7 @@ pub fn compile(options: &TestOptions, line: usize, surrounding: Surrounding<'_>,
     let answers: Vec<Option<RecordedAnswer>> =
         options.apis.iter().map(|answer| answer_of(answer, surrounding, problems)).collect();
     let given = rows_of(&options.given, problems);
-    let expected = expected_of(&options.expect, problems);
+    let expected = expected_of(&options.expect, surrounding.source, problems);
     Some(Case {
         name: options.name.value.clone(),
         line,
@@ -204,7 +207,7 @@ fn body_of(send: &SendOptions, surrounding: Surrounding<'_>, problems: &mut Diag
 }
 
 /// Names and texts; a list gives a name several times.
-fn pairs_of(named: &Named<Node>, problems: &mut Diagnostics) -> Option<Vec<(String, String)>> {
+pub(super) fn pairs_of(named: &Named<Node>, problems: &mut Diagnostics) -> Option<Vec<(String, String)>> {
     let mut pairs = Vec::new();
     for (name, node) in &named.entries {
         let nodes = match &node.content {
@@ -296,9 +299,29 @@ fn rows_of(tables: &Named<Vec<Node>>, problems: &mut Diagnostics) -> Option<Vec<
     Some(all)
 }
 
-fn expected_of(expect: &ExpectOptions, problems: &mut Diagnostics) -> Option<Expected> {
+fn forwards_of(
+    written: &Named<Vec<SentOptions>>,
+    source: &Source,
+    problems: &mut Diagnostics,
+) -> Option<Option<Vec<(String, Vec<ExpectedForward>)>>> {
+    let forwards = || source.admission.routes.iter().flat_map(|route| &route.forwards).map(|forward| forward.name.as_str());
+    let mut all = Vec::new();
+    for (name, sent) in &written.entries {
+        if !forwards().any(|known| known == name.value) {
+            let message = format!("`{}` has no forward `{}`", source.name, name.value);
+            let diagnostic = Diagnostic::error("unknown-option", name.span, message);
+            problems.report(diagnostic.did_you_mean(&name.value, forwards(), name.span));
+            return None;
+        }
+        let sent = sent.iter().map(|options| ExpectedForward::of(options, problems));
+        all.push((name.value.clone(), sent.collect::<Option<_>>()?));
+    }
+    Some(written.span.map(|_| all))
+}
+
+fn expected_of(expect: &ExpectOptions, source: &Source, problems: &mut Diagnostics) -> Option<Expected> {
     let nothing = expect.status.is_none() && expect.state.is_none() && expect.reason.is_none() && expect.calls.is_none();
-    if nothing && expect.rows.is_empty() {
+    if nothing && expect.rows.is_empty() && expect.forwards.span.is_none() {
         let message = "the test expects nothing, so it would always pass";
         let hint = "such as `expect: { status: 200, state: done }`";
         problems.report(Diagnostic::error("missing-option", expect.span, message).hint(hint));
@@ -321,5 +344,6 @@ fn expected_of(expect: &ExpectOptions, problems: &mut Diagnostics) -> Option<Exp
         reason: expect.reason.as_ref().map(|reason| reason.value.clone()),
         rows: rows_of(&expect.rows, problems)?,
         calls: expect.calls.as_ref().map(|calls| usize::try_from(calls.value).unwrap_or(usize::MAX)),
+        forwards: forwards_of(&expect.forwards, source, problems)?,
     })
 }

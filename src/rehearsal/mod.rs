@@ -3,6 +3,7 @@
 pub mod cases;
 pub mod compare;
 pub mod demo;
+pub mod forwarded;
 pub mod made_up;
 pub mod project;
 pub mod report;
@@ -17,3 +18,4 @@ mod simulate_script;
 pub mod sketch;
 pub mod suite;
 pub mod trial;
+pub mod tried_forward;

@@ -21,6 +21,7 @@ pub mod reload;
 pub mod samples;
 mod shipped;
 mod side_by_side;
+mod signing;
 pub mod source;
 pub mod table;
 pub mod test_file;

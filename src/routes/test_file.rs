@@ -135,6 +135,26 @@ options! {
         rows: Named<Vec<Node>> as shape::row,
         /// How many calls were made.
         calls: Option<Spanned<u32>>,
+        /// Exactly what was sent by each forward, in order; those that are not named sent nothing.
+        forwards: Named<Vec<SentOptions>>,
+    }
+}
+
+options! {
+    /// What a forward sent; what is not named does not matter.
+    pub struct SentOptions {
+        /// The method: `POST`.
+        method: Option<String>,
+        /// The whole address, with its query.
+        url: Option<String>,
+        /// Headers, with these values.
+        headers: Named<Node> as shape::json,
+        /// The body as JSON.
+        json: Option<Node> as shape::json,
+        /// The fields of a form, in any order.
+        form: Named<Node> as shape::json,
+        /// The body as text.
+        text: Option<String>,
     }
 }
 

@@ -62,13 +62,15 @@ pub(crate) enum PreparedFate {
 }
 
 /// A lane as rows know it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct PreparedLane {
     pub(crate) hash: [u8; 16],
     pub(crate) pool_id: i64,
     pub(crate) label: Vec<u8>,
     pub(crate) quiet: Duration,
     pub(crate) most: Duration,
+    /// 0 for records.
+    pub(crate) kind: i64,
 }
 
 impl PreparedDelivery {
@@ -164,7 +166,7 @@ fn prepare_lane(place: Place<'_>, pool: &PoolEntry, tenant_id: i64, lane: &Admit
     let mut hash = [0u8; 16];
     hash.copy_from_slice(&bound_hash(place, tenant_id, &[b"lane", lane.label.as_bytes()])[..16]);
     let label = place.store.vault().seal_label(&pool.key, &hash, &lane.label)?;
-    Ok(PreparedLane { hash, pool_id: pool.pool_id, label, quiet: lane.quiet, most: lane.most })
+    Ok(PreparedLane { hash, pool_id: pool.pool_id, label, quiet: lane.quiet, most: lane.most, kind: 0 })
 }
 
 /// Two integrations of one tenant may be two accounts at the provider, each with ids of its own.

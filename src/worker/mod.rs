@@ -1,6 +1,7 @@
 //! Jobs out: claims lanes, delivers records, decides on retries. Meets `intake` only in the store.
 
 pub mod deliver;
+pub mod forward;
 pub mod pool;
 pub mod readmit;
 pub mod retry;

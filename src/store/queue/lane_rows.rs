@@ -37,7 +37,7 @@ async fn upsert_lanes(
     now: Timestamp,
 ) -> Result<HashMap<[u8; 16], Arrival>, StoreError> {
     let statement = Many::new(
-        "insert into lane (hash, pool_id, label, next_pos, waiting, first_at, quiet_until, due_at, most) ",
+        "insert into lane (hash, pool_id, label, next_pos, waiting, first_at, quiet_until, due_at, most, kind) ",
         " on conflict (hash) do update set
             next_pos = lane.next_pos + excluded.waiting, waiting = lane.waiting + excluded.waiting,
             first_at = coalesce(lane.first_at, excluded.first_at), most = excluded.most, idle_since = null,
@@ -49,8 +49,8 @@ async fn upsert_lanes(
     let counts: HashMap<&[u8; 16], i64> = folded.iter().map(|(lane, count)| (&lane.hash, *count)).collect();
     let row = |(lane, count): &(&PreparedLane, i64)| {
         let quiet_until = now + lane.quiet.min(lane.most);
-        let PreparedLane { hash, pool_id, label, most, .. } = lane;
-        values![hash, *pool_id, label, count + 1, *count, now, quiet_until, quiet_until, micros(*most)]
+        let PreparedLane { hash, pool_id, label, most, kind, .. } = lane;
+        values![hash, *pool_id, label, count + 1, *count, now, quiet_until, quiet_until, micros(*most), *kind]
     };
     let mut arrivals = HashMap::with_capacity(folded.len());
     for row in statement.fetch_all(connection, folded, row).await? {

@@ -4,6 +4,7 @@ pub(crate) mod append;
 pub(crate) mod claim;
 pub(crate) mod closing;
 mod due;
+pub(crate) mod forward_rows;
 pub(crate) mod further;
 pub(crate) mod lane_rows;
 pub(crate) mod moving;

@@ -87,7 +87,8 @@ impl Sweep {
 
 async fn next_lanes(store: &Store, after: i64) -> Result<Vec<Row>, StoreError> {
     let sql = "select l.lane_id, l.waiting, l.due_at is not null as is_awake, l.waiting = 0 and l.owner is null as is_idle, l.idle_since,
-            (select count(*) from record r where r.lane_id = l.lane_id and r.state = 0) as open
+            (select count(*) from record r where r.lane_id = l.lane_id and r.state = 0)
+                + (select count(*) from forward_job j where j.lane_id = l.lane_id and j.state = 0) as open
         from (select lane_id, waiting, due_at, owner, idle_since from lane where lane_id > $1 order by lane_id limit $2) l
         order by l.lane_id";
     store.read(query(sql).bind(after).bind(AT_A_TIME)).await
@@ -146,7 +147,8 @@ macro_rules! idle {
             "lane_id in (select value from ",
             $lanes,
             " given) and waiting = 0 and owner is null and idle_since <= $2
-            and not exists (select 1 from record r where r.lane_id = lane.lane_id and r.state = 0)"
+            and not exists (select 1 from record r where r.lane_id = lane.lane_id and r.state = 0)
+            and not exists (select 1 from forward_job j where j.lane_id = lane.lane_id and j.state = 0)"
         )
     };
 }

@@ -65,9 +65,13 @@ pub(super) async fn all_steps(
     Ok(())
 }
 
-/// The lanes of which claims are ended.
+/// The lanes of which claims are ended, and those of the forwards that follow.
 fn closing_lanes(round: &Round) -> Vec<[u8; 16]> {
-    round.closings.iter().map(|(closing, _)| closing.lane_hash).collect()
+    let lanes = |closing: &Closing| {
+        let forwards = closing.forwards.iter().map(|forward| forward.lane.hash);
+        std::iter::once(closing.lane_hash).chain(forwards).collect::<Vec<_>>()
+    };
+    round.closings.iter().flat_map(|(closing, _)| lanes(closing)).collect()
 }
 
 /// All in one batch; if that fails, one by one, so that the faulty one fails alone.

@@ -7,8 +7,10 @@ use serde_json::Value as Json;
 use crate::model::attempt::Attempt;
 use crate::model::caller::StoredCaller;
 use crate::model::delivery::DeliveryId;
+use crate::model::forward::ForwardSummary;
 use crate::model::record::RecordSummary;
-use crate::store::{Store, records};
+use crate::store::records::Replay;
+use crate::store::{Store, forwards, records};
 
 /// A delivery as it is shown: nothing in it is secret.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,6 +37,9 @@ pub struct DeliveryView {
     pub records: Vec<RecordSummary>,
     /// Their attempts, in the order they were made.
     pub attempts: Vec<AttemptView>,
+    /// What was or is to be sent elsewhere because of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forwards: Vec<ForwardSummary>,
 }
 
 /// An attempt and whose it is.
@@ -56,6 +61,9 @@ pub struct Steered {
     pub delivery: DeliveryId,
     /// For how many records it was done.
     pub records: u64,
+    /// For how many forwards it was done.
+    #[serde(default)]
+    pub forwards: u64,
     /// The numbers of the others, and why.
     pub refused: Vec<(u32, String)>,
 }
@@ -77,7 +85,29 @@ pub(super) async fn show(store: &Store, id: &str) -> anyhow::Result<DeliveryView
         request: serde_json::from_str(&details.masked).unwrap_or(Json::String(details.masked)),
         records: details.records,
         attempts: attempts.map(|one| AttemptView { record: one.record, run: one.run, attempt: one.attempt }).collect(),
+        forwards: forwards::of_delivery(store, id).await?,
     })
+}
+
+/// Has its records run again, or its dead forwards sent again.
+pub(super) async fn replay(store: &Store, id: &str, replay: Replay) -> anyhow::Result<Steered> {
+    let delivery = find(store, id).await?;
+    if replay.forwards && !replay.apply_again {
+        let answer = forwards::replay(store, delivery, replay.number).await?;
+        return Ok(Steered { delivery, records: 0, forwards: answer.marked, refused: answer.refused });
+    }
+    let answer = records::ask_replay(store, delivery, replay).await?;
+    Ok(Steered { delivery, records: answer.marked, forwards: 0, refused: answer.refused })
+}
+
+/// Gives its open and dead records and its dead forwards up.
+pub(super) async fn discard(store: &Store, id: &str, number: Option<u32>) -> anyhow::Result<Steered> {
+    let delivery = find(store, id).await?;
+    let answer = records::discard(store, delivery, number).await?;
+    let forwards = forwards::discard(store, delivery, number).await?;
+    // what is finished is not refused where its forwards were what was meant
+    let refused = if forwards > 0 { Vec::new() } else { answer.refused };
+    Ok(Steered { delivery, records: answer.count, forwards, refused })
 }
 
 /// The one delivery that a shortened id means.

@@ -85,6 +85,9 @@ pub enum Operation {
         state: Option<RecordState>,
         /// Of this event.
         event: Option<String>,
+        /// Only with forwards that were given up on.
+        #[serde(default)]
+        dead_forwards: bool,
         /// The most to list.
         limit: usize,
     },
@@ -104,6 +107,9 @@ pub enum Operation {
         /// Also where the lane has moved on.
         #[serde(default)]
         force: bool,
+        /// The forwards that were given up on alone; with `apply_again` those of the records that run.
+        #[serde(default)]
+        forwards: bool,
     },
     /// Asks for all records that were given up on and fit to run again, or only counts them.
     ReplayMatching {
@@ -291,15 +297,14 @@ pub async fn execute(context: &Context, operation: Operation) -> anyhow::Result<
             let rotated = rotate_master_key(store, new.map(Carried::secret)).await?;
             Answer::RotatedMasterKey(RotatedMasterKey { data_keys: rotated.data_keys, was_given: rotated.was_given })
         }
-        Operation::ListDeliveries { source, tenant, state, event, limit } => {
-            let filter = Filter { source, tenant, state, event, delivery: None, limit };
+        Operation::ListDeliveries { source, tenant, state, event, dead_forwards, limit } => {
+            let filter = Filter { source, tenant, state, event, delivery: None, dead_forwards, limit };
             Answer::Deliveries(records::list(store, &filter).await?)
         }
         Operation::ShowDelivery { id } => Answer::Delivery(Box::new(deliveries::show(store, &id).await?)),
-        Operation::ReplayDelivery { id, record, apply_again, force } => {
-            let delivery = deliveries::find(store, &id).await?;
-            let answer = records::ask_replay(store, delivery, Replay { number: record, apply_again, force }).await?;
-            Answer::Steered(Steered { delivery, records: answer.marked, refused: answer.refused })
+        Operation::ReplayDelivery { id, record, apply_again, force, forwards } => {
+            let replay = Replay { number: record, apply_again, force, forwards };
+            Answer::Steered(deliveries::replay(store, &id, replay).await?)
         }
         Operation::ReplayMatching { source, tenant, event, state, force, preview } => {
             let matching = Matching { source, tenant, event, state, force };
@@ -307,11 +312,7 @@ pub async fn execute(context: &Context, operation: Operation) -> anyhow::Result<
             let asked = if preview { None } else { Some(records::ask_replay_matching(store, &matching).await?) };
             Answer::Replayed { groups, asked }
         }
-        Operation::DiscardDelivery { id, record } => {
-            let delivery = deliveries::find(store, &id).await?;
-            let answer = records::discard(store, delivery, record).await?;
-            Answer::Steered(Steered { delivery, records: answer.count, refused: answer.refused })
-        }
+        Operation::DiscardDelivery { id, record } => Answer::Steered(deliveries::discard(store, &id, record).await?),
         Operation::ListSources => Answer::Sources(source_views(sources_of(context)?)),
         Operation::OnboardSource { source } => Answer::Onboarding(source_operations::open_window(context, &source).await?),
         Operation::ShowHandshakes { source } => Answer::Onboarding(source_operations::show_handshakes(context, &source).await?),

@@ -12,7 +12,7 @@ use crate::store::{Store, bundles, records};
 pub struct Retired {
     /// The source's name.
     pub source: String,
-    /// How many of its records stay open; they run when a file of that name comes.
+    /// How many of its records and forwards stay open; they run when a file of that name comes.
     pub open: u64,
 }
 
@@ -33,7 +33,7 @@ pub(super) async fn retire(store: &Store, sources: &Sources, source: &str, force
     let open = records::count_open(store, source).await?;
     if open > 0 && !force {
         bail!(
-            "{open} records of `{source}` are not done\nhint: they run when a file of that name returns, and `hooktable deliveries discard` gives one up; `--force` retires the source and keeps them waiting"
+            "{open} records and forwards of `{source}` are not done\nhint: they run when a file of that name returns, and `hooktable deliveries discard` gives one up; `--force` retires the source and keeps them waiting"
         );
     }
     bundles::retire(store, source).await?;

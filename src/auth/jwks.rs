@@ -196,6 +196,7 @@ impl Fetched {
             scope: format!("jwks/{source}"),
             fresh_after: now,
             reference: true,
+            is_forward: false,
             cache: None,
             attempt: None,
             mask: Arc::new(Mask::default()),

@@ -25,7 +25,7 @@ pub enum Deliveries {
     },
     /// Run a delivery's records again, by the route file as it is now; without an id, all that were given up on and fit
     Replay(ReplayFlags),
-    /// Give a delivery's open and dead records up; they can still be replayed
+    /// Give a delivery's open and dead records up, which can still be replayed, and its dead forwards, which cannot
     Discard {
         /// Its id, or the beginning or end of it
         id: String,
@@ -47,6 +47,9 @@ pub struct ReplayFlags {
     /// Also records that took effect already: they take effect once more
     #[arg(long, requires = "id")]
     apply_again: bool,
+    /// Only send its forwards again that were given up on; with `--apply-again` all forwards of the records that run
+    #[arg(long, requires = "id")]
+    forwards: bool,
     /// Also where newer records of the same lane are done: they may be undone
     #[arg(long)]
     force: bool,
@@ -85,6 +88,9 @@ pub struct List {
     /// Of this event
     #[arg(long)]
     event: Option<String>,
+    /// Only records with forwards that were given up on
+    #[arg(long)]
+    dead_forwards: bool,
     /// The most to list
     #[arg(long, default_value_t = 50, value_name = "NUMBER")]
     limit: usize,
@@ -98,8 +104,9 @@ impl Deliveries {
     pub async fn run(self, global: GlobalFlags) -> anyhow::Result<Exit> {
         let settings = global.settings()?;
         match self {
-            Self::List(List { source, tenant, state, event, limit, format }) => {
-                let operation = Operation::ListDeliveries { source, tenant, state, event, limit: limit.max(1) };
+            Self::List(List { source, tenant, state, event, dead_forwards, limit, format }) => {
+                let limit = limit.max(1);
+                let operation = Operation::ListDeliveries { source, tenant, state, event, dead_forwards, limit };
                 let Answer::Deliveries(records) = ask(&settings, operation).await? else { return Err(unexpected()) };
                 match format {
                     Format::Json => output::json(&records)?,
@@ -117,8 +124,9 @@ impl Deliveries {
                 }
                 Ok(Exit::Fine)
             }
-            Self::Replay(ReplayFlags { id: Some(id), record, apply_again, force, .. }) => {
-                let answer = ask(&settings, Operation::ReplayDelivery { id, record, apply_again, force }).await?;
+            Self::Replay(ReplayFlags { id: Some(id), record, apply_again, force, forwards, .. }) => {
+                let operation = Operation::ReplayDelivery { id, record, apply_again, force, forwards };
+                let answer = ask(&settings, operation).await?;
                 steered(answer, "replaying")
             }
             Self::Replay(ReplayFlags { source, tenant, event, state, force, all, preview, .. }) => {
@@ -177,10 +185,16 @@ fn replayed(answer: Answer, state: RecordState) -> anyhow::Result<Exit> {
 
 /// Says for how many records it was done, and why not for the others.
 fn steered(answer: Answer, done: &str) -> anyhow::Result<Exit> {
-    let Answer::Steered(Steered { delivery, records, refused }) = answer else { return Err(unexpected()) };
-    output::note(&format!("{done} {} of delivery {delivery}", output::counted(usize::try_from(records)?, "record")));
+    let Answer::Steered(Steered { delivery, records, forwards, refused }) = answer else { return Err(unexpected()) };
+    let (of_records, of_forwards) = (usize::try_from(records)?, usize::try_from(forwards)?);
+    let what = match (of_records, of_forwards) {
+        (_, 0) => output::counted(of_records, "record"),
+        (0, _) => output::counted(of_forwards, "forward"),
+        _ => format!("{} and {}", output::counted(of_records, "record"), output::counted(of_forwards, "forward")),
+    };
+    output::note(&format!("{done} {what} of delivery {delivery}"));
     for (number, reason) in &refused {
         output::note(&format!("not record {number}: {reason}"));
     }
-    Ok(if records == 0 { Exit::Problems } else { Exit::Fine })
+    Ok(if records + forwards == 0 { Exit::Problems } else { Exit::Fine })
 }

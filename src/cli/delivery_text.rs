@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 
 use serde_json::Value as Json;
 
-use super::output::to_the_second;
+use super::output::{counted, to_the_second};
 use crate::app::deliveries::{AttemptView, DeliveryView};
 use crate::model::attempt::{CallTrace, ChangeTrace, Outcome};
 use crate::model::delivery::DeliveryId;
 use crate::model::failure::Retry;
+use crate::model::forward::ForwardSummary;
 use crate::model::record::RecordSummary;
 
 /// A value on one line may be this long, in characters.
@@ -24,6 +25,8 @@ pub(super) fn of(delivery: &DeliveryView) -> String {
         for attempt in delivery.attempts.iter().filter(own) {
             attempt_lines(&mut text, attempt);
         }
+        let own = |one: &&ForwardSummary| one.number == record.number && one.run == record.run;
+        delivery.forwards.iter().filter(own).for_each(|forward| forward_lines(&mut text, forward));
     }
     line(&mut text, "\nrequest (secrets are •••)");
     value_lines(&mut text, 2, &delivery.request);
@@ -43,7 +46,9 @@ pub(super) fn short_id(delivery: DeliveryId, number: u32, run: u32) -> String {
 pub(super) fn why(record: &RecordSummary) -> String {
     let by = record.superseded_by.map(|by| format!("{} ran for it", short_id(by, 0, 1)));
     let next = record.next_at.as_deref().map(|next| format!("next at {}", to_the_second(next)));
-    [record.reason.clone(), by, blocks(record), next].into_iter().flatten().collect::<Vec<_>>().join("; ")
+    let forwards = |count: u32, what: &str| (count > 0).then(|| format!("{} {what}", counted(count as usize, "forward")));
+    let (dead, open) = (forwards(record.forwards_dead, "dead"), forwards(record.forwards_open, "not sent yet"));
+    [record.reason.clone(), by, blocks(record), next, dead, open].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// How many wait for a record that backs off.
@@ -85,6 +90,25 @@ fn record_lines(text: &mut String, record: &RecordSummary) {
     }
     if record.attempts == 0 && record.state.is_open() {
         line(text, "  no attempt yet");
+    }
+}
+
+fn forward_lines(text: &mut String, forward: &ForwardSummary) {
+    let tries = if forward.attempts == 1 { "1 try".to_owned() } else { format!("{} tries", forward.attempts) };
+    line(text, &format!("  forward {}: {}, {tries}", forward.target, forward.state.word().to_uppercase()));
+    let id = Some(forward.id.to_string());
+    let about =
+        [("id", id), ("why", forward.reason.clone()), ("next", forward.next_at.clone()), ("ended", forward.finished_at.clone())];
+    for (name, value) in about {
+        value.iter().for_each(|value| line(text, &format!("    {name:<7} {value}")));
+    }
+    for call in forward.last.iter().flat_map(|last| &last.calls) {
+        line(text, &format!("    call {}", call_text(call)));
+        call.body.iter().for_each(|body| line(text, &format!("      answered: {}", one_line(body))));
+    }
+    for step in forward.last.iter().flat_map(|last| &last.steps) {
+        line(text, "    sent");
+        value_lines(text, 6, &step.added);
     }
 }
 

@@ -19,6 +19,7 @@ use crate::config::diagnostic::Diagnostics;
 use crate::model::attempt::{CallTrace, StepTrace};
 use crate::rehearsal::saved;
 use crate::rehearsal::trial::{self, Answers, End, StandIns, Trial, TriedChange, TriedRecord};
+use crate::rehearsal::tried_forward::TriedForward;
 use crate::routes::folder::{Folder, read_companion};
 use crate::routes::load::{Loaded, load};
 use crate::routes::source::Source;
@@ -163,6 +164,25 @@ fn record_text(record: &TriedRecord) -> String {
     }
     text.push('\n');
     text.push_str(&end_text(&record.end));
+    if !record.forwards.is_empty() {
+        text.push_str("\nforwards\n");
+        record.forwards.iter().for_each(|forward| text.push_str(&forward_text(forward)));
+    }
+    text
+}
+
+fn forward_text(forward: &TriedForward) -> String {
+    let mut text = match (&forward.method, &forward.url) {
+        (Some(method), Some(url)) => format!("  {}: {method} {url}\n", forward.name),
+        _ => format!("  {}: cannot be sent\n", forward.name),
+    };
+    // its id and time are made up here
+    let ours = |name: &str| name.starts_with("webhook-") || name == "hooktable-hop";
+    for (name, value) in forward.headers.iter().filter(|(name, _)| !ours(name)) {
+        text.push_str(&format!("    {name}: {value}\n"));
+    }
+    forward.body.iter().for_each(|body| text.push_str(&format!("    {body}\n")));
+    forward.reason.iter().for_each(|reason| text.push_str(&format!("    not sent: {reason}\n")));
     text
 }
 

@@ -19,7 +19,7 @@ pub struct Call {
     pub name: String,
     /// The API that is called.
     pub api: Arc<Api>,
-    /// GET or POST.
+    /// GET, POST, …
     pub method: Method,
     /// Absolute, with its query.
     pub url: Url,
@@ -40,6 +40,8 @@ pub struct Call {
     pub attempt: Option<String>,
     /// Covers secrets in the trace and in reasons.
     pub mask: Arc<Mask>,
+    /// Whether something is sent, rather than asked: then a redirect that would have something else fetched instead is an answer.
+    pub is_forward: bool,
 }
 
 impl Call {

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 
-use super::call::masked_url;
+use super::call::{Call, masked_url};
 use super::origin::Origin;
 use super::send::Reply;
 use crate::secret::Mask;
@@ -47,6 +47,7 @@ pub struct Recorded {
 #[derive(Default)]
 struct Made {
     calls: Vec<RecordedCall>,
+    forwards: Vec<Call>,
     used: Vec<usize>,
 }
 
@@ -71,22 +72,29 @@ impl Recorded {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).calls.clone()
     }
 
+    /// What was sent rather than asked, in order.
+    pub fn forwards(&self) -> Vec<Call> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).forwards.clone()
+    }
+
     /// The answer to a request, or why there is none, masked.
-    pub(super) fn answer(
-        &self,
-        method: &Method,
-        url: &Url,
-        headers: &[(HeaderName, HeaderValue)],
-        mask: &Mask,
-    ) -> Result<Reply, String> {
+    pub(super) fn answer(&self, method: &Method, url: &Url, call: &Call) -> Result<Reply, String> {
+        let (headers, mask) = (&call.headers, &call.mask);
         let target = Target::of(method, url);
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.calls.push(RecordedCall { method: method.to_string(), url: masked_url(url, mask) });
+        if call.is_forward {
+            made.forwards.push(call.clone());
+        } else {
+            made.calls.push(RecordedCall { method: method.to_string(), url: masked_url(url, mask) });
+        }
         let same: Vec<usize> = (0..self.answers.len()).filter(|index| self.answers[*index].0 == target).collect();
         let fitting = |index: &usize| missing_header(&self.answers[*index].1, headers).is_none();
         let fitting: Vec<usize> = same.iter().copied().filter(fitting).collect();
         let unused = fitting.iter().find(|index| !made.used.contains(index));
         let Some(index) = unused.or(fitting.last()).copied() else {
+            if call.is_forward && same.is_empty() {
+                return Ok(Reply { status: 200, headers: Vec::new(), body: Bytes::new() });
+            }
             return Err(self.no_answer(method, url, headers, &same, mask));
         };
         made.used.push(index);

@@ -106,7 +106,7 @@ impl Transport {
             Way::Recorded(recorded) => {
                 // Identical calls made side by side are to find each other in flight here as they do in production.
                 tokio::task::yield_now().await;
-                return recorded.answer(&hop.method, &hop.url, &call.headers, &call.mask).map_err(Fault::permanent);
+                return recorded.answer(&hop.method, &hop.url, call).map_err(Fault::permanent);
             }
         };
         let body = call.body.as_ref().filter(|_| hop.with_body);
@@ -142,6 +142,9 @@ impl Hop {
     fn redirected(&self, reply: &Reply, call: &Call) -> Result<Option<Self>, Fault> {
         let location = reply.header("location").filter(|_| matches!(reply.status, 301 | 302 | 303 | 307 | 308));
         let Some(location) = location else { return Ok(None) };
+        if call.is_forward && !matches!(reply.status, 307 | 308) {
+            return Ok(None);
+        }
         let url = self.url.join(location).map_err(|_| {
             Fault::permanent(format!("api `{}` answered {} with a `location` that is no URL", call.api.name, reply.status))
         })?;

@@ -20,6 +20,8 @@ pub enum Step {
     Map,
     /// The target database.
     Write,
+    /// A request to another system.
+    Forward,
     /// Ours.
     Engine,
 }

@@ -34,6 +34,15 @@ pub struct HeldLane {
     pub hash: [u8; 16],
 }
 
+/// What waits in a lane.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LaneKind {
+    /// Records.
+    Records,
+    /// What follows from them and goes elsewhere.
+    Forwards,
+}
+
 /// A lease on a lane, with the records that wait in it.
 #[derive(Clone, Debug)]
 pub struct Claim {
@@ -61,4 +70,6 @@ pub struct Claim {
     pub lease_ends_at: Timestamp,
     /// The open records from the head of the lane, in order; at most 200.
     pub records: Vec<ClaimedRecord>,
+    /// The forward at the head of the lane, where that is one of forwards; then it has no records.
+    pub forward: Option<super::forward::ClaimedForward>,
 }

@@ -8,6 +8,7 @@ pub mod change;
 pub mod delivery;
 pub mod event;
 pub mod failure;
+pub mod forward;
 pub mod handshake;
 pub mod integration;
 pub mod lane;

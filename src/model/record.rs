@@ -184,6 +184,18 @@ pub struct RecordSummary {
     pub finished_at: Option<String>,
     /// The delivery whose record ran for it, when superseded.
     pub superseded_by: Option<DeliveryId>,
+    /// How many of its forwards are not sent yet.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub forwards_open: u32,
+    /// How many of its forwards were given up on.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub forwards_dead: u32,
+}
+
+/// Serde asks with a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
@@ -226,4 +238,6 @@ pub struct ClaimedRecord {
     pub passed: Option<RecordId>,
     /// Who sent the delivery.
     pub caller: super::caller::StoredCaller,
+    /// Whether its forwards are sent when it is done; not those of what is only applied again.
+    pub forwards: bool,
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 use super::answered::{self, ExpectedAnswer};
 use super::captured;
 use super::compare::Row;
+use super::forwarded::ExpectedForward;
 use super::send::{Credential, WebhookBody, WebhookRequest, credentials_of};
 use crate::auth::scheme::Auth;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
@@ -20,7 +21,7 @@ use crate::model::record::RecordState;
 use crate::model::tenant::Tenant;
 use crate::routes::compile::World;
 use crate::routes::source::{Source, TenantRule};
-use crate::routes::test_file::{AnswerOptions, ExpectOptions, SendOptions, TestOptions, beside};
+use crate::routes::test_file::{AnswerOptions, ExpectOptions, SendOptions, SentOptions, TestOptions, beside};
 
 /// A test that can be run.
 #[derive(Clone)]
@@ -62,6 +63,8 @@ pub struct Expected {
     pub calls: Option<usize>,
     /// The answer itself, and what was shown.
     pub answer: ExpectedAnswer,
+    /// What each forward sent; nothing is said of them when it is not set.
+    pub forwards: Option<Vec<(String, Vec<ExpectedForward>)>>,
 }
 
 /// What compiling a test needs: its source, the path of the test file, and the files beside it.
@@ -105,7 +108,7 @@ pub fn compile(options: &TestOptions, line: usize, surrounding: Surrounding<'_>,
     let answers: Vec<Option<RecordedAnswer>> =
         options.apis.iter().map(|answer| answer_of(answer, surrounding, problems)).collect();
     let given = rows_of(&options.given, problems);
-    let expected = expected_of(&options.expect, problems);
+    let expected = expected_of(&options.expect, surrounding.source, problems);
     Some(Case {
         name: options.name.value.clone(),
         line,
@@ -358,10 +361,30 @@ fn rows_of(tables: &Named<Vec<Node>>, problems: &mut Diagnostics) -> Option<Vec<
     Some(all)
 }
 
-fn expected_of(expect: &ExpectOptions, problems: &mut Diagnostics) -> Option<Expected> {
+fn forwards_of(
+    written: &Named<Vec<SentOptions>>,
+    source: &Source,
+    problems: &mut Diagnostics,
+) -> Option<Option<Vec<(String, Vec<ExpectedForward>)>>> {
+    let forwards = || source.admission.routes.iter().flat_map(|route| &route.forwards).map(|forward| forward.name.as_str());
+    let mut all = Vec::new();
+    for (name, sent) in &written.entries {
+        if !forwards().any(|known| known == name.value) {
+            let message = format!("`{}` has no forward `{}`", source.name, name.value);
+            let diagnostic = Diagnostic::error("unknown-option", name.span, message);
+            problems.report(diagnostic.did_you_mean(&name.value, forwards(), name.span));
+            return None;
+        }
+        let sent = sent.iter().map(|options| ExpectedForward::of(options, problems));
+        all.push((name.value.clone(), sent.collect::<Option<_>>()?));
+    }
+    Some(written.span.map(|_| all))
+}
+
+fn expected_of(expect: &ExpectOptions, source: &Source, problems: &mut Diagnostics) -> Option<Expected> {
     let answer = answered::compile(expect, problems)?;
     let nothing = expect.status.is_none() && expect.state.is_none() && expect.reason.is_none() && expect.calls.is_none();
-    if nothing && expect.rows.is_empty() && answer.is_empty() {
+    if nothing && expect.rows.is_empty() && expect.forwards.span.is_none() && answer.is_empty() {
         let message = "the test expects nothing, so it would always pass";
         let hint = "such as `expect: { status: 200, state: done }`";
         problems.report(Diagnostic::error("missing-option", expect.span, message).hint(hint));
@@ -385,5 +408,6 @@ fn expected_of(expect: &ExpectOptions, problems: &mut Diagnostics) -> Option<Exp
         rows: rows_of(&expect.rows, problems)?,
         calls: expect.calls.as_ref().map(|calls| usize::try_from(calls.value).unwrap_or(usize::MAX)),
         answer,
+        forwards: forwards_of(&expect.forwards, source, problems)?,
     })
 }

@@ -101,10 +101,10 @@ impl Project {
         let last = self.clock.now() + LONGEST;
         for _ in 0..MOST_MOVES {
             run_pending(&self.tools, OWNER).await.map_err(|error| error.to_string())?;
-            match lanes::next_due(&self.tools.store, &self.tools.registry.table().active_versions())
-                .await
-                .map_err(|error| error.to_string())?
-            {
+            let versions = self.tools.registry.table().active_versions();
+            let next = lanes::next_due(&self.tools.store, &versions).await.map_err(|error| error.to_string())?;
+            let forward = lanes::next_due_forward(&self.tools.store, &versions).await.map_err(|error| error.to_string())?;
+            match next.into_iter().chain(forward).min() {
                 Some(due) if due <= last => self.clock.move_to(due.max(self.clock.now() + Duration::from_micros(1))),
                 _ => return Ok(()),
             }

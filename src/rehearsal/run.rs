@@ -13,6 +13,7 @@ use tower::ServiceExt as _;
 use super::answered::Answer;
 use super::cases::{Case, Expected};
 use super::compare::{Row, compare};
+use super::forwarded;
 use super::made_up;
 use super::project::Project;
 use super::report::{Mismatch, Outcome, Seen, SeenRecord, Verdict};
@@ -65,6 +66,9 @@ async fn rehearse(suite: &Suite, case: &Case, project: &Project) -> Result<Verdi
     };
     let calls = project.recorded.calls().len();
     let mut mismatches = compare_values(&case.expected, &seen, worst, calls);
+    if let Some(expected) = &case.expected.forwards {
+        mismatches.extend(forwarded::compare(expected, &project.recorded.forwards()));
+    }
     for (table, rows) in &case.expected.rows {
         mismatches.extend(compare_rows(database(suite, project, table)?, table, rows).await);
     }

@@ -3,7 +3,7 @@
 use super::send::WebhookRequest;
 use crate::auth::evidence::Evidence;
 use crate::auth::signature::scheme::Scheme;
-use crate::auth::signature::sign::{Placed, Signing};
+use crate::auth::signature::sign::{ID, Placed, Signing};
 use crate::clock::Timestamp;
 use crate::expr::scope::SecretValues;
 use crate::intake::address::Addresses;
@@ -22,11 +22,11 @@ pub(super) struct With<'a> {
 
 /// Puts into the request what its source's scheme asks for.
 pub(super) fn sign(request: &mut WebhookRequest, scheme: &Scheme, signing: Signing, with: With<'_>) -> Result<(), String> {
-    let placed = with_evidence(request, with, |evidence| scheme.before_signing(evidence, signing))?;
+    let placed = with_evidence(request, with, |evidence| scheme.before_signing(evidence, signing, ID))?;
     put_all(request, &placed)?;
     let digest = with_evidence(request, with, |evidence| scheme.digest(evidence))?;
     put_all(request, digest.as_slice())?;
-    let signatures = with_evidence(request, with, |evidence| scheme.signatures(evidence, signing))?;
+    let signatures = with_evidence(request, with, |evidence| scheme.signatures(evidence, signing, ID))?;
     put_all(request, &signatures)
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 use super::cases::{self, Surrounding};
 use super::made_up;
 use super::project::START;
+use super::tried_forward::{TriedForward, Trying, try_forwards};
 use crate::auth::secret::SecretReader;
 use crate::clock::Clock;
 use crate::config::diagnostic::Diagnostics;
@@ -68,6 +69,9 @@ pub struct TriedRecord {
     pub calls: Vec<CallTrace>,
     /// How it ended.
     pub end: End,
+    /// What would be sent elsewhere afterwards.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub forwards: Vec<TriedForward>,
 }
 
 /// How a record ended.
@@ -192,7 +196,7 @@ pub async fn run(
     };
     let mut records = Vec::new();
     for item in source.admission.items(request, received, arrival, None) {
-        records.push(try_item(source, item, &http, arrival).await);
+        records.push(try_item(source, item, Around { http: &http, arrival, request }).await);
     }
     Ok(Trial { source: source.name.clone(), tenant, auth: source.auth.word(), records })
 }
@@ -229,7 +233,15 @@ fn recorded_of(source: &Arc<Source>, world: World<'_>) -> (Vec<RecordedAnswer>, 
     (answers.map(|answer| RecordedAnswer { required_headers: Vec::new(), ..answer }).collect(), tenant)
 }
 
-async fn try_item(source: &Source, item: Item<'_>, http: &HttpClient, arrival: Arrival<'_>) -> TriedRecord {
+/// What an item is tried with.
+#[derive(Clone, Copy)]
+struct Around<'a> {
+    http: &'a HttpClient,
+    arrival: Arrival<'a>,
+    request: &'a Request,
+}
+
+async fn try_item(source: &Source, item: Item<'_>, around: Around<'_>) -> TriedRecord {
     let mask = Arc::new(source.mask_for(&item.document, item.integration.as_deref()));
     let mut record = TriedRecord {
         number: item.number,
@@ -238,16 +250,17 @@ async fn try_item(source: &Source, item: Item<'_>, http: &HttpClient, arrival: A
         steps: admission_steps(source, &item.document, &mask),
         calls: Vec::new(),
         end: End::WouldCall,
+        forwards: Vec::new(),
     };
     record.end = match item.chosen {
         Err(NotChosen::Ignored(reason)) => End::Ignored { reason },
         Err(NotChosen::Failed(failure)) => End::Failed { failure },
         Ok(chosen) => {
             record.route = Some(chosen.route.place.trim_end_matches('.').to_owned());
-            let lane = chosen.route.queueing.lane(&item.document, arrival.delivery, item.number);
+            let lane = chosen.route.queueing.lane(&item.document, around.arrival.delivery, item.number);
             record.lane = lane.ok().map(|lane| mask.text(&lane.all().join(" and ")));
             let item = (item.document, item.integration);
-            run_route(source, chosen, item, http, arrival, &mask, &mut record).await
+            run_route(source, chosen, item, around, &mask, &mut record).await
         }
     };
     if let End::Failed { failure } = &mut record.end {
@@ -260,11 +273,11 @@ async fn run_route(
     source: &Source,
     chosen: Chosen<'_>,
     (mut document, integration): (EventDocument, Option<Arc<Integration>>),
-    http: &HttpClient,
-    arrival: Arrival<'_>,
+    around: Around<'_>,
     mask: &Arc<Mask>,
     record: &mut TriedRecord,
 ) -> End {
+    let Around { http, arrival, .. } = around;
     let secrets = match source.secret_values(&document, integration.as_deref(), arrival.received_at.date()) {
         Ok(secrets) => secrets,
         Err(failure) => return End::Failed { failure },
@@ -288,7 +301,14 @@ async fn run_route(
     let answers: Vec<&str> = pipeline.enrich.calls().map(|call| call.name.as_str()).collect();
     record.steps.extend(step("enrich", &document, |name| answers.contains(&name), mask));
     match planned {
-        Ok(Planned::Changes(changes)) => End::Changes { changes: changes.iter().map(|one| shown(one, mask)).collect() },
+        Ok(Planned::Changes(changes)) => {
+            let sending = Trying { request: around.request, source: &source.name, now: arrival.received_at };
+            match try_forwards(&chosen.route.forwards, &document, sending, &context).await {
+                Ok(forwards) => record.forwards = forwards,
+                Err(failure) => return End::Failed { failure },
+            }
+            End::Changes { changes: changes.iter().map(|one| shown(one, mask)).collect() }
+        }
         Ok(Planned::Nothing(reason)) => End::Ignored { reason },
         Err(failure) if failure.step == Step::Enrich && record.calls.iter().any(has_no_recording) => End::WouldCall,
         Err(failure) => End::Failed { failure },

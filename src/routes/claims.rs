@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::load::LoadedFile;
+use super::signing;
 use super::source::Source;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::source::Span;
@@ -12,6 +13,7 @@ use crate::config::source::Span;
 pub(super) fn settle(files: &mut [LoadedFile], running: &[Arc<Source>]) {
     let order = claim_order(files, running);
     refuse_duplicates(files, &order);
+    signing::settle(files, &order, running);
     // one that is refused goes on as it was before, which may be in the way of another
     while let Some((index, diagnostic)) = find_overlap(files, &order, running) {
         files[index].diagnostics.report(diagnostic);

@@ -1,17 +1,18 @@
 //! From a route file's options to a compiled source. Pure: texts in, source and diagnostics out.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::admits::{admit_hash, bundle_hash};
-use super::file::{FileOptions, RouteOptions, retry_policy, stuck_after};
+use super::file::{FileOptions, RouteOptions, stuck_after};
 use super::masking::secrecy;
 use super::names::{self, Scopes};
 use super::onboarding;
 use super::receive::{self, Receive};
 use super::source::{Source, TenantRule};
-use super::{handshake, lint, renumber, verifying};
-use crate::auth::secret::{self, SecretReader};
+use super::{handshake, lint, renumber, signing, verifying};
+use crate::auth::secret::{self, SecretReader, Surroundings};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::Named;
 use crate::config::source::Spanned;
@@ -25,15 +26,16 @@ use crate::model::retry::RetryPolicy;
 use crate::payload;
 use crate::steps::admission::{Admission, Route};
 use crate::steps::api::{self, Api};
-use crate::steps::call::CallForm;
 use crate::steps::choose::{Matcher, Pattern};
 use crate::steps::enrich;
 use crate::steps::extract::{self, Extract};
+use crate::steps::forward::{self, Forward};
 use crate::steps::integration;
 use crate::steps::lane::{Coalesce, Queueing, REMEMBER, compile_lanes};
 use crate::steps::late;
 use crate::steps::map::{self, Destination, Write};
 use crate::steps::pipeline::Pipeline;
+use crate::steps::retry_options::retry_policy;
 use crate::steps::write_options::{Verb, WriteOptions};
 
 /// What compiling needs to know of the world.
@@ -88,11 +90,15 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
     let handshakes = handshake::compile(&input, payload.as_ref(), integration.as_ref(), diagnostics, unset);
     let tenant = TenantRule::of(options.tenant.as_ref(), auth.as_ref(), written, diagnostics);
     let allowed: BTreeSet<String> = options.secrets.names().map(str::to_owned).chain(fields_that_are_secret(options)).collect();
-    let builder = Builder { options, scopes: &scopes, allowed, has_tenant: tenant != TenantRule::None, world };
+    let held: Vec<String> = fields_that_are_secret(options).collect();
+    let signing = Surroundings { fields: &held, late_fields: &[], ..surroundings };
+    let (has_tenant, not_set) = (tenant != TenantRule::None, RefCell::default());
+    let builder = Builder { options, scopes: &scopes, allowed, has_tenant, world, signing, unset: not_set };
     let apis = builder.apis(diagnostics);
     let event = options.event.as_ref().map(|node| Value::compile_text(node, &builder.compiler(&scopes.event), diagnostics));
     let extract = extract::compile(&options.extract, &builder.compiler(&scopes.extract), diagnostics);
     let routes = builder.routes(apis.as_deref(), diagnostics);
+    unset.append(builder.unset.into_inner());
     let fields: Vec<&str> = options.integration.iter().flat_map(|integration| integration.fields.names()).collect();
     let onboarding = onboarding::compile(options.onboarding.as_ref(), &fields, world.engine, diagnostics);
     let (receive, payload, auth, integration, extract, routes) = (receive?, payload?, auth?, integration?, extract?, routes?);
@@ -101,8 +107,9 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
     let event = event.map_or(Some(None), |event| event.map(Some))?;
     lint::check(options, &routes, world.engine, diagnostics);
     renumber::check(options, &extract, &routes, world.engine, diagnostics);
+    let secret_origins = signing::check(options, root, diagnostics);
     let (mask, secret_places) =
-        secrecy((&auth, &handshakes), &integration, &payload.secret_places, &secrets, options, world.engine);
+        secrecy((&auth, &handshakes, &routes), &integration, &payload.secret_places, &secrets, options, world.engine);
     let reads_raw =
         routes.iter().any(|route| route.reads.reads_name("raw")) || raw_in_names(&extract, event.as_ref(), world.engine);
     Some(Source {
@@ -123,6 +130,7 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
         samples: options.onboarding.iter().flat_map(|onboarding| onboarding.samples.clone()).collect(),
         secrets,
         mask,
+        secret_origins,
         secret_places,
     })
 }
@@ -157,6 +165,10 @@ struct Builder<'a> {
     allowed: BTreeSet<String>,
     has_tenant: bool,
     world: World<'a>,
+    /// What forwards are signed with: any secret that may go out.
+    signing: Surroundings<'a>,
+    /// Secrets without a value that are only named in a forward.
+    unset: RefCell<Diagnostics>,
 }
 
 impl<'a> Builder<'a> {
@@ -210,9 +222,9 @@ impl<'a> Builder<'a> {
         place: String,
         diagnostics: &mut Diagnostics,
     ) -> Option<Route> {
-        let idle = route.write.first().map(|write| write.head).or(route.enrich.span);
+        let idle = route.write.first().map(|write| write.head).or(route.enrich.span).or(route.forward.span);
         if let Some(span) = idle {
-            let message = "a route that says `ignore` does nothing, so it can neither fetch nor write";
+            let message = "a route that says `ignore` does nothing, so it can neither fetch, write nor forward";
             diagnostics.report(
                 Diagnostic::error("misplaced-option", span, message)
                     .related(reason.span, "ignored")
@@ -228,6 +240,7 @@ impl<'a> Builder<'a> {
             reads: Reads::default(),
             retry: RetryPolicy::default(),
             pipeline: Pipeline::default(),
+            forwards: Vec::new(),
             writes_what_it_fetches: false,
             place,
         })
@@ -259,11 +272,21 @@ impl<'a> Builder<'a> {
         let fetched = admitted.with(calls.names());
         let answers: Vec<&str> = calls.names().collect();
         let writes = self.writes(route, &place, &fetched.with_secrets(SecretRule::Refused("a column")), &answers, diagnostics);
+        let around = forward::Surrounding {
+            apis,
+            answers: &answers,
+            scope: &self.outgoing(&fetched),
+            signing: &self.signing,
+            engine: self.world.engine,
+        };
+        let named = merged(&file.forward, &route.forward);
+        let forwards = forward::compile_all(&named, around, diagnostics, &mut self.unset.borrow_mut());
         let (extract, matcher, mut queueing, enrich, writes) = (extract?, matcher?, queueing?, enrich?, writes?);
+        let forwards = forwards?;
         queueing.each_by_itself = writes.iter().all(|write| write.verb == Verb::Insert);
-        lint::refuse_coalesced(route.coalesce.as_ref().or(file.coalesce.as_ref()), &writes, diagnostics);
+        lint::refuse_coalesced(route.coalesce.as_ref().or(file.coalesce.as_ref()), &writes, &forwards, diagnostics);
         let pipeline = Pipeline { enrich, writes };
-        let reads = self.reads(&pipeline, &queueing);
+        let reads = self.reads(&pipeline, &forwards, &queueing);
         let stuck = route.stuck.as_ref().or(file.stuck.as_ref());
         let retry = RetryPolicy {
             stuck: stuck_after(stuck, pipeline.enrich.calls().next().is_some(), diagnostics),
@@ -273,7 +296,7 @@ impl<'a> Builder<'a> {
             }
         };
         let writes_what_it_fetches = late::writes_what_it_fetches(&pipeline, self.world.engine);
-        Some(Route { matcher, ignore: None, extract, queueing, reads, retry, pipeline, writes_what_it_fetches, place })
+        Some(Route { matcher, ignore: None, extract, queueing, reads, retry, pipeline, forwards, writes_what_it_fetches, place })
     }
 
     fn queueing(&self, route: &RouteOptions, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Queueing> {
@@ -305,11 +328,12 @@ impl<'a> Builder<'a> {
     }
 
     /// Everything of a delivery that a route reads: what makes two records the same work.
-    fn reads(&self, pipeline: &Pipeline, queueing: &Queueing) -> Reads {
+    fn reads(&self, pipeline: &Pipeline, forwards: &[Forward], queueing: &Queueing) -> Reads {
         let mut all = Reads::default();
         let engine = self.world.engine;
         pipeline.enrich.calls().for_each(|call| all.extend(&call.reads));
         pipeline.writes.iter().for_each(|write| write.add_reads(engine, &mut all));
+        forwards.iter().for_each(|forward| all.extend(&forward.reads));
         queueing.gone.iter().for_each(|gone| gone.add_reads(engine, &mut all));
         if self.options.integration.is_some() {
             let mut unheard = Diagnostics::default();
@@ -321,15 +345,15 @@ impl<'a> Builder<'a> {
         }
         let answers: BTreeSet<&str> = pipeline.enrich.calls().map(|call| call.name.as_str()).collect();
         let items = pipeline.writes.iter().filter_map(|write| write.each.as_ref()).map(|(name, _)| name.as_str());
-        let own: BTreeSet<&str> = answers.into_iter().chain(items).chain(["position"]).collect();
+        let own: BTreeSet<&str> = answers.into_iter().chain(items).chain(["position", "session", "gone"]).collect();
         let mut reads = Reads::default();
         all.places().filter(|place| !own.contains(place[0].as_str())).for_each(|place| reads.add(place.to_vec()));
         reads
     }
 }
 
-/// A route's calls add to the file's by name.
-fn merged(file: &Named<CallForm>, route: &Named<CallForm>) -> Named<CallForm> {
+/// What a route names adds to what the file does.
+fn merged<T: Clone>(file: &Named<T>, route: &Named<T>) -> Named<T> {
     let kept = file.entries.iter().filter(|(name, _)| route.get(&name.value).is_none());
     Named { entries: kept.chain(&route.entries).cloned().collect(), span: route.span.or(file.span) }
 }

@@ -21,7 +21,7 @@ use crate::target::preview::{Statement, statements};
 /// What a route takes over whole from its file when it does not say it itself.
 const TAKEN_OVER: [&str; 8] = ["gone", "id", "remember", "lane", "stuck", "coalesce", "retry", "write"];
 /// What a route adds to by name.
-const ADDED_TO: &str = "enrich";
+const ADDED_TO: [&str; 2] = ["enrich", "forward"];
 
 /// The file, or of its routes only the one at `only`.
 pub fn explain(source: &Arc<Source>, root: &Node, only: Option<usize>, world: World<'_>) -> String {
@@ -55,7 +55,7 @@ fn routes_of(root: &Node) -> Vec<&Node> {
 
 /// The file's own options without those that its routes take over: they stand there.
 fn file_options(root: &Node) -> Vec<Filled<'_>> {
-    let own = |option: &Filled<'_>| !TAKEN_OVER.contains(&option.name.as_str()) && option.name != ADDED_TO;
+    let own = |option: &Filled<'_>| !TAKEN_OVER.contains(&option.name.as_str()) && !ADDED_TO.contains(&option.name.as_str());
     filled::options(&FileOptions::block(), &|name| root.get(name)).into_iter().filter(own).collect()
 }
 
@@ -70,7 +70,7 @@ fn route_options<'n>(root: &'n Node, route: &'n Node) -> Vec<Filled<'n>> {
     for option in (RouteOptions::block().options)() {
         let (own, files) = (route.get(option.name), root.get(option.name));
         match (own, files) {
-            (own, Some(files)) if option.name == ADDED_TO => options.push(merged(option, own, files)),
+            (own, Some(files)) if ADDED_TO.contains(&option.name) => options.push(merged(option, own, files)),
             (None, Some(files)) if TAKEN_OVER.contains(&option.name) => options.push(Filled {
                 name: option.name.to_owned(),
                 value: Value::Written(files, option.shape),
@@ -149,6 +149,9 @@ fn words_of(route: &Route, source: &Source) -> Vec<String> {
     if let Some(stuck) = route.retry.stuck.filter(|stuck| *stuck < route.retry.give_up_after) {
         let stuck = crate::config::units::format_duration(stuck);
         lines.push(format!("stuck: a record that has failed for {stuck} lets the others of its lane pass"));
+    }
+    for forward in &route.forwards {
+        lines.push(format!("forward `{}`: {}, tried again by itself", forward.name, forward.words()));
     }
     lines.push(match &queueing.id {
         Some(id) => format!("duplicates: a second `{}` is one", id.origin()),

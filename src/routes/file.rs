@@ -12,13 +12,14 @@ use crate::config::shape;
 use crate::config::source::Spanned;
 use crate::config::yaml::Node;
 use crate::expr::typed::LongForm;
-use crate::model::retry::RetryPolicy;
 use crate::payload::options::PayloadOptions;
 use crate::steps::api::ApiOptions;
 use crate::steps::call::CallForm;
 use crate::steps::choose::Pattern;
+use crate::steps::forward::ForwardOptions;
 use crate::steps::integration_options::IntegrationOptions;
 use crate::steps::lane::Coalesce;
+use crate::steps::retry_options::RetryOptions;
 use crate::steps::version::VersionOptions;
 use crate::steps::write_options::WriteOptions;
 
@@ -77,6 +78,8 @@ options! {
         enrich: Named<CallForm>,
         /// Which rows change.
         write: Vec<WriteOptions>,
+        /// What is sent to other systems once the rows are written.
+        forward: Named<ForwardOptions>,
         /// Which events take which way; without it the file is itself one route.
         routes: Vec<RouteOptions>,
         /// What is shown and tried when a customer is set up.
@@ -117,20 +120,8 @@ options! {
         enrich: Named<CallForm>,
         /// Which rows change.
         write: Vec<WriteOptions>,
-    }
-}
-
-options! {
-    /// How often and how long a failing record is tried again; jittered.
-    pub struct RetryOptions {
-        /// How long after the first failure.
-        first: Option<Duration> = "5s",
-        /// What the wait is multiplied by after each further one.
-        factor: Option<u32> = "2",
-        /// The longest wait.
-        most: Option<Duration> = "1h",
-        /// How long after the first failure it is given up on.
-        r#for: Option<Duration> = "3d",
+        /// What is sent to other systems once the rows are written.
+        forward: Named<ForwardOptions>,
     }
 }
 
@@ -145,24 +136,6 @@ options! {
         body: Option<Node> as shape::text_value,
         /// Requests as the provider sends them, for trying and testing.
         samples: Vec<Spanned<String>>,
-    }
-}
-
-/// The policy that was written, over the defaults.
-pub fn retry_policy(options: Option<&RetryOptions>, diagnostics: &mut Diagnostics) -> RetryPolicy {
-    let default = RetryPolicy::default();
-    let Some(options) = options else { return default };
-    let first = options.first.unwrap_or(default.first);
-    if options.factor == Some(0) || first.is_zero() {
-        let message = "`first` and `factor` must be more than zero; found zero";
-        diagnostics.report(Diagnostic::error("wrong-type", options.head, message).hint("such as `{ first: 5s, factor: 2 }`"));
-    }
-    RetryPolicy {
-        first,
-        factor: options.factor.unwrap_or(default.factor),
-        most: options.most.unwrap_or(default.most).max(first),
-        give_up_after: options.r#for.unwrap_or(default.give_up_after),
-        stuck: None,
     }
 }
 
@@ -196,6 +169,7 @@ impl RouteOptions {
             retry: None,
             enrich: Named::default(),
             write: Vec::new(),
+            forward: Named::default(),
         }
     }
 }

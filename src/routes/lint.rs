@@ -8,6 +8,7 @@ use crate::expr::reads::Reads;
 use crate::expr::template::Engine;
 use crate::steps::admission::Route;
 use crate::steps::choose::Pattern;
+use crate::steps::forward::Forward;
 use crate::steps::lane::Coalesce;
 use crate::steps::map::Write;
 use crate::steps::write_options::Verb;
@@ -62,11 +63,11 @@ fn refuse_patterns_without_event(options: &FileOptions, diagnostics: &mut Diagno
 
 fn warn_of_no_work(options: &FileOptions, routes: &[Route], diagnostics: &mut Diagnostics) {
     for (index, route) in routes.iter().enumerate() {
-        if route.pipeline.writes.is_empty() && route.ignore.is_none() {
+        if route.pipeline.writes.is_empty() && route.forwards.is_empty() && route.ignore.is_none() {
             let span = options.routes.get(index).map_or(options.head, place_of);
             diagnostics.report(
-                Diagnostic::warning("route-without-work", span, "this route writes nothing")
-                    .hint("add `write:`, or say `ignore: reason` if that is meant"),
+                Diagnostic::warning("route-without-work", span, "this route writes and forwards nothing")
+                    .hint("add `write:` or `forward:`, or say `ignore: reason` if that is meant"),
             );
         }
     }
@@ -128,7 +129,20 @@ fn refuse_gone_without_key(routes: &[Route], engine: &Engine, diagnostics: &mut 
 }
 
 /// Merged records leave out what each of them would do.
-pub(super) fn refuse_coalesced(coalesce: Option<&Spanned<Coalesce>>, writes: &[Write], diagnostics: &mut Diagnostics) {
+pub(super) fn refuse_coalesced(
+    coalesce: Option<&Spanned<Coalesce>>,
+    writes: &[Write],
+    forwards: &[Forward],
+    diagnostics: &mut Diagnostics,
+) {
+    if let (Some(coalesce), Some(forward)) = (coalesce, forwards.iter().find(|forward| !forward.merged)) {
+        let message = format!("the forward `{}` is sent for every record, so none may be merged", forward.name);
+        diagnostics.report(
+            Diagnostic::error("coalesce-with-forward", forward.place, message)
+                .related(coalesce.span, "merges records")
+                .hint("say `merged: true` if it may be sent once for all of them, or give its route no `coalesce`"),
+        );
+    }
     let moved = writes.iter().flat_map(|write| &write.was).next();
     if let (Some(coalesce), Some(moved)) = (coalesce, moved) {
         let message = "`was` says which row each record moves, so none may be merged";

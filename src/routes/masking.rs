@@ -17,7 +17,8 @@ use crate::model::delivery::Request;
 use crate::model::event::EventDocument;
 use crate::model::integration::Integration;
 use crate::secret::{MASK, Mask};
-use crate::steps::admission::Received;
+use crate::steps::admission::{Received, Route};
+use crate::steps::forward::Forward;
 use crate::steps::integration::IntegrationRule;
 
 /// Headers that are secret whoever sends them.
@@ -70,7 +71,7 @@ impl Source {
 
 /// What is secret: what the operator holds, wherever it turns up, and the places that auth, fields and `payload.secret` name.
 pub(super) fn secrecy(
-    (auth, handshakes): (&Auth, &Handshakes),
+    (auth, handshakes, routes): (&Auth, &Handshakes, &[Route]),
     integration: &IntegrationRule,
     declared: &[Vec<String>],
     secrets: &[(String, Values)],
@@ -79,6 +80,8 @@ pub(super) fn secrecy(
 ) -> (Mask, Vec<Vec<String>>) {
     let mut mask = Mask::default();
     let inline = auth.leaves().into_iter().filter_map(Auth::secret).flat_map(SecretSource::declared);
+    let signs = routes.iter().flat_map(|route| &route.forwards).filter_map(Forward::sign);
+    let inline = inline.chain(signs.flat_map(|scheme| scheme.secret().declared()));
     secrets.iter().flat_map(|(_, values)| values).chain(inline).for_each(|secret| mask.cover_value(secret.expose()));
     let mut reads = Reads::default();
     auth.add_secret_places(engine, &mut reads);

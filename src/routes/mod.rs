@@ -22,6 +22,7 @@ mod renumber;
 pub mod samples;
 mod shipped;
 mod side_by_side;
+mod signing;
 pub mod source;
 pub mod table;
 pub mod test_file;

@@ -13,7 +13,8 @@ use crate::steps::integration_options::IntegrationOptions;
 pub const BODY: [&str; 2] = ["body", "raw"];
 /// What the inbox adds.
 pub const INBOX: [&str; 4] = ["received_at", "source", "delivery", "attempt"];
-const OTHERS: [&str; 13] = [
+const OTHERS: [&str; 14] = [
+    "gone",
     "index",
     "tenant",
     "integration",

@@ -61,7 +61,7 @@ fn lets_everyone_in(auth: &Auth) -> bool {
 }
 
 /// Where the values of all secrets under `auth` come from, however deep they are named.
-fn secrets_of(node: &Node, declared: &Named<Vec<SecretOptions>>) -> Vec<String> {
+pub(super) fn secrets_of(node: &Node, declared: &Named<Vec<SecretOptions>>) -> Vec<String> {
     match &node.content {
         Content::Scalar(_) => Vec::new(),
         Content::List(items) => items.iter().flat_map(|item| secrets_of(item, declared)).collect(),

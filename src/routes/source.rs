@@ -6,6 +6,7 @@ use sha2::Digest as _;
 use super::handshake::Handshakes;
 use super::onboarding::Onboarding;
 use super::receive::Receive;
+use super::signing::Origins;
 use crate::auth::scheme::Auth;
 use crate::auth::secret::Values;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
@@ -104,6 +105,8 @@ pub struct Source {
     pub secrets: Vec<(String, Values)>,
     /// Covers what the operator holds.
     pub(super) mask: Mask,
+    /// Where its secrets come from, by what they are for.
+    pub(super) secret_origins: Origins,
     /// Places of a request whose content is secret.
     pub(super) secret_places: Vec<Vec<String>>,
 }

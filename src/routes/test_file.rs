@@ -139,6 +139,8 @@ options! {
         answer: Option<AnsweredOptions>,
         /// What a handshake showed to support staff, by name: exactly this. An onboarding window is open.
         shown: Option<Named<String>>,
+        /// Exactly what was sent by each forward, in order; those that are not named sent nothing.
+        forwards: Named<Vec<SentOptions>>,
     }
 }
 
@@ -151,6 +153,24 @@ options! {
         json: Option<Node> as shape::json,
         /// Headers that it has.
         headers: Named<Node> as shape::json,
+    }
+}
+
+options! {
+    /// What a forward sent; what is not named does not matter.
+    pub struct SentOptions {
+        /// The method: `POST`.
+        method: Option<String>,
+        /// The whole address, with its query.
+        url: Option<String>,
+        /// Headers, with these values.
+        headers: Named<Node> as shape::json,
+        /// The body as JSON.
+        json: Option<Node> as shape::json,
+        /// The fields of a form, in any order.
+        form: Named<Node> as shape::json,
+        /// The body as text.
+        text: Option<String>,
     }
 }
 

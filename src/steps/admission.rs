@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::choose::Matcher;
 use super::extract::Extract;
+use super::forward::Forward;
 use super::integration::IntegrationRule;
 use super::lane::Queueing;
 use super::pipeline::Pipeline;
@@ -64,6 +65,8 @@ pub struct Route {
     pub retry: RetryPolicy,
     /// What is fetched and written.
     pub pipeline: Pipeline,
+    /// What is sent elsewhere afterwards.
+    pub forwards: Vec<Forward>,
     /// Whether its rows are right also when newer records of the lane ran before: they come from a fetch made then.
     pub writes_what_it_fetches: bool,
     /// Where it stands: `routes[0]`.
@@ -285,10 +288,11 @@ impl Admission {
 }
 
 impl Chosen<'_> {
-    /// Whether it may run after newer records of its lane without undoing what they wrote. What is gone by the delivery's own word is
-    /// not asked for again, so it may not.
+    /// Whether it may run after newer records of its lane without undoing what they wrote or sent. What is gone by the delivery's own
+    /// word is not asked for again, so it may not.
     pub fn runs_late(&self) -> bool {
-        self.route.writes_what_it_fetches && !self.gone || self.route.pipeline.only_inserts()
+        let only_inserts = self.route.pipeline.only_inserts() && self.route.forwards.is_empty();
+        self.route.writes_what_it_fetches && !self.gone || only_inserts
     }
 }
 

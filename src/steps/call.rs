@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value as Json, json};
 
 use super::answer;
@@ -15,7 +16,7 @@ use super::pages::{self, Pages};
 use super::pipeline::RunContext;
 use super::request::{self, Filled, Request, absolute, mapping};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
-use crate::config::source::Spanned;
+use crate::config::source::{Span, Spanned};
 use crate::config::units::Rate;
 use crate::expr::reads::Reads;
 use crate::expr::scope::Scope;
@@ -84,7 +85,7 @@ pub fn compile(
     diagnostics: &mut Diagnostics,
 ) -> Option<Call> {
     let options = &form.0;
-    let api = apis.and_then(|apis| choose_api(options, apis, diagnostics));
+    let api = apis.and_then(|apis| choose_api(options.api.as_ref(), options.head, apis, diagnostics));
     let has_session = api.as_ref().is_none_or(|api| api.session.is_some());
     let each = each(options, &Compiler { engine, scope }, diagnostics);
     let item = options.each.entries.first().map(|(name, _)| name.value.as_str());
@@ -93,8 +94,7 @@ pub fn compile(
     let written = request::Written {
         what: format!("the call `{}`", name.value),
         span: name.span,
-        get: &options.get,
-        post: &options.post,
+        urls: &[(Method::GET, &options.get), (Method::POST, &options.post)],
         query: &options.query,
         headers: &options.headers,
         bodies: form.bodies(),
@@ -185,8 +185,14 @@ fn reads_item(when: &Condition, each: Option<&Each>, engine: &Engine) -> bool {
     each.is_some_and(|each| reads.reads_name(&each.name) || reads.reads_name("position"))
 }
 
-fn choose_api(options: &CallOptions, apis: &[Arc<Api>], diagnostics: &mut Diagnostics) -> Option<Arc<Api>> {
-    match (&options.api, apis) {
+/// The api that is named, or the only one.
+pub(super) fn choose_api(
+    name: Option<&Spanned<String>>,
+    place: Span,
+    apis: &[Arc<Api>],
+    diagnostics: &mut Diagnostics,
+) -> Option<Arc<Api>> {
+    match (name, apis) {
         (Some(name), _) => {
             let found = apis.iter().find(|api| api.name == name.value).cloned();
             if found.is_none() {
@@ -204,14 +210,13 @@ fn choose_api(options: &CallOptions, apis: &[Arc<Api>], diagnostics: &mut Diagno
         (None, [api]) => Some(Arc::clone(api)),
         (None, []) => {
             let message = "there is no api to call";
-            diagnostics
-                .report(Diagnostic::error("unknown-api", options.head, message).hint("declare it under `apis:` with its `base`"));
+            diagnostics.report(Diagnostic::error("unknown-api", place, message).hint("declare it under `apis:` with its `base`"));
             None
         }
         (None, several) => {
             let message = format!("there are several apis, {}; the call does not say which", listed(several));
             diagnostics.report(
-                Diagnostic::error("missing-option", options.head, message)
+                Diagnostic::error("missing-option", place, message)
                     .hint(format!("say it: `{{ api: {}, get: … }}`", several[0].name)),
             );
             None
@@ -327,5 +332,6 @@ pub(super) fn outgoing(
         cache: None,
         attempt: Some(context.attempt.to_owned()),
         mask: context.mask.now(),
+        is_forward: false,
     }
 }

@@ -53,7 +53,7 @@ pub enum Planned {
 }
 
 impl Pipeline {
-    /// Fetches, then maps. The calls made are added to `calls` also when it fails.
+    /// Fetches, then maps; `gone` is in the document from then on. The calls made are added to `calls` also when it fails.
     pub async fn run(
         &self,
         document: &mut EventDocument,
@@ -73,6 +73,7 @@ impl Pipeline {
             }
             Enriched::Gone(_) => true,
         };
+        document.set("gone", serde_json::json!(gone));
         self.map(document, gone, context.tenant).map(Planned::Changes)
     }
 

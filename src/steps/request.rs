@@ -21,8 +21,8 @@ pub(super) struct Written<'a> {
     pub(super) what: String,
     /// Where that stands.
     pub(super) span: Span,
-    pub(super) get: &'a [Node],
-    pub(super) post: &'a [Node],
+    /// The methods that may be written, each with its URLs.
+    pub(super) urls: &'a [(Method, &'a [Node])],
     pub(super) query: &'a Named<Node>,
     pub(super) headers: &'a Named<Node>,
     pub(super) bodies: body::Written<'a>,
@@ -47,6 +47,19 @@ struct Target {
     is_secret: bool,
 }
 
+/// Where a URL leads, as far as that is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Leads {
+    /// A path below an API's base.
+    Below,
+    /// To this origin.
+    To(String),
+    /// To wherever a secret says.
+    BySecret,
+    /// Only known when it is filled in.
+    Elsewhere,
+}
+
 /// A request that can be sent.
 pub(super) struct Filled {
     pub(super) method: Method,
@@ -68,22 +81,7 @@ pub(super) struct Page {
 
 /// Compiles one.
 pub(super) fn compile(written: &Written<'_>, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Request> {
-    let (method, nodes) = match (written.get, written.post) {
-        ([], []) => {
-            let message = format!("{} needs `get` or `post`; found none", written.what);
-            diagnostics.report(
-                Diagnostic::error("missing-option", written.span, message).hint("such as `get: \"/orders/{{ number }}\"`"),
-            );
-            return None;
-        }
-        (get, []) => (Method::GET, get),
-        ([], post) => (Method::POST, post),
-        (get, _) => {
-            let message = format!("{} is a GET or a POST; found both", written.what);
-            diagnostics.report(Diagnostic::error("one-of", get[0].head(), message).hint("keep one of `get` and `post`"));
-            return None;
-        }
-    };
+    let (method, nodes) = method(written, diagnostics)?;
     let urls: Vec<_> = nodes.iter().map(|node| target(node, compiler, diagnostics)).collect();
     let query: Vec<_> = written
         .query
@@ -100,6 +98,31 @@ pub(super) fn compile(written: &Written<'_>, compiler: &Compiler<'_>, diagnostic
         headers: headers?,
         body: body?,
     })
+}
+
+fn method<'a>(written: &Written<'a>, diagnostics: &mut Diagnostics) -> Option<(Method, &'a [Node])> {
+    let option = |method: &Method| format!("`{}`", method.as_str().to_ascii_lowercase());
+    let found: Vec<&(Method, &[Node])> = written.urls.iter().filter(|(_, nodes)| !nodes.is_empty()).collect();
+    match found.as_slice() {
+        [(method, nodes)] => Some((method.clone(), nodes)),
+        [] => {
+            let options: Vec<String> = written.urls.iter().map(|(method, _)| option(method)).collect();
+            let (last, others) = options.split_last()?;
+            let message = format!("{} needs {} or {last}; found none", written.what, others.join(", "));
+            let example = written.urls[0].0.as_str().to_ascii_lowercase();
+            diagnostics.report(
+                Diagnostic::error("missing-option", written.span, message)
+                    .hint(format!("such as `{example}: \"/orders/{{{{ number }}}}\"`")),
+            );
+            None
+        }
+        [(first, nodes), (second, _), ..] => {
+            let message = format!("{} is a {first} or a {second}; found both", written.what);
+            let hint = format!("keep one of {} and {}", option(first), option(second));
+            diagnostics.report(Diagnostic::error("one-of", nodes[0].head(), message).hint(hint));
+            None
+        }
+    }
 }
 
 fn target(node: &Node, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Target> {
@@ -127,6 +150,20 @@ impl Request {
     /// The URLs as they were written.
     pub(super) fn written(&self) -> impl Iterator<Item = &str> {
         self.urls.iter().map(|target| target.written.as_str())
+    }
+
+    /// Where the first URL leads, as far as that is written.
+    pub(super) fn leads(&self) -> Leads {
+        let Some(target) = self.urls.first() else { return Leads::Elsewhere };
+        let written = target.written.as_str();
+        // an origin ends where the path begins; one with braces in it is only known when it is filled in
+        let origin = written.match_indices('/').nth(2).map_or(written, |(end, _)| &written[..end]);
+        match Url::parse(origin).ok().filter(|url| url.has_host() && !origin.contains('{')) {
+            Some(url) => Leads::To(url.origin().ascii_serialization()),
+            None if target.is_secret => Leads::BySecret,
+            None if written.starts_with('/') => Leads::Below,
+            None => Leads::Elsewhere,
+        }
     }
 
     /// `GET` or `POST`.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
-use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use reqwest::{Method, Url};
 use serde_json::{Value as Json, json};
 
 use super::answer::{document_of, failure_of};
@@ -180,8 +180,7 @@ fn compile_login(
     let written = request::Written {
         what: format!("the login of `{}`", name.value),
         span: options.head,
-        get: options.get.as_slice(),
-        post: options.post.as_slice(),
+        urls: &[(Method::GET, options.get.as_slice()), (Method::POST, options.post.as_slice())],
         query: &options.query,
         headers: &options.headers,
         bodies: options.bodies(),
@@ -330,7 +329,7 @@ impl Oauth2 {
             }
         }
         Ok(Filled {
-            method: reqwest::Method::POST,
+            method: Method::POST,
             url: self.token_url.clone(),
             headers,
             body: Some(("application/x-www-form-urlencoded".to_owned(), form.finish().into())),

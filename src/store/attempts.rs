@@ -25,13 +25,17 @@ pub(crate) async fn of_delivery(store: &Store, delivery_row: i64) -> Result<Vec<
     let mut attempts: Vec<RecordAttempt> = Vec::with_capacity(rows.len());
     for row in rows {
         let record: u32 = row.get("record_no")?;
-        let content = unpack(row.get("content")?, "an attempt")?;
-        let mut attempt: Attempt = serde_json::from_slice(&content)
-            .map_err(|error| StoreError::Damaged(format!("an attempt cannot be read: {error}")))?;
+        let mut attempt = unpacked(row.get("content")?)?;
         attempt.number = attempts.last().filter(|last| last.record == record).map_or(1, |last| last.attempt.number + 1);
         attempts.push(RecordAttempt { record, run: row.get("run")?, attempt });
     }
     Ok(attempts)
+}
+
+/// The attempt that was packed.
+pub(crate) fn unpacked(packed: &[u8]) -> Result<Attempt, StoreError> {
+    let content = unpack(packed, "an attempt")?;
+    serde_json::from_slice(&content).map_err(|error| StoreError::Damaged(format!("an attempt cannot be read: {error}")))
 }
 
 /// An attempt as it is stored.

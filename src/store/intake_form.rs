@@ -62,13 +62,15 @@ pub(crate) enum PreparedFate {
 }
 
 /// A lane as rows know it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct PreparedLane {
     pub(crate) hash: [u8; 16],
     pub(crate) pool_id: i64,
     pub(crate) label: Vec<u8>,
     pub(crate) quiet: Duration,
     pub(crate) most: Duration,
+    /// 0 for records.
+    pub(crate) kind: i64,
     /// The other lanes that the record waits in, which have none themselves.
     pub(crate) others: Vec<PreparedLane>,
 }
@@ -178,7 +180,7 @@ fn prepare_lanes(place: Place<'_>, pool: &PoolEntry, tenant_id: i64, lane: &Admi
         hash.copy_from_slice(&bound_hash(place, tenant_id, &[b"lane", label.as_bytes()])[..16]);
         let label = place.store.vault().seal_label(&pool.key, &hash, label)?;
         let AdmittedLane { quiet, most, .. } = *lane;
-        Ok::<_, StoreError>(PreparedLane { hash, pool_id: pool.pool_id, label, quiet, most, others: Vec::new() })
+        Ok::<_, StoreError>(PreparedLane { hash, pool_id: pool.pool_id, label, quiet, most, kind: 0, others: Vec::new() })
     };
     let others = lane.others.iter().map(prepared).collect::<Result<_, _>>()?;
     Ok(PreparedLane { others, ..prepared(&lane.label)? })

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::attempts;
 use super::error::{FinishError, StoreError};
+use super::forwards;
 use super::queue::claim::Wanted;
 use super::queue::closing::{Closing, Pause, RecordChange};
 use super::queue::{aside, fences};
@@ -12,7 +13,8 @@ use super::state::Store;
 use crate::clock::Timestamp;
 use crate::model::attempt::Attempt;
 use crate::model::bundle::ActiveVersion;
-use crate::model::lane::Claim;
+use crate::model::forward::NewForward;
+use crate::model::lane::{Claim, LaneKind};
 use crate::model::record::{ClaimedRecord, RecordId};
 use crate::model::tenant::Tenant;
 
@@ -40,6 +42,8 @@ pub struct Ending {
     pub end: End,
     /// The try that led to it, if there was one.
     pub attempt: Option<Attempt>,
+    /// What is to be sent elsewhere because of it: written with the end, or not at all.
+    pub forwards: Vec<NewForward>,
 }
 
 /// The final states that a claim can end in.
@@ -58,11 +62,20 @@ pub enum End {
 /// Leases due lanes, each pool in turn. A claim's records are the head of its lane and, where that coalesces, those right
 /// behind it with the same work, at most 200.
 pub async fn claim(store: &Store, request: ClaimRequest<'_>) -> Result<Vec<Claim>, StoreError> {
+    claim_of(LaneKind::Records, store, request).await
+}
+
+/// Leases due lanes of forwards, each pool in turn. A claim has the forward at the head of its lane.
+pub async fn claim_forwards(store: &Store, request: ClaimRequest<'_>) -> Result<Vec<Claim>, StoreError> {
+    claim_of(LaneKind::Forwards, store, request).await
+}
+
+async fn claim_of(kind: LaneKind, store: &Store, request: ClaimRequest<'_>) -> Result<Vec<Claim>, StoreError> {
     if request.limit == 0 || request.versions.is_empty() {
         return Ok(Vec::new());
     }
     let versions = json_of(request.versions);
-    store.writer().claim(Wanted { owner: request.owner, versions, limit: request.limit, lease: request.lease }).await
+    store.writer().claim(Wanted { kind, owner: request.owner, versions, limit: request.limit, lease: request.lease }).await
 }
 
 /// Extends a lease: it ends `lease` from now.
@@ -74,7 +87,8 @@ pub async fn prolong(store: &Store, claim: &Claim, lease: Duration) -> Result<()
 
 /// Ends a claim for good: records, attempt and lane in one transaction.
 pub async fn finish(store: &Store, claim: &Claim, ending: Ending) -> Result<(), FinishError> {
-    let Ending { record, superseded, end, attempt } = ending;
+    let Ending { record, superseded, end, attempt, forwards } = ending;
+    let forwards = forwards::prepare(store, claim, record, forwards).await?;
     let tried = i64::from(attempt.is_some());
     let first_run = claim.records.iter().find(|one| one.id == record).map_or(record, |one| one.first_run);
     let done_record = (end == End::Done).then_some(first_run);
@@ -97,7 +111,7 @@ pub async fn finish(store: &Store, claim: &Claim, ending: Ending) -> Result<(), 
     let done_position = ended.map(|record| record.position).max();
     store
         .writer()
-        .close(Closing { done_position, done_record, records, ..closing(store, claim, record, attempt.as_ref())? })
+        .close(Closing { done_position, done_record, records, forwards, ..closing(store, claim, record, attempt.as_ref())? })
         .await
 }
 
@@ -185,8 +199,8 @@ pub async fn next_due(store: &Store, versions: &[ActiveVersion]) -> Result<Optio
     macro_rules! text {
         ($active:literal, $hash:literal) => {
             concat!(
-                "select min(max(coalesce(p.paused_until, 0),
-                    (select min(due_at) from lane where lane.pool_id = p.pool_id and lane.due_at is not null))) as due
+                "select min(max(coalesce(p.paused_until, 0), (select min(due_at) from lane
+                    where lane.pool_id = p.pool_id and lane.kind = 0 and lane.due_at is not null))) as due
                 from ",
                 $active,
                 " join pool p on p.source = active.key and p.admit_hash = ",
@@ -200,10 +214,33 @@ pub async fn next_due(store: &Store, versions: &[ActiveVersion]) -> Result<Optio
     Ok(due.map(moment))
 }
 
-/// Ends the pause of a source's and tenant's pool.
+/// The same for forwards, which no pause of a pool holds.
+pub async fn next_due_forward(store: &Store, versions: &[ActiveVersion]) -> Result<Option<Timestamp>, StoreError> {
+    macro_rules! text {
+        ($active:literal, $hash:literal) => {
+            concat!(
+                "select min((select min(due_at) from lane
+                    where lane.pool_id = p.pool_id and lane.kind = 1 and lane.due_at is not null)) as due
+                from ",
+                $active,
+                " join pool p on p.source = active.key and p.admit_hash = ",
+                $hash,
+                " where p.readmit_after is null"
+            )
+        };
+    }
+    let row = store.read_first(query(with_versions!(text)).bind(json_of(versions))).await?;
+    let due: Option<i64> = row.map(|row| row.get("due")).transpose()?.flatten();
+    Ok(due.map(moment))
+}
+
+/// Ends the pause of a source's and tenant's pool, and the waits of its forwards.
 pub async fn resume_pool(store: &Store, source: &str, tenant: Option<&Tenant>) -> Result<(), StoreError> {
     let (source, tenant_id) = (source.to_owned(), tenant.map_or(0, |tenant| tenant.id));
-    store.writer().run_and_wake(move |connection, _| Box::pin(async move { unpause(connection, &source, tenant_id).await })).await
+    store
+        .writer()
+        .run_and_wake(move |connection, now| Box::pin(async move { unpause(connection, &source, tenant_id, now).await }))
+        .await
 }
 
 /// `{"shop": "AB12…"}`.
@@ -212,7 +249,8 @@ pub(crate) fn json_of(versions: &[ActiveVersion]) -> String {
     serde_json::Value::Object(versions.iter().map(entry).collect()).to_string()
 }
 
-fn untouched(claim: &Claim) -> Closing {
+/// The end of a claim that changes nothing.
+pub(crate) fn untouched(claim: &Claim) -> Closing {
     Closing {
         lane_id: claim.lane_id,
         lane_hash: claim.lane_hash,
@@ -224,6 +262,8 @@ fn untouched(claim: &Claim) -> Closing {
         records: Vec::new(),
         attempt: None,
         pause: None,
+        forwards: Vec::new(),
+        forward: None,
     }
 }
 
@@ -237,8 +277,12 @@ async fn extend_lease(connection: &mut Connection, lane_id: i64, fence: i64, unt
     Ok(query(sql).bind(until).bind(lane_id).bind(fence).execute(connection).await? == 1)
 }
 
-async fn unpause(connection: &mut Connection, source: &str, tenant_id: i64) -> Result<(), StoreError> {
+async fn unpause(connection: &mut Connection, source: &str, tenant_id: i64, now: Timestamp) -> Result<(), StoreError> {
     let sql = "update pool set paused_until = null, reason = null, needs_attention = 0 where source = $1 and tenant_id = $2";
     query(sql).bind(source).bind(tenant_id).execute(connection).await?;
+    let sql =
+        "update lane set retry_at = null, due_at = $3 where kind = 1 and retry_at is not null and owner is null and waiting > 0
+        and pool_id in (select pool_id from pool where source = $1 and tenant_id = $2)";
+    query(sql).bind(source).bind(tenant_id).bind(now).execute(connection).await?;
     Ok(())
 }

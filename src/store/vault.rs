@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::master_key::{KeyBytes, random_key};
 use crate::model::delivery::DeliveryId;
+use crate::model::forward::ForwardId;
 use crate::secret::Secret;
 
 const VERSION: u8 = 1;
@@ -108,6 +109,17 @@ impl Vault {
         opened.ok_or_else(|| StoreError::Sealed { what: format!("delivery `{}`", owner.delivery) })
     }
 
+    /// Seals what a forward is made of.
+    pub(crate) fn seal_forward(&self, key: &DataKey, owner: &Forwarded<'_>, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
+        seal(&key.cipher, &owner.bound(self), plain)
+    }
+
+    /// Opens what a forward is made of.
+    pub(crate) fn open_forward(&self, key_id: i64, owner: &Forwarded<'_>, sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let opened = self.key(key_id).and_then(|key| open(&key.cipher, &owner.bound(self), sealed));
+        opened.ok_or_else(|| StoreError::Sealed { what: format!("forward `{}`", owner.forward) })
+    }
+
     /// Seals what an integration holds.
     pub(crate) fn seal_set_up(&self, key: &DataKey, owner: &SetUp<'_>, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
         seal(&key.cipher, &owner.bound(self), plain)
@@ -187,6 +199,22 @@ pub(crate) struct Owner<'a> {
 impl Owner<'_> {
     fn bound(&self, vault: &Vault) -> Vec<u8> {
         vault.bound("request", &[self.delivery.0.as_bytes(), &self.tenant_id.to_be_bytes(), self.source.as_bytes()])
+    }
+}
+
+/// What a forward's sealed content belongs to.
+pub(crate) struct Forwarded<'a> {
+    /// The forward.
+    pub(crate) forward: ForwardId,
+    /// The tenant of its record; 0 for none.
+    pub(crate) tenant_id: i64,
+    /// Its source.
+    pub(crate) source: &'a str,
+}
+
+impl Forwarded<'_> {
+    fn bound(&self, vault: &Vault) -> Vec<u8> {
+        vault.bound("forward", &[self.forward.0.as_bytes(), &self.tenant_id.to_be_bytes(), self.source.as_bytes()])
     }
 }
 

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use sha2::Digest as _;
 
+use super::forward;
 use super::retry::{Verdict, decide};
 use super::trace::Trace;
 use crate::expr::scope::SecretValues;
 use crate::http_client::client::HttpClient;
 use crate::model::attempt::Outcome;
 use crate::model::change::Change;
+use crate::model::delivery::DeliveryId;
 use crate::model::event::EventDocument;
 use crate::model::failure::{Failure, Retry, Step};
+use crate::model::forward::NewForward;
 use crate::model::integration::Integrations;
 use crate::model::lane::Claim;
 use crate::model::record::{ClaimedRecord, RecordId};
@@ -20,6 +23,7 @@ use crate::routes::registry::Registry;
 use crate::routes::source::Source;
 use crate::secret::{GrowingMask, Mask};
 use crate::steps::admission::{Arrival, Chosen, Item, NotChosen};
+use crate::steps::forward::{Asking, HOP, asked_for, hops};
 use crate::steps::pipeline::{Planned, RunContext};
 use crate::store::lanes::{End, Ending};
 use crate::store::records::StoredDelivery;
@@ -40,14 +44,15 @@ pub struct Tools {
 }
 
 /// Why a record that belongs to another tenant by now is not run: its lane is the old one's.
-const MOVED: &str = "its integration belongs to another tenant by now; a replay admits it again";
+pub(super) const MOVED: &str = "its integration belongs to another tenant by now; a replay admits it again";
 
 /// Why a record that others passed while it failed is not run.
 const MOVED_ON: &str = "the lane has moved on: others passed this one while it failed, and newer ones are done; a replay with `--apply-again --force` runs it";
 
 /// How an attempt ended.
 enum Ended {
-    Done,
+    /// The rows are written, and this is to be sent.
+    Done(Vec<NewForward>),
     Ignored(String),
     /// Others that passed it while it failed have taken effect.
     MovedOn,
@@ -61,10 +66,15 @@ struct Work<'a> {
     chosen: Chosen<'a>,
     document: EventDocument,
     secrets: SecretValues,
+    /// How often its delivery was forwarded before.
+    hops: u32,
 }
 
-/// Runs the last record of a claim for all of them (they are the same work) and ends the claim.
+/// Runs the last record of a claim for all of them (they are the same work), or sends its forward, and ends the claim.
 pub async fn deliver(tools: &Tools, claim: &Claim) -> Result<(), FinishError> {
+    if let Some(job) = &claim.forward {
+        return forward::send(tools, claim, job).await;
+    }
     let Some((last, merged)) = claim.records.split_last() else { return lanes::give_back(&tools.store, claim).await };
     let record = &ClaimedRecord {
         // what was merged since the last try does not make it a new one
@@ -92,7 +102,8 @@ async fn attempt(tools: &Tools, claim: &Claim, record: &ClaimedRecord, trace: &m
     };
     trace.bundle = hex::encode(source.bundle_hash);
     let integrations = tools.store.integrations();
-    let Some(item) = admitted_again(tools, source, &stored, record, &integrations) else {
+    let which = Which { delivery: record.delivery, number: record.number, attempts: record.attempts };
+    let Some(item) = admitted_again(tools, source, &stored, which, &integrations) else {
         return Ended::Failed(Failure::permanent(
             Step::Admission,
             format!("the delivery has no item {} any more", record.number),
@@ -108,7 +119,10 @@ async fn attempt(tools: &Tools, claim: &Claim, record: &ClaimedRecord, trace: &m
             *policy = chosen.route.retry;
             let secrets = source.secret_values(&document, integration.as_deref(), tools.store.clock().now().date());
             match secrets {
-                Ok(secrets) => run(tools, claim, record, source, Work { chosen, document, secrets }, trace).await,
+                Ok(secrets) => {
+                    let hops = hops(stored.request.header(HOP));
+                    run(tools, claim, record, source, Work { chosen, document, secrets, hops }, trace).await
+                }
                 Err(failure) => Ended::Failed(failure),
             }
         }
@@ -123,31 +137,40 @@ fn was_overtaken(claim: &Claim, record: &ClaimedRecord) -> bool {
     record.passed.is_some_and(|passed| claim.done_record > newest && claim.done_record > Some(passed))
 }
 
-fn admitted_again<'s>(
+/// Which record is admitted again, and how often it was tried.
+#[derive(Clone, Copy)]
+pub(super) struct Which {
+    pub(super) delivery: DeliveryId,
+    pub(super) number: u32,
+    pub(super) attempts: u32,
+}
+
+/// The item of a delivery as the file makes it now.
+pub(super) fn admitted_again<'s>(
     tools: &Tools,
     source: &'s Source,
     stored: &StoredDelivery,
-    record: &ClaimedRecord,
+    Which { delivery, number, attempts }: Which,
     integrations: &Integrations,
 ) -> Option<Item<'s>> {
     let params = source.receive.path_parameters(&stored.request.path).unwrap_or_default();
     let arrival = Arrival {
-        delivery: record.delivery,
+        delivery,
         received_at: stored.received_at,
         caller: &stored.caller,
-        attempt: record.attempts + 1,
+        attempt: attempts + 1,
         work_key: tools.store.work_key(),
         integrations,
     };
     source
         .admission
-        .items(&stored.request, source.admission.read(&stored.request, &params), arrival, Some(record.number..=record.number))
+        .items(&stored.request, source.admission.read(&stored.request, &params), arrival, Some(number..=number))
         .into_iter()
         .next_back()
 }
 
 async fn run(tools: &Tools, claim: &Claim, record: &ClaimedRecord, source: &Source, work: Work<'_>, trace: &mut Trace) -> Ended {
-    let Work { chosen, mut document, secrets } = work;
+    let Work { chosen, mut document, secrets, hops } = work;
     let admitted: Vec<String> = document.names().map(str::to_owned).collect();
     let request = ["method", "path", "query", "query_all", "params", "headers", "headers_all", "body", "raw"];
     let own: Vec<&str> = admitted.iter().map(String::as_str).filter(|name| !request.contains(name)).collect();
@@ -171,14 +194,30 @@ async fn run(tools: &Tools, claim: &Claim, record: &ClaimedRecord, source: &Sour
     let answers: Vec<&str> = chosen.route.pipeline.enrich.calls().map(|call| call.name.as_str()).collect();
     trace.step("enrich", &document, &answers);
     match planned {
-        Ok(Planned::Changes(changes)) => write(tools, claim, record, &changes, trace).await,
+        Ok(Planned::Changes(changes)) => {
+            let gone = document.get("gone").is_some_and(|gone| **gone == true);
+            let asking = Asking { gone, hops, secrets: &secrets, now: tools.store.clock().now() };
+            let routes = if record.forwards { chosen.route.forwards.as_slice() } else { &[] };
+            // what cannot be asked for is known before any row is written
+            match asked_for(routes, &document, asking) {
+                Ok(forwards) => write(tools, claim, record, &changes, forwards, trace).await,
+                Err(failure) => Ended::Failed(failure),
+            }
+        }
         Ok(Planned::Nothing(reason)) => Ended::Ignored(reason),
         Err(failure) => Ended::Failed(failure),
     }
 }
 
 /// One transaction per database, in file order. One that took effect before is known by its mark and passed over.
-async fn write(tools: &Tools, claim: &Claim, record: &ClaimedRecord, changes: &[Change], trace: &mut Trace) -> Ended {
+async fn write(
+    tools: &Tools,
+    claim: &Claim,
+    record: &ClaimedRecord,
+    changes: &[Change],
+    forwards: Vec<NewForward>,
+    trace: &mut Trace,
+) -> Ended {
     let mut names: Vec<&str> = Vec::new();
     changes.iter().for_each(|change| {
         if !names.contains(&change.database.as_str()) {
@@ -198,7 +237,7 @@ async fn write(tools: &Tools, claim: &Claim, record: &ClaimedRecord, changes: &[
             Err(WriteError::Failed(failure)) => return Ended::Failed(failure),
         }
     }
-    Ended::Done
+    Ended::Done(forwards)
 }
 
 /// What a target knows this run of this record by.
@@ -222,10 +261,13 @@ async fn close(
 ) -> Result<(), FinishError> {
     let now = tools.store.clock().now();
     let store = &tools.store;
-    let ending = |end, attempt| Ending { record: record.id, superseded, end, attempt: Some(attempt) };
+    let ending = |end, attempt| Ending { record: record.id, superseded, end, attempt: Some(attempt), forwards: Vec::new() };
     match ended {
         Ended::LeaseLost => Err(FinishError::LeaseLost),
-        Ended::Done => lanes::finish(store, claim, ending(End::Done, trace.end(Outcome::Done, now))).await,
+        Ended::Done(forwards) => {
+            let ending = ending(End::Done, trace.end(Outcome::Done, now));
+            lanes::finish(store, claim, Ending { forwards, ..ending }).await
+        }
         Ended::MovedOn => {
             let attempt = trace.end(Outcome::Ignored { reason: MOVED_ON.to_owned() }, now);
             lanes::finish(store, claim, ending(End::Superseded(MOVED_ON.to_owned()), attempt)).await
@@ -264,7 +306,7 @@ async fn close(
     }
 }
 
-fn verdict_word(verdict: &Verdict) -> &'static str {
+pub(super) fn verdict_word(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Again(_) => "tried again",
         Verdict::LetPass(_) => "tried again, others may pass",

@@ -2,6 +2,7 @@
 
 pub mod deliver;
 mod fences;
+pub mod forward;
 pub mod pool;
 pub mod readmit;
 pub mod retry;

@@ -12,7 +12,7 @@ use super::deliver::{Tools, chance, deliver};
 use super::fences;
 use super::readmit;
 use crate::model::bundle::ActiveVersion;
-use crate::model::lane::Claim;
+use crate::model::lane::{Claim, LaneKind};
 use crate::routes::table::RouteTable;
 use crate::store::lanes::ClaimRequest;
 use crate::store::{FinishError, StoreError, bundles, lanes};
@@ -40,24 +40,32 @@ pub struct Options {
     pub owner: i64,
 }
 
-/// Works until told to stop, then gives every lane back that is not finished within `grace`.
-pub async fn run(tools: Tools, options: Options, mut stop: watch::Receiver<bool>, grace: Duration) {
+/// Works until told to stop, then gives every lane back that is not finished within `grace`. Forwards have as many hands of their own,
+/// so that a target that is slow takes none from the records.
+pub async fn run(tools: Tools, options: Options, stop: watch::Receiver<bool>, grace: Duration) {
     let unreached = fences::catch_up(&tools).await;
     tokio::spawn(fences::catch_up_late(tools.clone(), unreached, stop.clone()));
+    let readmitting = tokio::spawn(readmit::run(tools.clone(), stop.clone()));
+    let records = work_on(LaneKind::Records, tools.clone(), options, stop.clone(), grace);
+    tokio::join!(records, work_on(LaneKind::Forwards, tools, options, stop, grace));
+    // a batch under way is one transaction: it is written whole or not at all
+    readmitting.abort();
+}
+
+async fn work_on(kind: LaneKind, tools: Tools, options: Options, mut stop: watch::Receiver<bool>, grace: Duration) {
     let hands = Arc::new(Semaphore::new(options.workers.max(1)));
     let mut running = JoinSet::new();
-    let readmitting = tokio::spawn(readmit::run(tools.clone(), stop.clone()));
     let mut last_claim = Instant::now();
     while !*stop.borrow() {
         while running.try_join_next().is_some() {}
-        let claimed = claim(&tools, options, hands.available_permits()).await;
+        let claimed = claim(kind, &tools, options, hands.available_permits()).await;
         let claims = claimed.unwrap_or_else(|error| {
             tracing::error!(%error, "lanes cannot be claimed");
             Vec::new()
         });
         if claims.is_empty() {
             tokio::select! {
-                () = wait_for_work(&tools, &hands, last_claim) => {}
+                () = wait_for_work(kind, &tools, &hands, last_claim) => {}
                 _ = stop.changed() => {}
             }
             continue;
@@ -77,8 +85,6 @@ pub async fn run(tools: Tools, options: Options, mut stop: watch::Receiver<bool>
         // whatever is cut off here is claimed again at the next start; marks keep it from taking effect twice
         running.abort_all();
     }
-    // a batch under way is one transaction: it is written whole or not at all
-    readmitting.abort();
 }
 
 /// Does what is due now, one claim after the other, until nothing is: for tests and the demo. Says how many claims were worked on.
@@ -86,7 +92,10 @@ pub async fn run_pending(tools: &Tools, owner: i64) -> Result<usize, StoreError>
     let mut worked = 0;
     loop {
         readmit::readmit_all(tools).await?;
-        let claims = claim(tools, Options { workers: 1, owner }, 8).await?;
+        let mut claims = claim(LaneKind::Records, tools, Options { workers: 1, owner }, 8).await?;
+        if claims.is_empty() {
+            claims = claim(LaneKind::Forwards, tools, Options { workers: 1, owner }, 8).await?;
+        }
         if claims.is_empty() {
             return Ok(worked);
         }
@@ -97,9 +106,13 @@ pub async fn run_pending(tools: &Tools, owner: i64) -> Result<usize, StoreError>
     }
 }
 
-async fn claim(tools: &Tools, options: Options, free: usize) -> Result<Vec<Claim>, StoreError> {
+async fn claim(kind: LaneKind, tools: &Tools, options: Options, free: usize) -> Result<Vec<Claim>, StoreError> {
     let versions = worked_on(tools, &tools.registry.table());
-    lanes::claim(&tools.store, ClaimRequest { owner: options.owner, versions: &versions, limit: free, lease: LEASE }).await
+    let request = ClaimRequest { owner: options.owner, versions: &versions, limit: free, lease: LEASE };
+    match kind {
+        LaneKind::Records => lanes::claim(&tools.store, request).await,
+        LaneKind::Forwards => lanes::claim_forwards(&tools.store, request).await,
+    }
 }
 
 /// The versions whose work is done here: those that run, and where the state is shared only the newest that any process activated.
@@ -112,14 +125,19 @@ pub(super) fn worked_on(tools: &Tools, table: &RouteTable) -> Vec<ActiveVersion>
 }
 
 /// Until something was stored, something becomes due, a hand becomes free, or a while has passed.
-async fn wait_for_work(tools: &Tools, hands: &Semaphore, last_claim: Instant) {
+async fn wait_for_work(kind: LaneKind, tools: &Tools, hands: &Semaphore, last_claim: Instant) {
     if hands.available_permits() == 0 {
         drop(hands.acquire().await);
         return;
     }
     let arrived = tools.store.work_arrived().notified();
     let (shortest, longest) = if tools.store.is_shared() { among_others(last_claim) } else { (AT_LEAST, LOOK_EVERY) };
-    let pause = match lanes::next_due(&tools.store, &worked_on(tools, &tools.registry.table())).await {
+    let versions = worked_on(tools, &tools.registry.table());
+    let due = match kind {
+        LaneKind::Records => lanes::next_due(&tools.store, &versions).await,
+        LaneKind::Forwards => lanes::next_due_forward(&tools.store, &versions).await,
+    };
+    let pause = match due {
         Ok(Some(due)) => due.since(tools.store.clock().now()).clamp(shortest, longest),
         Ok(None) => longest,
         Err(_) => AFTER_FAILURE,

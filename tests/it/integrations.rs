@@ -110,7 +110,7 @@ async fn one_body_holds_the_records_of_several_customers() {
     assert!(reason.contains("no active integration of `shop` has `shop` = `cog.example`"), "{reason}");
 
     app.integration("cog", "shop", &[("shop", "cog.example")], &[]).await;
-    let replay = Replay { number: Some(unknown.number), apply_again: false, force: false };
+    let replay = Replay { number: Some(unknown.number), apply_again: false, force: false, forwards: false };
     records::ask_replay(&app.tools.store, unknown.delivery, replay).await.expect("asked");
     settle(&app).await;
     assert_eq!(app.lines("things").await, [row("acme", "a"), row("bolt", "b"), row("cog", "c")], "{:?}", app.records().await);

@@ -10,6 +10,8 @@ mod documentation;
 mod exactness;
 mod explanations;
 mod fetching;
+mod forward_crash;
+mod forwards;
 mod functions;
 mod handshakes;
 mod instances;

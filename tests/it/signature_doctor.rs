@@ -265,7 +265,7 @@ fn schemes() -> Vec<String> {
 fn signed(source: &Source, body: &[u8], signing: Signing) -> Request {
     let Auth::Signature(scheme) = &source.auth else { panic!("a signature") };
     let bare = request(&[], body);
-    let placed = with_evidence(source, &bare, |evidence| scheme.signatures(evidence, signing)).expect("a signature");
+    let placed = with_evidence(source, &bare, |evidence| scheme.signatures(evidence, signing, "")).expect("a signature");
     request(&[("x-sig", &placed[0].1)], body)
 }
 

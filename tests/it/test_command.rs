@@ -74,6 +74,40 @@ fn a_test_that_is_right_passes() {
 }
 
 #[test]
+fn what_forwards_send_is_expected_exactly_and_nothing_leaves_the_machine() {
+    const FORWARD: &str = "forward:\n  partner: { post: \"https://partner.example/items\", query: { key: \"{{ secret.key }}\" }, json: { id: $.id, price: $.item.price } }\n  other: { put: \"https://other.example/{{ id }}\", form: { id: $.id }, when: id == 8 }\nsecrets: { key: { env: KEY } }\n";
+    let partner = "url: \"https://partner.example/items?key=test-key\", method: post, json: { id: 7, price: 12.50 }, headers: { hooktable_hop: 1 }";
+    for (expect, code, parts) in [
+        (format!("forwards: {{ partner: [ {{ {partner} }} ] }}"), 0, vec!["1 passed, 0 failed"]),
+        (format!("forwards: {{ partner: [ {{ {partner} }} ] }}, calls: 1"), 0, vec!["1 passed, 0 failed"]),
+        (
+            "forwards: {}".to_owned(),
+            1,
+            vec!["forwards: expected 0 by `partner`, found 1: POST https://partner.example/items?key=•••"],
+        ),
+        (
+            "forwards: { partner: [ { json: { id: 8 } } ] }".to_owned(),
+            1,
+            vec!["forwards: expected `partner` json {\"id\":8}, found {\"id\":7"],
+        ),
+        (
+            format!("forwards: {{ partner: [ {{ {partner} }} ], other: [ {{}} ] }}"),
+            1,
+            vec!["expected 1 by `other`, found nothing"],
+        ),
+        ("forwards: { partnr: [] }".to_owned(), 1, vec!["has no forward `partnr`", "did you mean `partner`?"]),
+    ] {
+        let folder = project(&one(&format!("{{ {expect} }}")));
+        fs::write(folder.path().join("shop.yaml"), format!("{ROUTE}{FORWARD}")).expect("written");
+        let (found, text) = said(&test_in(folder.path(), &["shop.test.yaml"]));
+        for part in parts {
+            assert!(text.contains(part), "`{part}` is missing in:\n{text}");
+        }
+        assert_eq!(found, code, "{text}");
+    }
+}
+
+#[test]
 fn a_wrong_row_is_shown_beside_the_expected_one() {
     let rows = "{ items: [ { id: 7, name: Saw, price: 13 } ] }";
     let parts = [

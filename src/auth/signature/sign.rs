@@ -1,5 +1,5 @@
-//! The opposite of verifying: what has to be added to a request so that it passes, or does not. For tests, which sign with what
-//! stands in for a secret.
+//! The opposite of verifying: what has to be added to a request so that it passes, or does not. For forwards, which are signed with a
+//! secret of their own, and for tests, which sign with what stands in for one.
 
 use serde_json::Value as Json;
 use sha2::Digest as _;
@@ -18,8 +18,8 @@ use crate::model::event::EventDocument;
 /// A place of the event document and the text that belongs there.
 pub type Placed = (Vec<String>, String);
 
-/// The id of a request that has none.
-const ID: &str = "msg_test";
+/// The id of a test's request that has none.
+pub const ID: &str = "msg_test";
 /// A secret that nobody has.
 const WRONG: &str = "htk_wrong";
 
@@ -35,8 +35,9 @@ pub enum Signing {
 }
 
 impl Scheme {
-    /// What goes into the request before it is signed: timestamp, id, digest of the body. The body must be final but for these.
-    pub fn before_signing(&self, evidence: &Evidence<'_>, signing: Signing) -> Result<Vec<Placed>, String> {
+    /// What goes into the request before it is signed: timestamp and id, which is `new_id` where there is none. The body must be final
+    /// but for these.
+    pub fn before_signing(&self, evidence: &Evidence<'_>, signing: Signing, new_id: &str) -> Result<Vec<Placed>, String> {
         let moment = self.moment(evidence.now, signing)?;
         let mut placed = Vec::new();
         for (document, at) in self.documents(evidence)? {
@@ -50,7 +51,7 @@ impl Scheme {
             if let Some(path) = self.id.paths().first().filter(|_| !self.reading.has_id())
                 && self.id.find(&document).ok().flatten().is_none()
             {
-                placed.push((at(path)?, ID.to_owned()));
+                placed.push((at(path)?, new_id.to_owned()));
             }
         }
         Ok(placed)
@@ -64,7 +65,7 @@ impl Scheme {
     }
 
     /// The signatures of a request that is final but for them, and where they belong.
-    pub fn signatures(&self, evidence: &Evidence<'_>, signing: Signing) -> Result<Vec<Placed>, String> {
+    pub fn signatures(&self, evidence: &Evidence<'_>, signing: Signing, new_id: &str) -> Result<Vec<Placed>, String> {
         let key = self.signing_key(signing, evidence)?;
         let moment = self.unit.write(self.moment(evidence.now, signing)?);
         let mut placed = Vec::new();
@@ -73,7 +74,7 @@ impl Scheme {
                 Ok(Some(places.find(&document)?.unwrap_or_else(|| otherwise.to_owned())))
             };
             let timestamp = if self.reading.has_timestamp() { Some(moment.clone()) } else { found(&self.timestamp, &moment)? };
-            let id = if self.reading.has_id() { Some(ID.to_owned()) } else { found(&self.id, ID)? };
+            let id = if self.reading.has_id() { Some(new_id.to_owned()) } else { found(&self.id, new_id)? };
             let presented = Presented { texts: Vec::new(), timestamp, id };
             let text = self.signed.bytes(self.ingredients(evidence, &document, &presented, &key))?;
             let mut signature = self.algorithm.sign(&key, &text).ok_or("only the sender has the private key to sign with")?;
@@ -88,13 +89,30 @@ impl Scheme {
         Ok(placed)
     }
 
+    /// Why requests of ours cannot be signed this way, if they cannot: places that are only known once something has come.
+    pub fn cannot_sign(&self) -> Option<String> {
+        let own = self.at.paths().iter().chain(self.timestamp.paths()).chain(self.id.paths()).chain(&self.body_sha256);
+        let is_writable = |path: &Path| {
+            path.place().is_some_and(|place| matches!(place.as_slice(), [block, _] if block == "headers" || block == "query"))
+        };
+        if self.algorithm.has_public_key() {
+            return Some(format!("`{}` is signed with a private key, which is not supported", self.algorithm.name()));
+        }
+        if self.each.is_some() {
+            return Some("`each` signs the elements of a body one by one, which is not supported".to_owned());
+        }
+        let elsewhere = own.into_iter().find(|path| !is_writable(path));
+        elsewhere.map(|path| format!("`{}` is no header and no parameter of the query, where it could be put", path.text()))
+    }
+
     fn signing_key(&self, signing: Signing, evidence: &Evidence<'_>) -> Result<Key, String> {
         if signing == Signing::Wrong {
             return Ok(Key::StandIn(Zeroizing::new(WRONG.to_owned())));
         }
         match &self.secret {
             SecretSource::Declared(values) => {
-                let value = values.first().ok_or("its secret is not set")?;
+                let active = values.iter().find(|value| value.is_active(evidence.now.date()));
+                let value = active.ok_or("its secret is not set, or not valid any more")?;
                 Key::read(value.expose(), value.form().unwrap_or(self.form), self.algorithm)
             }
             SecretSource::Field(name) => {

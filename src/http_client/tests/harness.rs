@@ -147,6 +147,7 @@ pub(in crate::http_client) fn call(url: &str, change: impl FnOnce(&mut Api)) -> 
         scope: "t1/i1".to_owned(),
         fresh_after: START - Duration::from_secs(1),
         reference: false,
+        is_forward: false,
         cache: None,
         attempt: None,
         mask: Arc::new(Mask::default()),

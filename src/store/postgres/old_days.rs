@@ -1,4 +1,4 @@
-//! Days of raw requests that have been kept long enough go whole. The few that stay, because a record of theirs is open, dead or asked
+//! Days of raw requests that have been kept long enough go whole. The few that stay, because a record or forward of theirs is open, dead or asked
 //! to run again, are copied forward to the partition of what has no day of its own; where they are many, the day stays and the others
 //! of it go one by one.
 
@@ -22,7 +22,9 @@ const SEARCHED: i64 = 20_000;
 macro_rules! kept {
     () => {
         "select delivery_row from record where state = 0 union all select delivery_row from record where state = 4
-        union all select delivery_row from record where asked > 0"
+        union all select delivery_row from record where asked > 0
+        union all select r.delivery_row from forward_job j join record r on r.id = j.record_id where j.state = 0
+        union all select r.delivery_row from forward_job j join record r on r.id = j.record_id where j.state = 4"
     };
 }
 

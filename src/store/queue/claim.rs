@@ -8,9 +8,10 @@ use uuid::Uuid;
 use super::aside::BEYOND;
 use super::due::{Floors, due_lanes, due_pools};
 use super::gates;
+use super::forward_rows::read_forwards;
 use crate::clock::Timestamp;
 use crate::model::delivery::DeliveryId;
-use crate::model::lane::Claim;
+use crate::model::lane::{Claim, LaneKind};
 use crate::model::record::{ClaimedRecord, RecordId};
 use crate::model::tenant::Tenant;
 use crate::store::error::StoreError;
@@ -26,6 +27,7 @@ const LOOKS: usize = 8;
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
     pub(crate) owner: i64,
+    pub(crate) kind: LaneKind,
     /// A JSON object: the admission hash of each source's version that runs, in hex.
     pub(crate) versions: String,
     pub(crate) limit: usize,
@@ -43,6 +45,12 @@ pub(super) struct DuePool {
 /// What is remembered from claim to claim.
 #[derive(Default)]
 pub(crate) struct Turn {
+    of_records: TurnOf,
+    of_forwards: TurnOf,
+}
+
+#[derive(Default)]
+struct TurnOf {
     /// The pool that was claimed from last.
     last_pool: i64,
     floors: Floors,
@@ -74,26 +82,38 @@ async fn claim_some(
     turn: &mut Turn,
     now: Timestamp,
 ) -> Result<(Vec<Claim>, bool), StoreError> {
-    let limit = i64::try_from(wanted.limit).unwrap_or(i64::MAX);
-    let mut pools = due_pools(connection, &wanted.versions, turn.last_pool, limit, &turn.floors, now).await?;
+    let turn = match wanted.kind {
+        LaneKind::Records => &mut turn.of_records,
+        LaneKind::Forwards => &mut turn.of_forwards,
+    };
+    let mut pools = due_pools(connection, wanted, turn.last_pool, &turn.floors, now).await?;
     if pools.is_empty() && turn.floors.forget() {
-        pools = due_pools(connection, &wanted.versions, turn.last_pool, limit, &turn.floors, now).await?;
+        pools = due_pools(connection, wanted, turn.last_pool, &turn.floors, now).await?;
     }
-    due_lanes(connection, &mut pools, wanted.limit, &mut turn.floors, now).await?;
+    due_lanes(connection, &mut pools, wanted, &mut turn.floors, now).await?;
     let chosen = take_in_turn(&pools, wanted.limit);
     let Some((_, last)) = chosen.last() else {
         return Ok((Vec::new(), false));
     };
     turn.last_pool = last.pool_id;
     let (mut claims, with_gates) = lease_lanes(connection, &chosen, wanted, now).await?;
-    read_heads(connection, &mut claims).await?;
-    let settled = gates::settle(connection, &mut claims, with_gates, now).await?;
-    read_followers(connection, &mut claims, &settled.first_gates).await?;
-    for claim in claims.extract_if(.., |claim| claim.records.is_empty()) {
-        tracing::error!(lane.id = claim.lane_id, "a lane was due without an open record; it is put to sleep");
+    let any_left = match wanted.kind {
+        LaneKind::Forwards => {
+            read_forwards(connection, &mut claims).await?;
+            false
+        }
+        LaneKind::Records => {
+            read_heads(connection, &mut claims).await?;
+            let settled = gates::settle(connection, &mut claims, with_gates, now).await?;
+            read_followers(connection, &mut claims, &settled.first_gates).await?;
+            settled.any_left
+        }
+    };
+    for claim in claims.extract_if(.., |claim| claim.records.is_empty() && claim.forward.is_none()) {
+        tracing::error!(lane.id = claim.lane_id, "a lane was due without anything open; it is put to sleep");
         put_to_sleep(connection, claim.lane_id).await?;
     }
-    Ok((claims, settled.any_left))
+    Ok((claims, any_left))
 }
 
 /// One lane of each pool, then a second of each, until there are enough.
@@ -153,6 +173,7 @@ async fn lease_lanes(
             claimed_at: now,
             lease_ends_at: moment(lease_ends_at),
             records: Vec::new(),
+            forward: None,
         });
     }
     claims.sort_by_key(|claim| claim.fence);
@@ -201,7 +222,8 @@ async fn read_records(connection: &mut Connection, claims: &mut [Claim], lane_id
         ($lanes:literal, $heads:literal) => {
             concat!(
                 "select r.id, coalesce(r.first_run, r.id) as first_run, r.lane_id, r.pos, d.id as delivery_id, r.record_no, r.run,
-                    r.integration_id, r.work_hash, r.item_sha256, r.attempts, d.received_at, r.first_failed_at, r.gates, r.passed, d.caller from ",
+                    r.integration_id, r.work_hash, r.item_sha256, r.attempts, d.received_at, r.first_failed_at, r.gates, r.passed, d.caller,
+                    r.forwards > 0 as forwards from ",
                 $lanes,
                 " join ",
                 $heads,
@@ -251,6 +273,7 @@ fn claimed_record(row: &Row, tenant: Option<Tenant>) -> Result<ClaimedRecord, St
         gates: row.get("gates")?,
         passed: row.get::<Option<i64>>("passed")?.map(RecordId),
         caller: caller.map_err(|error| StoreError::Damaged(format!("a stored caller cannot be read: {error}")))?,
+        forwards: row.get("forwards")?,
     })
 }
 

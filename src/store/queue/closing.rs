@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::aside::BEYOND;
 use super::gates::{self, Opened};
+use super::forward_rows::{ForwardChange, PreparedForward, change_forwards, insert_forwards};
 use crate::clock::Timestamp;
 use crate::model::lane::HeldLane;
 use crate::model::record::RecordId;
@@ -29,6 +30,10 @@ pub(crate) struct Closing {
     /// The packed attempt and the record that made it.
     pub(crate) attempt: Option<(RecordId, Vec<u8>)>,
     pub(crate) pause: Option<Pause>,
+    /// What is to be sent elsewhere from now on.
+    pub(crate) forwards: Vec<PreparedForward>,
+    /// What becomes of the forward that was claimed, where it was one.
+    pub(crate) forward: Option<ForwardChange>,
 }
 
 /// What becomes of one record. State 0 leaves it open, with one failed attempt more.
@@ -80,11 +85,16 @@ pub(crate) async fn close(connection: &mut Connection, closings: &[&Closing], no
     let has_opened = open_gates(connection, &held, now).await?;
     let attempts: Vec<&(RecordId, Vec<u8>)> = held.iter().filter_map(|closing| closing.attempt.as_ref()).collect();
     insert_attempts(connection, &attempts).await?;
+    let sent: Vec<_> = held.iter().filter_map(|closing| Some((closing.lane_id, closing.forward.as_ref()?))).collect();
+    change_forwards(connection, &sent, now).await?;
+    let forwards: Vec<&PreparedForward> = held.iter().flat_map(|closing| &closing.forwards).collect();
+    insert_forwards(connection, &forwards, now).await?;
     for pause in held.iter().filter_map(|closing| closing.pause.as_ref()) {
         pause_pool(connection, pause).await?;
     }
     let lost = |closing: &&Closing| if due.contains_key(&closing.lane_id) { Ok(()) } else { Err(FinishError::LeaseLost) };
-    let work_is_due = due.values().any(|due_at| due_at.is_some_and(|due_at| due_at <= now.as_micros())) || has_opened;
+    let is_due = due.values().any(|due_at| due_at.is_some_and(|due_at| due_at <= now.as_micros()));
+    let work_is_due = is_due || has_opened || !forwards.is_empty();
     Ok(Closed { answers: closings.iter().map(lost).collect(), work_is_due })
 }
 
@@ -124,7 +134,8 @@ async fn give_lanes_back(
         returning lane.lane_id, lane.due_at",
     );
     let row = |closing: &&Closing| {
-        let closed = closing.records.iter().filter(|record| record.leaves()).count();
+        let sent = closing.forward.iter().filter(|forward| forward.state != 0).count();
+        let closed = sent + closing.records.iter().filter(|record| record.leaves()).count();
         let closed = i64::try_from(closed).unwrap_or(i64::MAX);
         let Closing { lane_id, fence, done_position, done_record, retry_at, .. } = closing;
         values![*lane_id, *fence, closed, *done_position, done_record.map(|id| id.0), *retry_at, now]

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::claim::DuePool;
+use super::claim::{DuePool, Wanted};
 use crate::clock::Timestamp;
+use crate::model::lane::LaneKind;
 use crate::model::tenant::Tenant;
 use crate::store::error::StoreError;
 use crate::store::sql::{Connection, Row, Texts, query};
@@ -57,14 +58,13 @@ impl Floors {
 /// pool cannot be paused for another version while something of it is being claimed.
 pub(super) async fn due_pools(
     connection: &mut Connection,
-    versions: &str,
+    wanted: &Wanted,
     last_pool: i64,
-    limit: i64,
     floors: &Floors,
     now: Timestamp,
 ) -> Result<Vec<DuePool>, StoreError> {
     macro_rules! text {
-        ($active:literal, $hash:literal, $floors:literal, $from:literal, $lock:literal) => {
+        ($active:literal, $hash:literal, $floors:literal, $may:literal, $kind:literal, $from:literal, $lock:literal) => {
             concat!(
                 "select p.pool_id, p.source, p.tenant_id, t.name from ",
                 $active,
@@ -72,26 +72,40 @@ pub(super) async fn due_pools(
                 $hash,
                 " left join tenant t on t.tenant_id = p.tenant_id ",
                 $floors,
-                " where p.readmit_after is null and coalesce(p.paused_until, 0) <= $2
-                    and exists (select 1 from lane where lane.pool_id = p.pool_id and lane.due_at <= $2",
+                " where p.readmit_after is null",
+                $may,
+                " and exists (select 1 from lane where lane.pool_id = p.pool_id and lane.due_at <= $2 and lane.kind = ",
+                $kind,
                 $from,
                 ") order by p.pool_id <= $3, p.pool_id limit $4",
                 $lock
             )
         };
     }
-    const POOLS: Texts = Texts {
-        sqlite: text!("json_each($1) active", "unhex(active.value)", "", "", ""),
-        postgres: text!(
-            "jsonb_each_text($1::jsonb) active",
-            "decode(active.value, 'hex')",
-            "left join jsonb_each_text($5::jsonb) floor on floor.key = p.pool_id::text",
-            // without `offset` the planner may join all lanes that are due and look at their pools afterwards
-            " and lane.due_at >= coalesce(floor.value::bigint, -9223372036854775808) offset 0",
-            " for share of p skip locked"
-        ),
+    macro_rules! texts {
+        ($may:literal, $kind:literal) => {
+            Texts {
+                sqlite: text!("json_each($1) active", "unhex(active.value)", "", $may, $kind, "", ""),
+                postgres: text!(
+                    "jsonb_each_text($1::jsonb) active",
+                    "decode(active.value, 'hex')",
+                    "left join jsonb_each_text($5::jsonb) floor on floor.key = p.pool_id::text",
+                    $may,
+                    $kind,
+                    // without `offset` the planner may join all lanes that are due and look at their pools afterwards
+                    " and lane.due_at >= coalesce(floor.value::bigint, -9223372036854775808) offset 0",
+                    " for share of p skip locked"
+                ),
+            }
+        };
+    }
+    let texts = match wanted.kind {
+        LaneKind::Records => texts!(" and coalesce(p.paused_until, 0) <= $2", "0"),
+        // what is paused is what calls the provider, which other targets have nothing to do with
+        LaneKind::Forwards => texts!("", "1"),
     };
-    let mut select = query(POOLS).bind(versions).bind(now).bind(last_pool).bind(limit);
+    let limit = i64::try_from(wanted.limit).unwrap_or(i64::MAX);
+    let mut select = query(texts).bind(&wanted.versions).bind(now).bind(last_pool).bind(limit);
     if connection.is_shared() {
         select = select.bind(floors.json());
     }
@@ -108,15 +122,16 @@ pub(super) async fn due_pools(
 pub(super) async fn due_lanes(
     connection: &mut Connection,
     pools: &mut [DuePool],
-    limit: usize,
+    wanted: &Wanted,
     floors: &mut Floors,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    let Wanted { kind, limit, .. } = *wanted;
     let share = if connection.is_shared() { limit.div_ceil(pools.len().max(1)) } else { limit };
     let mut left = limit;
     for pool in pools.iter_mut() {
         let wanted = share.min(left);
-        pool.lanes = some_due_lanes(connection, pool, wanted, floors, now).await?;
+        pool.lanes = some_due_lanes(connection, pool, (kind, wanted), floors, now).await?;
         if connection.is_shared() {
             left -= pool.lanes.len();
         }
@@ -128,7 +143,7 @@ pub(super) async fn due_lanes(
         if left == 0 {
             break;
         }
-        let more = some_due_lanes(connection, pool, left, floors, now).await?;
+        let more = some_due_lanes(connection, pool, (kind, left), floors, now).await?;
         left -= more.len();
         pool.lanes.extend(more);
     }
@@ -138,17 +153,33 @@ pub(super) async fn due_lanes(
 async fn some_due_lanes(
     connection: &mut Connection,
     pool: &DuePool,
-    limit: usize,
+    (kind, limit): (LaneKind, usize),
     floors: &mut Floors,
     now: Timestamp,
 ) -> Result<Vec<i64>, StoreError> {
-    const LANES: Texts = Texts {
-        sqlite: "select lane_id, due_at from lane where pool_id = $1 and due_at <= $2 order by due_at limit $3",
-        postgres: "select lane_id, due_at from lane where pool_id = $1 and due_at <= $2 and due_at >= $4 and lane_id <> all($5)
-            order by due_at limit $3 for update skip locked",
+    macro_rules! texts {
+        ($kind:literal) => {
+            Texts {
+                sqlite: concat!(
+                    "select lane_id, due_at from lane where kind = ",
+                    $kind,
+                    " and pool_id = $1 and due_at <= $2 order by due_at limit $3"
+                ),
+                postgres: concat!(
+                    "select lane_id, due_at from lane where kind = ",
+                    $kind,
+                    " and pool_id = $1 and due_at <= $2 and due_at >= $4 and lane_id <> all($5)
+                    order by due_at limit $3 for update skip locked"
+                ),
+            }
+        };
+    }
+    let texts = match kind {
+        LaneKind::Records => texts!("0"),
+        LaneKind::Forwards => texts!("1"),
     };
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut select = query(LANES).bind(pool.pool_id).bind(now).bind(limit);
+    let mut select = query(texts).bind(pool.pool_id).bind(now).bind(limit);
     if connection.is_shared() {
         select = select.bind(floors.of(pool.pool_id)).bind(pool.lanes.clone());
     }

@@ -55,7 +55,7 @@ async fn upsert_lanes(
     now: Timestamp,
 ) -> Result<HashMap<[u8; 16], Arrival>, StoreError> {
     let statement = Many::new(
-        "insert into lane (hash, pool_id, label, next_pos, waiting, gates, first_at, quiet_until, due_at, most) ",
+        "insert into lane (hash, pool_id, label, next_pos, waiting, gates, first_at, quiet_until, due_at, most, kind) ",
         " on conflict (hash) do update set
             next_pos = lane.next_pos + excluded.waiting, waiting = lane.waiting + excluded.waiting, gates = lane.gates + excluded.gates,
             first_at = coalesce(lane.first_at, excluded.first_at), most = excluded.most, idle_since = null,
@@ -67,8 +67,8 @@ async fn upsert_lanes(
     let counts: HashMap<&[u8; 16], i64> = folded.iter().map(|coming| (&coming.lane.hash, coming.count)).collect();
     let row = |Coming { lane, count, gates }: &Coming<'_>| {
         let quiet_until = now + lane.quiet.min(lane.most);
-        let PreparedLane { hash, pool_id, label, most, .. } = lane;
-        values![hash, *pool_id, label, count + 1, *count, *gates, now, quiet_until, quiet_until, micros(*most)]
+        let PreparedLane { hash, pool_id, label, most, kind, .. } = lane;
+        values![hash, *pool_id, label, count + 1, *count, *gates, now, quiet_until, quiet_until, micros(*most), *kind]
     };
     let mut arrivals = HashMap::with_capacity(folded.len());
     for row in statement.fetch_all(connection, folded, row).await? {
@@ -109,7 +109,8 @@ pub(crate) fn take_places(arrivals: &mut HashMap<[u8; 16], Arrival>, lane: &Prep
     Some(Places { own, gates: lane.others.iter().filter_map(|other| take_place(arrivals, other.hash)).collect() })
 }
 
-fn take_place(arrivals: &mut HashMap<[u8; 16], Arrival>, hash: [u8; 16]) -> Option<Arrival> {
+/// The next place of a lane that something arrives in.
+pub(super) fn take_place(arrivals: &mut HashMap<[u8; 16], Arrival>, hash: [u8; 16]) -> Option<Arrival> {
     let arrival = arrivals.get_mut(&hash)?;
     let place = *arrival;
     arrival.next_position += 1;

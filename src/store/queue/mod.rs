@@ -6,6 +6,7 @@ pub(crate) mod claim;
 pub(crate) mod closing;
 mod due;
 pub(crate) mod fences;
+pub(crate) mod forward_rows;
 pub(crate) mod further;
 pub(crate) mod gates;
 pub(crate) mod lane_rows;

@@ -44,7 +44,7 @@ pub async fn changed_pools(store: &Store, versions: &[ActiveVersion]) -> Result<
                 "select p.pool_id, p.source, coalesce(p.admit_hash = ",
                 $hash,
                 ", false) as is_paused, exists (select 1 from lane l
-                    where l.pool_id = p.pool_id and l.due_at > $2 and l.owner is not null) as is_held
+                    where l.pool_id = p.pool_id and l.due_at > $2 and l.owner is not null and l.kind = 0) as is_held
                 from ",
                 $active,
                 " join pool p on p.source = active.key where p.admit_hash <> ",

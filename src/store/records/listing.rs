@@ -24,6 +24,8 @@ pub struct Filter {
     pub event: Option<String>,
     /// Of this delivery.
     pub delivery: Option<DeliveryId>,
+    /// Only with forwards that were given up on.
+    pub dead_forwards: bool,
     /// The most to list, newest first; 0 for 100.
     pub limit: usize,
 }
@@ -58,7 +60,9 @@ macro_rules! state_word {
 macro_rules! select_where {
     ($narrowed:literal) => {
         concat!(
-            "select * from (select r.id, d.id as delivery_id, r.record_no, r.run, p.source, t.name as tenant, r.integration_id, r.event, l.hash as lane_hash,
+            "select listed.*, (select count(*) from forward_job j where j.record_id = listed.id and j.state = 0) as forwards_open,
+                (select count(*) from forward_job j where j.record_id = listed.id and j.state = 4) as forwards_dead
+            from (select r.id, d.id as delivery_id, r.record_no, r.run, p.source, t.name as tenant, r.integration_id, r.event, l.hash as lane_hash,
             l.label, ",
             state_word!(),
             " as state, case when r.state = 0 and p.readmit_after is not null
@@ -89,6 +93,7 @@ macro_rules! select_where {
 const OF_DELIVERY: &str = select_where!("d.id = $7");
 const OPEN: &str = select_where!("r.state = 0");
 const DEAD: &str = select_where!("r.state = 4");
+const WITH_DEAD_FORWARDS: &str = select_where!("r.id in (select record_id from forward_job where state = 4)");
 const ANY: &str = select_where!("true");
 
 /// Records, newest first.
@@ -96,6 +101,7 @@ pub async fn list(store: &Store, filter: &Filter) -> Result<Vec<RecordSummary>, 
     let now = store.clock().now();
     let sql = match (filter.delivery, filter.state) {
         (Some(_), _) => OF_DELIVERY,
+        (None, _) if filter.dead_forwards => WITH_DEAD_FORWARDS,
         (None, Some(state)) if state.is_open() => OPEN,
         (None, Some(RecordState::Dead)) => DEAD,
         _ => ANY,
@@ -128,9 +134,10 @@ pub async fn counts(store: &Store) -> Result<Vec<Count>, StoreError> {
     store.read(query(sql).bind(store.clock().now())).await?.iter().map(count).collect()
 }
 
-/// How many records of a source are not done.
+/// How many records and forwards of a source are not done.
 pub async fn count_open(store: &Store, source: &str) -> Result<u64, StoreError> {
-    let sql = "select count(*) as count from pool p join record r on r.pool_id = p.pool_id and r.state = 0 where p.source = $1";
+    let sql = "select (select count(*) from pool p join record r on r.pool_id = p.pool_id and r.state = 0 where p.source = $1)
+        + (select count(*) from pool p join forward_job j on j.pool_id = p.pool_id and j.state = 0 where p.source = $1) as count";
     let row = store.read_first(query(sql).bind(source)).await?;
     let count: i64 = row.map(|row| row.get("count")).transpose()?.unwrap_or(0);
     Ok(u64::try_from(count).unwrap_or(0))
@@ -169,6 +176,8 @@ fn summary(store: &Store, row: &Row, now: Timestamp) -> Result<RecordSummary, St
         superseded_by: superseded_by
             .map(|id| fixed(id, "a delivery's id").map(|id| DeliveryId(Uuid::from_bytes(id))))
             .transpose()?,
+        forwards_open: row.get("forwards_open")?,
+        forwards_dead: row.get("forwards_dead")?,
     })
 }
 

@@ -39,6 +39,8 @@ pub struct Readmission {
     pub apply_again: bool,
     /// Whether it is to run though its lane has moved on.
     pub force: bool,
+    /// Whether its forwards are sent again too when it is applied again.
+    pub forwards: bool,
     /// Whether its delivery has no record after it: what the route file finds behind it has none yet.
     pub is_last: bool,
     /// Bytes of its delivery's body.
@@ -113,6 +115,7 @@ pub(super) fn readmission(row: &Row) -> Result<Readmission, StoreError> {
     let tenant_id: Option<i64> = row.get("tenant_id")?;
     let name: Option<String> = row.get("name")?;
     let asked: i64 = row.get("asked")?;
+    let (forwards, asked) = (asked > 4, if asked > 4 { asked - 4 } else { asked });
     let raw_bytes: i64 = row.get("raw_bytes")?;
     Ok(Readmission {
         record: RecordId(row.get("id")?),
@@ -122,6 +125,7 @@ pub(super) fn readmission(row: &Row) -> Result<Readmission, StoreError> {
         run: row.get("run")?,
         apply_again: matches!(asked, 2 | 4),
         force: asked > 2,
+        forwards,
         is_last: row.get("is_last")?,
         raw_bytes: u64::try_from(raw_bytes).unwrap_or(0),
         source: row.get("source")?,
@@ -193,13 +197,14 @@ async fn pool_has(connection: &mut Connection, pool_id: i64, admit_hash: [u8; 32
 
 async fn take_mark(connection: &mut Connection, readmission: &Readmission) -> Result<bool, StoreError> {
     let sql = "update record set asked = 0 where id = $1 and asked = $2 and state <> 0";
-    let asked = i64::from(readmission.apply_again) + if readmission.force { 3 } else { 1 };
+    let Readmission { apply_again, force, forwards, .. } = readmission;
+    let asked = 1 + i64::from(*apply_again) + if *force { 2 } else { 0 } + if *forwards { 4 } else { 0 };
     Ok(query(sql).bind(readmission.record.0).bind(asked).execute(connection).await? == 1)
 }
 
 async fn put_back(connection: &mut Connection, one: &Prepared, now: Timestamp) -> Result<(), StoreError> {
     let Prepared { readmission, record: prepared, runs_late, .. } = one;
-    let id = if readmission.apply_again { copy_as_new_run(connection, readmission.record).await? } else { readmission.record.0 };
+    let id = if readmission.apply_again { copy_as_new_run(connection, readmission).await? } else { readmission.record.0 };
     let mut places = None;
     if let Some(lane) = prepared.lane() {
         if !readmission.force && !runs_late && has_moved_on(connection, lane, readmission.first_run).await? {
@@ -253,10 +258,10 @@ async fn supersede(connection: &mut Connection, id: i64, prepared: &PreparedReco
 }
 
 /// A row for the next run; it is ignored until `put_back` has given it its state.
-async fn copy_as_new_run(connection: &mut Connection, record: RecordId) -> Result<i64, StoreError> {
-    let sql = "insert into record (delivery_row, pool_id, integration_id, record_no, run, state, event, item_sha256, first_run)
+async fn copy_as_new_run(connection: &mut Connection, readmission: &Readmission) -> Result<i64, StoreError> {
+    let sql = "insert into record (delivery_row, pool_id, integration_id, record_no, run, state, event, item_sha256, first_run, forwards)
         select delivery_row, pool_id, integration_id, record_no,
             (select max(run) + 1 from record other where other.delivery_row = r.delivery_row and other.record_no = r.record_no),
-            2, event, item_sha256, coalesce(first_run, id) from record r where id = $1 returning id";
-    query(sql).bind(record.0).fetch_one(connection).await?.get("id")
+            2, event, item_sha256, coalesce(first_run, id), $2 from record r where id = $1 returning id";
+    query(sql).bind(readmission.record.0).bind(readmission.forwards).fetch_one(connection).await?.get("id")
 }

@@ -14,6 +14,8 @@ pub struct Replay {
     pub apply_again: bool,
     /// Also where newer records of the lane took effect, which this may undo.
     pub force: bool,
+    /// Whether the forwards of what is applied again are sent again too.
+    pub forwards: bool,
 }
 
 /// What came of asking for a replay.
@@ -44,7 +46,7 @@ pub async fn ask_replay(store: &Store, delivery: DeliveryId, replay: Replay) -> 
 async fn mark_all(
     connection: &mut Connection,
     delivery: DeliveryId,
-    Replay { number, apply_again, force }: Replay,
+    Replay { number, apply_again, force, forwards }: Replay,
 ) -> Result<ReplayAnswer, StoreError> {
     let mut answer = ReplayAnswer::default();
     let records = latest_runs(connection, delivery, number).await?;
@@ -62,7 +64,8 @@ async fn mark_all(
                 continue;
             }
         };
-        mark(connection, record.id, asked + if force { 2 } else { 0 }).await?;
+        let with_forwards = if forwards && asked == 2 { 4 } else { 0 };
+        mark(connection, record.id, asked + if force { 2 } else { 0 } + with_forwards).await?;
         answer.marked += 1;
     }
     Ok(answer)

@@ -1,5 +1,5 @@
-//! Raw requests that have been kept long enough go one by one, the oldest first. Those of deliveries with a record that is open, dead
-//! or asked to run again stay.
+//! Raw requests that have been kept long enough go one by one, the oldest first. Those of deliveries with a record or a
+//! forward that is open or dead, or with a record that is asked to run again, stay.
 
 use crate::clock::Timestamp;
 use crate::store::error::StoreError;
@@ -55,7 +55,8 @@ async fn candidates(store: &Store, cursor: Cursor, before: Timestamp) -> Result<
             concat!(
                 "select d.received_at / 86400000000 as received_on, d.delivery_row, d.received_at <= $3 as is_old, d.raw_bytes,
                 exists (select 1 from record r
-                    where r.delivery_row = d.delivery_row and (r.state in (0, 4) or r.asked > 0)) as is_kept
+                    where r.delivery_row = d.delivery_row and (r.state in (0, 4) or r.asked > 0
+                        or exists (select 1 from forward_job j where j.record_id = r.id and j.state in (0, 4)))) as is_kept
                 from (",
                 $next,
                 " limit $4) raw join delivery d on d.delivery_row = raw.delivery_row order by ",
@@ -81,10 +82,12 @@ async fn delete(connection: &mut Connection, days: Vec<i64>, mut rows: Vec<i64>)
     const DELETE: Texts = Texts {
         sqlite: "delete from delivery_raw where delivery_row in (select value from json_each($1)) and json_valid($2)
             and not exists (select 1 from record r
-                where r.delivery_row = delivery_raw.delivery_row and (r.state in (0, 4) or r.asked > 0))",
+                where r.delivery_row = delivery_raw.delivery_row and (r.state in (0, 4) or r.asked > 0
+                    or exists (select 1 from forward_job j where j.record_id = r.id and j.state in (0, 4))))",
         postgres: "delete from delivery_raw where received_on = any($2) and delivery_row = any($1)
             and not exists (select 1 from record r
-                where r.delivery_row = delivery_raw.delivery_row and (r.state in (0, 4) or r.asked > 0))",
+                where r.delivery_row = delivery_raw.delivery_row and (r.state in (0, 4) or r.asked > 0
+                    or exists (select 1 from forward_job j where j.record_id = r.id and j.state in (0, 4))))",
     };
     if connection.is_shared() {
         rows = hold(connection, &days, rows).await?;

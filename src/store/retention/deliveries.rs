@@ -1,4 +1,4 @@
-//! Deliveries that have been kept long enough go with their records and attempts, the oldest first. Their raw requests are gone by
+//! Deliveries that have been kept long enough go with their records, attempts and forwards, the oldest first. Their raw requests are gone by
 //! then, so that none of them can be asked to run any more. Senders' ids stay: they have a time of their own.
 
 use uuid::Uuid;
@@ -50,7 +50,8 @@ async fn candidates(store: &Store, after: Uuid, before: Timestamp) -> Result<Vec
             concat!(
                 "select d.delivery_row, d.id, d.received_at <= $2 as is_old,
                 exists (select 1 from record r where r.delivery_row = d.delivery_row
-                    and (r.state in (0, 4) or r.asked > 0 or r.finished_at > $2))
+                    and (r.state in (0, 4) or r.asked > 0 or r.finished_at > $2
+                        or exists (select 1 from forward_job j where j.record_id = r.id and (j.state in (0, 4) or j.finished_at > $2))))
                 or exists (select 1 from delivery_raw raw where raw.delivery_row = d.delivery_row",
                 $same_day,
                 ") as is_kept
@@ -69,6 +70,11 @@ async fn delete(connection: &mut Connection, rows: Vec<i64>) -> Result<Option<u6
         return Ok(None);
     }
     let left = ROWS_AT_A_TIME - attempts;
+    let forwards = delete_forwards(connection, &rows, left).await?;
+    if forwards == left {
+        return Ok(None);
+    }
+    let left = left - forwards;
     if delete_records(connection, &rows, left).await? == left {
         return Ok(None);
     }
@@ -80,6 +86,20 @@ async fn delete_attempts(connection: &mut Connection, rows: &[i64], limit: u64) 
         ($rows:literal) => {
             concat!(
                 "delete from attempt where attempt_id in (select a.attempt_id from record r join attempt a on a.record_id = r.id
+                where r.delivery_row in (select value from ",
+                $rows,
+                " given) limit $2)"
+            )
+        };
+    }
+    query(with_numbers!(text)).bind(rows.to_vec()).bind(as_limit(limit)).execute(connection).await
+}
+
+async fn delete_forwards(connection: &mut Connection, rows: &[i64], limit: u64) -> Result<u64, StoreError> {
+    macro_rules! text {
+        ($rows:literal) => {
+            concat!(
+                "delete from forward_job where id in (select j.id from record r join forward_job j on j.record_id = r.id
                 where r.delivery_row in (select value from ",
                 $rows,
                 " given) limit $2)"

@@ -93,7 +93,8 @@ async fn next_lanes(store: &Store, after: i64) -> Result<Vec<Row>, StoreError> {
                 and (h.lane_id <> l.lane_id or h.gates > (select count(*) from gate g join lane at on at.lane_id = g.lane_id
                     and at.held_by = h.id where g.record_id = h.id))) as is_awake,
             (select count(*) from record r where r.lane_id = l.lane_id and r.state = 0 and r.pos < $3)
-            + (select count(*) from gate g where g.lane_id = l.lane_id and g.pos < $3) as open
+            + (select count(*) from gate g where g.lane_id = l.lane_id and g.pos < $3)
+            + (select count(*) from forward_job j where j.lane_id = l.lane_id and j.state = 0) as open
         from (select lane_id, waiting, due_at, owner, held_by, idle_since from lane where lane_id > $1 order by lane_id limit $2) l
         order by l.lane_id";
     store.read(query(sql).bind(after).bind(AT_A_TIME).bind(BEYOND)).await
@@ -153,7 +154,8 @@ macro_rules! idle {
             $lanes,
             " given) and waiting = 0 and owner is null and idle_since <= $2
             and not exists (select 1 from record r where r.lane_id = lane.lane_id and r.state = 0)
-            and not exists (select 1 from gate g where g.lane_id = lane.lane_id)"
+            and not exists (select 1 from gate g where g.lane_id = lane.lane_id)
+            and not exists (select 1 from forward_job j where j.lane_id = lane.lane_id and j.state = 0)"
         )
     };
 }

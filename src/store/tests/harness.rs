@@ -139,6 +139,7 @@ impl TestStore {
     pub(super) async fn broken_lanes(&self) -> i64 {
         let sql = "select count(*) as count from lane l where l.waiting <>
                 (select count(*) from record r where r.lane_id = l.lane_id and r.state = 0 and r.aside_until is null) + l.gates
+                + (select count(*) from forward_job j where j.lane_id = l.lane_id and j.state = 0)
             or l.gates <> (select count(*) from gate g where g.lane_id = l.lane_id and g.pos < 4611686018427387904)
             or (l.due_at is null) <> (l.waiting = 0 and l.owner is null or l.held_by is not null)
             or l.held_by is not null and (l.waiting = 0 or l.owner is not null)";
@@ -150,7 +151,7 @@ impl TestStore {
 pub(super) fn ending(claim: &Claim, end: End) -> Ending {
     let (last, others) = claim.records.split_last().expect("a claim has records");
     let superseded = others.iter().map(|record| record.id).collect();
-    Ending { record: last.id, superseded, end, attempt: Some(attempt()) }
+    Ending { record: last.id, superseded, end, attempt: Some(attempt()), forwards: Vec::new() }
 }
 
 pub(super) fn queue(lane: &str) -> Fate {

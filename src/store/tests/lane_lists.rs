@@ -133,7 +133,7 @@ async fn a_replay_sees_what_is_newer_in_each_of_its_lanes() {
     test.end(&test.claim_one().await, End::Dead("no".into())).await;
     test.put_in(&["a", "b"]).await;
     test.run().await;
-    let asked = Replay { number: None, apply_again: false, force: false };
+    let asked = Replay { number: None, apply_again: false, force: false, forwards: false };
     records::ask_replay(&test.store, dead, asked).await.expect("asked");
     let readmission = records::to_readmit(&test.store, &test.versions(&["shop"]), 9).await.expect("asked").remove(0);
     let late = records::Readmitted { runs_late: false, ..test.readmitted(readmission, queue_in(&["c", "b"])) };

@@ -5,6 +5,7 @@ mod budget;
 mod changed_lanes;
 mod changed_tenants;
 mod engines;
+mod forwards;
 mod harness;
 mod lane_lists;
 mod lane_order;

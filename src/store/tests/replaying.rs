@@ -7,7 +7,7 @@ use crate::store::lanes::End;
 use crate::store::records::{self, Filter, Matching, Readmitted, Replay};
 use crate::store::{StoreError, lanes};
 
-const ONCE: Replay = Replay { number: None, apply_again: false, force: false };
+const ONCE: Replay = Replay { number: None, apply_again: false, force: false, forwards: false };
 const AGAIN: Replay = Replay { apply_again: true, ..ONCE };
 
 on_both_engines!(a_dead_record_runs_again_in_the_same_run_at_the_end_of_its_lane);

@@ -15,7 +15,7 @@ use crate::store::{Store, StoreError, inbox};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const KEEP: Keep = Keep { bodies: DAY.saturating_mul(30), records: DAY.saturating_mul(180) };
-const AGAIN: Replay = Replay { number: None, apply_again: true, force: false };
+const AGAIN: Replay = Replay { number: None, apply_again: true, force: false, forwards: false };
 
 /// A whole round; how many steps it took.
 async fn round(store: &Store) -> (Removed, usize) {

@@ -65,11 +65,13 @@ pub(super) async fn all_steps(
     Ok(())
 }
 
-/// The lanes of which claims are ended.
+/// The lanes of which claims are ended, and those of the forwards that follow.
 fn closing_lanes(round: &Round) -> Vec<[u8; 16]> {
     let lanes = |(closing, _): &_| {
         let closing: &Closing = closing;
-        std::iter::once(closing.lane_hash).chain(closing.others.iter().map(|lane| lane.hash)).collect::<Vec<_>>()
+        let others = closing.others.iter().map(|lane| lane.hash);
+        let forwards = closing.forwards.iter().map(|forward| forward.lane.hash);
+        std::iter::once(closing.lane_hash).chain(others).chain(forwards).collect::<Vec<_>>()
     };
     round.closings.iter().flat_map(lanes).collect()
 }

@@ -3,5 +3,6 @@
 pub(crate) mod json_schema;
 pub(crate) mod postgres;
 pub(crate) mod project;
+pub(crate) mod receiver;
 pub(crate) mod server;
 pub(crate) mod test_app;

@@ -266,7 +266,10 @@ impl TestApp {
         let until = self.clock.now() + ahead;
         loop {
             run_pending(&self.tools, 1).await.expect("work");
-            match lanes::next_due(&self.tools.store, &self.tools.registry.table().active_versions()).await.expect("due") {
+            let versions = self.tools.registry.table().active_versions();
+            let record = lanes::next_due(&self.tools.store, &versions).await.expect("due");
+            let forward = lanes::next_due_forward(&self.tools.store, &versions).await.expect("due");
+            match record.into_iter().chain(forward).min() {
                 Some(due) if due <= until => self.clock.move_to(due),
                 _ => break,
             }

@@ -97,6 +97,7 @@ create table delivery_raw (
     sealed blob not null
 ) strict;
 
+-- kind: 0 for records, 1 for forwards
 -- due_at: null while nothing waits; the end of the lease while it is claimed
 -- done_record: the newest record that took effect, by the id of its first run
 -- idle_since: when it was first seen with nothing waiting; null once something arrives
@@ -119,10 +120,12 @@ create table lane (
     done_pos integer,
     done_record integer,
     idle_since integer,
+    kind integer not null default 0,
     gates integer not null default 0,
     held_by integer
 ) strict;
-create index lane_due on lane (pool_id, due_at) where due_at is not null;
+create index lane_due on lane (pool_id, due_at) where kind = 0 and due_at is not null;
+create index lane_due_forward on lane (pool_id, due_at) where kind = 1 and due_at is not null;
 
 -- the places of records in the lanes that are not their own: what comes behind waits for the record
 create table gate (
@@ -142,6 +145,7 @@ create table former_lane (
 
 -- state: 0 open 1 done 2 ignored 3 superseded 4 dead 5 discarded
 -- asked: 1 to be admitted again in the same run, 2 in a new one; 3 and 4 the same though the lane has moved on
+-- asked + 4: and its forwards are sent again; forwards: 0 for a run that sends none
 -- first_run: the id of its first run, when it is not that
 -- pool_id, integration_id: whose it is, which within one delivery may differ
 -- gates: how many other lanes it waits in
@@ -170,6 +174,7 @@ create table record (
     gates integer not null default 0,
     aside_until integer,
     passed integer,
+    forwards integer not null default 1,
     check (state in (2, 3, 4, 5) or lane_id is not null)
 ) strict;
 create unique index record_once on record (delivery_row, record_no, run);
@@ -178,6 +183,32 @@ create index record_open_of_pool on record (pool_id, id) where state = 0;
 create index record_dead on record (finished_at) where state = 4;
 create index record_asked on record (id) where asked > 0;
 create index record_aside on record (aside_until) where aside_until is not null;
+
+-- what is to be sent elsewhere once a record is done
+-- state: 0 open 1 done 4 dead 5 discarded
+-- id: a UUIDv7, sent along; lane_hash: the lane it waits in, to be found again when that was idle and is gone
+-- sealed: what it is made of besides the request, under the tenant's data key; content: its last attempt
+create table forward_job (
+    id blob primary key not null,
+    record_id integer not null,
+    target text not null,
+    lane_hash blob not null,
+    pool_id integer not null,
+    lane_id integer,
+    pos integer,
+    state integer not null default 0,
+    attempts integer not null default 0,
+    first_failed_at integer,
+    reason text,
+    finished_at integer,
+    key_id integer not null,
+    sealed blob not null,
+    content blob,
+    check (state in (1, 4, 5) or lane_id is not null)
+) strict;
+create index forward_open on forward_job (lane_id, pos) where state = 0;
+create index forward_of_record on forward_job (record_id);
+create index forward_dead on forward_job (finished_at) where state = 4;
 
 create table sender_id (
     hash blob primary key,

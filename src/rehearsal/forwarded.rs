@@ -1,0 +1,108 @@
+//! What a test expects forwards to send against what they sent: each in order, and nothing else.
+
+use serde_json::Value as Json;
+
+use super::cases::pairs_of;
+use super::report::Mismatch;
+use crate::config::diagnostic::Diagnostics;
+use crate::http_client::call::Call;
+use crate::routes::test_file::SentOptions;
+
+/// What a forward is expected to send; what is not set does not matter.
+#[derive(Clone, Debug)]
+pub struct ExpectedForward {
+    method: Option<String>,
+    url: Option<String>,
+    headers: Vec<(String, String)>,
+    json: Option<Json>,
+    form: Option<Vec<(String, String)>>,
+    text: Option<String>,
+}
+
+impl ExpectedForward {
+    /// As it is written.
+    pub(super) fn of(options: &SentOptions, problems: &mut Diagnostics) -> Option<Self> {
+        let headers = pairs_of(&options.headers, problems)?;
+        let form = pairs_of(&options.form, problems)?;
+        Some(Self {
+            method: options.method.as_ref().map(|method| method.to_ascii_uppercase()),
+            url: options.url.clone(),
+            headers: headers.into_iter().map(|(name, value)| (name.replace('_', "-").to_ascii_lowercase(), value)).collect(),
+            json: options.json.as_ref().map(crate::config::yaml::Node::to_json),
+            form: options.form.span.map(|_| sorted(form)),
+            text: options.text.clone(),
+        })
+    }
+}
+
+/// How what was sent differs from what was expected.
+pub(super) fn compare(expected: &[(String, Vec<ExpectedForward>)], sent: &[Call]) -> Vec<Mismatch> {
+    let mut mismatches = Vec::new();
+    let mut names: Vec<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
+    for call in sent.iter().filter(|call| !expected.iter().any(|(name, _)| *name == call.name)) {
+        if !names.contains(&call.name.as_str()) {
+            names.push(&call.name);
+        }
+    }
+    for name in names {
+        let wanted = expected.iter().find(|(known, _)| known == name).map_or(&[][..], |(_, wanted)| wanted);
+        let found: Vec<&Call> = sent.iter().filter(|call| call.name == name).collect();
+        if wanted.len() != found.len() {
+            let all: Vec<String> = found.iter().map(|call| in_words(call)).collect();
+            let found = if all.is_empty() { "nothing".to_owned() } else { format!("{}: {}", all.len(), all.join("; ")) };
+            mismatches.push(differs(format!("{} by `{name}`", wanted.len()), found));
+            continue;
+        }
+        for (wanted, found) in wanted.iter().zip(found) {
+            compare_one(name, wanted, found, &mut mismatches);
+        }
+    }
+    mismatches
+}
+
+fn compare_one(name: &str, wanted: &ExpectedForward, found: &Call, mismatches: &mut Vec<Mismatch>) {
+    let mut check = |what: &str, wanted: String, sent: String| {
+        if wanted != sent {
+            mismatches.push(differs(format!("`{name}` {what} {wanted}"), found.mask.text(&sent)));
+        }
+    };
+    if let Some(method) = &wanted.method {
+        check("method", method.clone(), found.method.to_string());
+    }
+    if let Some(url) = &wanted.url {
+        check("url", url.clone(), found.url.to_string());
+    }
+    for (header, value) in &wanted.headers {
+        let sent = found.headers.iter().find(|(known, _)| known.as_str() == header);
+        let sent = sent.map(|(_, value)| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let kind = || found.body.as_ref().filter(|_| header == "content-type").map(|(kind, _)| kind.clone());
+        check(&format!("header {header}"), value.clone(), sent.or_else(kind).unwrap_or_else(|| "none".to_owned()));
+    }
+    let body = found.body.as_ref().map(|(_, content)| String::from_utf8_lossy(content).into_owned()).unwrap_or_default();
+    if let Some(json) = &wanted.json {
+        let sent = serde_json::from_str::<Json>(&body);
+        let is_same = sent.as_ref().is_ok_and(|sent| sent == json);
+        check("json", json.to_string(), if is_same { json.to_string() } else { body.clone() });
+    }
+    if let Some(form) = &wanted.form {
+        let sent: Vec<(String, String)> = form_urlencoded::parse(body.as_bytes()).into_owned().collect();
+        check("form", format!("{form:?}"), format!("{:?}", sorted(sent)));
+    }
+    if let Some(text) = &wanted.text {
+        check("text", text.clone(), body);
+    }
+}
+
+fn sorted(mut pairs: Vec<(String, String)>) -> Vec<(String, String)> {
+    pairs.sort();
+    pairs
+}
+
+fn in_words(call: &Call) -> String {
+    let body = call.body.as_ref().map(|(_, content)| String::from_utf8_lossy(content).into_owned()).unwrap_or_default();
+    call.mask.text(&format!("{} {} {body}", call.method, call.url)).trim_end().to_owned()
+}
+
+fn differs(expected: String, found: String) -> Mismatch {
+    Mismatch::Value { what: "forwards", expected, found }
+}

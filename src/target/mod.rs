@@ -12,6 +12,7 @@ mod decode;
 pub mod dialect;
 mod failures;
 pub mod inspect;
+mod gathering;
 mod marks;
 mod moment;
 mod mysql;
@@ -35,6 +36,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 mod value;
+mod together;
 mod version;
 pub mod write;
 

@@ -12,8 +12,9 @@ use crate::model::failure::Failure;
 
 use super::bind::Table;
 use super::connection::Connection;
+use super::marks::{self, Entrance};
 use super::row::Counts;
-use super::{failures, marks, replace, row, version};
+use super::{failures, replace, row, version};
 
 /// The changes of one record's run in one database.
 #[derive(Clone, Copy, Debug)]
@@ -62,11 +63,10 @@ pub(super) async fn write_unit(
     now: Timestamp,
 ) -> Result<Option<Vec<ChangeTrace>>, WriteError> {
     let failed = |error: sqlx::Error| failures::of(&error, database, None);
-    if !marks::insert_mark(connection, unit.mark, now).await.map_err(failed)? {
-        return Ok(None);
-    }
-    if !marks::raise_fence(connection, unit.lane, unit.fence, now).await.map_err(failed)? {
-        return Err(WriteError::LeaseLost);
+    match marks::enter(connection, unit.mark, unit.lane, unit.fence, now).await.map_err(failed)? {
+        Entrance::Open => {}
+        Entrance::Marked => return Ok(None),
+        Entrance::Fenced => return Err(WriteError::LeaseLost),
     }
     Ok(Some(write_changes(connection, database, unit.changes, now).await?))
 }

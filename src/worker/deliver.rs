@@ -159,25 +159,25 @@ async fn run(tools: &Tools, claim: &Claim, record: &ClaimedRecord, source: &Sour
     let answers: Vec<&str> = chosen.route.pipeline.enrich.calls().map(|call| call.name.as_str()).collect();
     trace.step("enrich", &document, &answers);
     match planned {
-        Ok(Planned::Changes(changes)) => write(tools, claim, record, &changes, trace).await,
+        Ok(Planned::Changes(changes)) => write(tools, claim, record, changes, trace).await,
         Ok(Planned::Nothing(reason)) => Ended::Ignored(reason),
         Err(failure) => Ended::Failed(failure),
     }
 }
 
 /// One transaction per database, in file order. One that took effect before is known by its mark and passed over.
-async fn write(tools: &Tools, claim: &Claim, record: &ClaimedRecord, changes: &[Change], trace: &mut Trace) -> Ended {
-    let mut names: Vec<&str> = Vec::new();
-    changes.iter().for_each(|change| {
-        if !names.contains(&change.database.as_str()) {
-            names.push(&change.database);
+async fn write(tools: &Tools, claim: &Claim, record: &ClaimedRecord, changes: Vec<Change>, trace: &mut Trace) -> Ended {
+    let mut by_database: Vec<(String, Vec<Change>)> = Vec::new();
+    for change in changes {
+        match by_database.iter_mut().find(|(name, _)| *name == change.database) {
+            Some((_, own)) => own.push(change),
+            None => by_database.push((change.database.clone(), vec![change])),
         }
-    });
-    for name in names {
-        let Some(database) = tools.targets.database(name) else {
+    }
+    for (name, own) in by_database {
+        let Some(database) = tools.targets.database(&name) else {
             return Ended::Failed(Failure::passing(Step::Write, format!("there is no database `{name}`")));
         };
-        let own: Vec<Change> = changes.iter().filter(|change| change.database == name).cloned().collect();
         let unit = Unit { mark: mark(tools, record), lane: lane_of(claim), fence: claim.fence, changes: &own };
         match database.apply(unit).await {
             Ok(applied) => trace.changed(applied.changes),

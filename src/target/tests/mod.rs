@@ -8,5 +8,6 @@ mod operations;
 mod replacing;
 mod schemas;
 mod servers;
+mod together;
 mod units;
 mod values;

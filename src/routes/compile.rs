@@ -10,7 +10,7 @@ use super::names::{self, Scopes};
 use super::onboarding;
 use super::receive::{self, Receive};
 use super::source::{Source, TenantRule};
-use super::{handshake, lint, verifying};
+use super::{handshake, lint, row_lanes, verifying};
 use crate::auth::secret::{self, SecretReader};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::Named;
@@ -100,6 +100,13 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
     let receive = Receive { handshake_methods: handshakes.methods(), ..receive };
     let event = event.map_or(Some(None), |event| event.map(Some))?;
     lint::check(options, &routes, world.engine, diagnostics);
+    let values = row_lanes::Values {
+        extract: &extract,
+        event: event.as_ref(),
+        has_tenant: tenant != TenantRule::None,
+        engine: world.engine,
+    };
+    row_lanes::check(options, &routes, &values, diagnostics);
     let (mask, secret_places) =
         secrecy((&auth, &handshakes), &integration, &payload.secret_places, &secrets, options, world.engine);
     let reads_raw =

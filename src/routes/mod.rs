@@ -18,6 +18,7 @@ mod oracle;
 pub mod receive;
 pub mod registry;
 pub mod reload;
+mod row_lanes;
 pub mod samples;
 mod shipped;
 mod side_by_side;

@@ -41,7 +41,7 @@ options! {
         missing: Option<Missing> = "null",
         /// A column that is set to the moment of the delivery instead of deleting the row; an `upsert` clears it.
         soft: Option<Spanned<String>>,
-        /// Which of two states is the newer one: an older one changes nothing, not even a row that is gone. Instead of the route's.
+        /// Which of two states is the newer one: an older one changes nothing, not even a row that is gone. Instead of the route's. `fetched`: the moment at which the fetch began that the values come from.
         version: Option<VersionOptions>,
         /// Whether rows carry no tenant.
         shared: Option<bool> = "false",

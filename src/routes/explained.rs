@@ -232,7 +232,10 @@ fn operations_of(write: &Write) -> Vec<Operation> {
             Some(mark) => Operation::SoftDelete { key: with_tenant(key), mark },
             None => Operation::Delete { key: with_tenant(key) },
         },
-        Verb::Replace => Operation::Replace { of: with_tenant(cells(&write.of)), rows: vec![Row { key, set }] },
+        Verb::Replace => {
+            set.extend(soft.clone());
+            Operation::Replace { of: with_tenant(cells(&write.of)), rows: vec![Row { key, set }], soft }
+        }
     };
     let from = write.key.iter().map(|column| cell(write.was.iter().find(|was| was.name == column.name).unwrap_or(column)));
     let from = with_tenant(from.collect());

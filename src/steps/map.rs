@@ -346,7 +346,7 @@ mod tests {
             Operation::Move { from, to } => format!("{verb} {} to {}", cells(from), cells(to)),
             Operation::SoftDelete { key, mark } => format!("{verb} {} mark {}={}", cells(key), mark.column, mark.value),
             Operation::Delete { key } => format!("{verb} {}", cells(key)),
-            Operation::Replace { of, rows } => {
+            Operation::Replace { of, rows, .. } => {
                 let rows = rows.iter().map(|row| format!("[{} set {}]", cells(&row.key), cells(&row.set)));
                 format!("{verb} {} {}", cells(of), rows.collect::<String>())
             }

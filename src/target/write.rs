@@ -119,7 +119,7 @@ async fn write_change<'c>(
         Operation::Upsert { key, set } => row::upsert(connection, &table, key, &with_version(set, change)).await?,
         Operation::Update { key, set } => row::update(connection, &table, key, &with_version(set, change)).await?,
         Operation::Move { from, to } => row::rename(connection, &table, from, to).await?,
-        Operation::Replace { of, rows } => replace::replace(connection, &table, of, rows).await?,
+        Operation::Replace { of, rows, soft } => replace::replace(connection, &table, of, rows, soft.as_ref()).await?,
         Operation::SoftDelete { key, mark } => row::soft_delete(connection, &table, key, mark).await?,
         Operation::Delete { key } => row::delete(connection, &table, key).await?,
     };

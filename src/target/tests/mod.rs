@@ -8,6 +8,7 @@ mod operations;
 mod replacing;
 mod schemas;
 mod servers;
+mod soft_lists;
 mod together;
 mod units;
 mod values;

@@ -3,6 +3,7 @@
 
 mod bind;
 mod catalog;
+pub mod clean_up;
 pub mod compare;
 mod connection;
 pub mod database;
@@ -11,8 +12,8 @@ mod ddl_types;
 mod decode;
 pub mod dialect;
 mod failures;
-pub mod inspect;
 mod gathering;
+pub mod inspect;
 mod marks;
 mod moment;
 mod mysql;
@@ -35,8 +36,8 @@ mod statement;
 mod stored;
 #[cfg(test)]
 mod tests;
-mod value;
 mod together;
+mod value;
 mod version;
 pub mod write;
 

@@ -1,6 +1,7 @@
 //! The target writer against real databases: SQLite files, and one suite on every engine.
 
 mod bench;
+mod clean_up;
 mod conformance;
 mod databases;
 mod engines;

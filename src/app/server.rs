@@ -23,6 +23,7 @@ use super::operation::{About, Context};
 use super::patience::{Limits, Patient, Peer};
 use super::settings::Settings;
 use super::sources::{self, Sources};
+use super::target_upkeep::TargetUpkeep;
 use super::upkeep::Upkeep;
 use crate::auth::secret::SecretReader;
 use crate::clock::Clock;
@@ -35,6 +36,7 @@ use crate::routes::folder::Folder;
 use crate::routes::load::Texts;
 use crate::routes::registry::{Registry, Reloaded};
 use crate::routes::reload::watch as watch_folder;
+use crate::store::retention::Keep;
 use crate::store::{OpenOptions, Place, Store, bundles};
 use crate::target::Targets;
 use crate::worker::deliver::Tools;
@@ -104,7 +106,7 @@ impl Server {
         let intake = Intake::new(Arc::clone(sources.registry()), store.clone(), Arc::clone(&tools.http), addresses);
         let (stopping, stopped) = (watch::Sender::new(false), watch::Sender::new(false));
         let metrics = Arc::new(Metrics::default());
-        let upkeep = Upkeep::new(store.clone(), settings.keep, Arc::clone(&metrics));
+        let mut background = upkeep(&tools, settings.keep, &metrics);
         let admin = admin::router(Admin {
             store,
             sources: Arc::clone(&sources),
@@ -118,9 +120,7 @@ impl Server {
             tokio::spawn(serve(listener, Limits::with(CONNECTIONS), counted(intake.router(), metrics), stopping.subscribe())),
             tokio::spawn(pool::run(tools.clone(), workers, stopping.subscribe(), GRACE)),
         ];
-        let mut background = JoinSet::new();
         background.spawn(serve(admin_listener, Limits::with(ADMIN_CONNECTIONS), admin, stopped.subscribe()));
-        background.spawn(upkeep.run());
         let notices = broadcast::Sender::new(NOTICES);
         let watching = Watching { sources: Arc::clone(&sources), tools: tools.clone(), notices: notices.clone() };
         background.spawn(watching.run(settings.folder()));
@@ -219,6 +219,14 @@ impl Server {
 fn owner() -> i64 {
     let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
     i64::try_from(random >> 1).expect("63 bits")
+}
+
+/// What keeps the state and the targets in order.
+fn upkeep(tools: &Tools, keep: Keep, metrics: &Arc<Metrics>) -> JoinSet<()> {
+    let mut background = JoinSet::new();
+    background.spawn(Upkeep::new(tools.store.clone(), keep, Arc::clone(metrics)).run());
+    background.spawn(TargetUpkeep::new(tools.store.clone(), tools.targets.clone(), Arc::clone(metrics)).run());
+    background
 }
 
 /// Opens the state that the settings name.

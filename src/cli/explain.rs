@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::flags::GlobalFlags;
 use super::output;
@@ -18,6 +18,8 @@ use crate::rehearsal::trial::StandIns;
 use crate::routes::explained::explain;
 use crate::routes::load::load;
 use crate::routes::source::Source;
+use crate::target::DatabaseOptions;
+use crate::target::dialect::Dialect;
 
 /// The flags of `explain`.
 #[derive(Debug, Args)]
@@ -26,6 +28,33 @@ pub struct Explain {
     file: PathBuf,
     /// One route of it: an event that it wants, or its number from 0
     route: Option<String>,
+    /// Show the statements for this engine instead of that of each database
+    #[arg(long, value_enum, value_name = "ENGINE")]
+    sql: Option<Engine>,
+}
+
+/// The engines that statements can be shown for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Engine {
+    /// SQLite 3
+    Sqlite,
+    /// PostgreSQL
+    Postgres,
+    /// MySQL and MariaDB
+    Mysql,
+    /// All of them, one after the other
+    All,
+}
+
+impl Engine {
+    fn dialects(self) -> Vec<Dialect> {
+        match self {
+            Self::Sqlite => vec![Dialect::Sqlite],
+            Self::Postgres => vec![Dialect::Postgres],
+            Self::Mysql => vec![Dialect::Mysql],
+            Self::All => vec![Dialect::Sqlite, Dialect::Postgres, Dialect::Mysql],
+        }
+    }
 }
 
 impl Explain {
@@ -41,7 +70,12 @@ impl Explain {
         let mut sources = Sources::default();
         let file = sources.add(&source.path, texts.routes.get(&source.path).cloned().unwrap_or_default());
         let Some(root) = parse(&sources, file, &mut Diagnostics::default()) else { return Ok(Exit::Problems) };
-        output::data(explain(&source, &written_out(&root), only, world).trim_end());
+        let own = |name: &str| {
+            let database = settings.databases.iter().find(|database| database.name == name);
+            vec![database.and_then(DatabaseOptions::dialect).unwrap_or(Dialect::Sqlite)]
+        };
+        let dialects = |name: &str| self.sql.map_or_else(|| own(name), Engine::dialects);
+        output::data(explain(&source, &written_out(&root), only, world, &dialects).trim_end());
         Ok(Exit::Fine)
     }
 }

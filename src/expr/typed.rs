@@ -129,6 +129,12 @@ impl Typed {
         })
     }
 
+    /// Whether two values stay two: nothing is translated, and of nothing a part is cut.
+    pub fn keeps_apart(&self) -> bool {
+        let cuts = matches!(self.declared, Some(ValueType::Boolean | ValueType::Date | ValueType::Time));
+        self.translation.is_none() && !cuts
+    }
+
     /// The value, translated and converted; `None` when it is missing and has no default, which is not translated.
     pub fn evaluate(&self, context: Context<'_>) -> Result<Option<Json>, ValueError> {
         let value = match (self.value.evaluate(context)?, &self.default) {

@@ -112,6 +112,7 @@ impl HttpClient {
             retries: outcome.retries,
             shared: way == Way::Shared,
             cached: way == Way::Kept,
+            began_at: result.as_ref().ok().map(|answer| answer.began_at),
             bytes: outcome.body.len() as u64,
             error: result.as_ref().err().map(|failure| failure.reason.clone()),
             body: excerpt(call, &outcome.body),

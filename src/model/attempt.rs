@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::failure::Failure;
+use crate::clock::Timestamp;
 
 /// What one try did, step by step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,6 +77,9 @@ pub struct CallTrace {
     /// Whether an answer that was kept served it, without a request.
     #[serde(default)]
     pub cached: bool,
+    /// When the request began that brought the answer; not kept.
+    #[serde(skip)]
+    pub began_at: Option<Timestamp>,
     /// Size of the answer's body in bytes.
     pub bytes: u64,
     /// Why there is no answer that counts, masked.

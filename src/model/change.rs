@@ -101,6 +101,8 @@ pub enum Operation {
         of: Vec<Cell>,
         /// The rows, in the order of the list.
         rows: Vec<Row>,
+        /// The column that marks those which are not in the list, and the mark; without it they go.
+        soft: Option<Cell>,
     },
     /// The row with this key goes.
     Delete {

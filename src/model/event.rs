@@ -4,38 +4,55 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
+use crate::clock::Timestamp;
+
 /// The document of one record: first names in the order in which steps added them. Values are shared, so that an expression
 /// can look into them without a copy.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct EventDocument(Vec<(String, Arc<Json>)>);
+pub struct EventDocument {
+    values: Vec<(String, Arc<Json>)>,
+    /// When the first request of each call began whose answer is among the values.
+    fetched: Vec<(String, Timestamp)>,
+}
 
 impl EventDocument {
     /// What stands under a first name.
     pub fn get(&self, name: &str) -> Option<&Arc<Json>> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+        self.values.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
     /// Adds a step's key, or replaces it when the step runs again for another item.
     pub fn set(&mut self, name: &str, value: impl Into<Arc<Json>>) {
         let value = value.into();
-        match self.0.iter_mut().find(|(known, _)| known == name) {
+        match self.values.iter_mut().find(|(known, _)| known == name) {
             Some((_, slot)) => *slot = value,
-            None => self.0.push((name.to_owned(), value)),
+            None => self.values.push((name.to_owned(), value)),
         }
     }
 
     /// Takes a key away again, once an item's turn is over.
     pub fn remove(&mut self, name: &str) {
-        self.0.retain(|(known, _)| known != name);
+        self.values.retain(|(known, _)| known != name);
+    }
+
+    /// Notes when the first request of a call began.
+    pub fn set_fetched(&mut self, call: &str, began_at: Timestamp) {
+        self.fetched.push((call.to_owned(), began_at));
+    }
+
+    /// When the first of these calls began, or of all when none of these was made; none when none was made at all.
+    pub fn fetched_at(&self, calls: &[String]) -> Option<Timestamp> {
+        let own = self.fetched.iter().filter(|(call, _)| calls.contains(call)).map(|(_, at)| *at).min();
+        own.or_else(|| self.fetched.iter().map(|(_, at)| *at).min())
     }
 
     /// The first names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_str())
+        self.values.iter().map(|(name, _)| name.as_str())
     }
 
     /// All of it as one JSON value.
     pub fn to_json(&self) -> Json {
-        Json::Object(self.0.iter().map(|(name, value)| (name.clone(), Json::clone(value))).collect::<Map<_, _>>())
+        Json::Object(self.values.iter().map(|(name, value)| (name.clone(), Json::clone(value))).collect::<Map<_, _>>())
     }
 }

@@ -11,7 +11,7 @@ use super::names::{self, Scopes};
 use super::onboarding;
 use super::receive::{self, Receive};
 use super::source::{Source, TenantRule};
-use super::{handshake, lint, renumber, signing, verifying};
+use super::{handshake, lint, renumber, row_lanes, signing, verifying};
 use crate::auth::secret::{self, SecretReader, Surroundings};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::Named;
@@ -108,6 +108,13 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
     lint::check(options, &routes, world.engine, diagnostics);
     renumber::check(options, &extract, &routes, world.engine, diagnostics);
     let secret_origins = signing::check(options, root, diagnostics);
+    let values = row_lanes::Values {
+        extract: &extract,
+        event: event.as_ref(),
+        has_tenant: tenant != TenantRule::None,
+        engine: world.engine,
+    };
+    row_lanes::check(options, &routes, &values, diagnostics);
     let (mask, secret_places) =
         secrecy((&auth, &handshakes, &routes), &integration, &payload.secret_places, &secrets, options, world.engine);
     let reads_raw =

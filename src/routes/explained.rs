@@ -23,8 +23,11 @@ const TAKEN_OVER: [&str; 8] = ["gone", "id", "remember", "lane", "stuck", "coale
 /// What a route adds to by name.
 const ADDED_TO: [&str; 2] = ["enrich", "forward"];
 
+/// The engines that statements are shown for, by the name of a database.
+pub type Dialects<'a> = &'a dyn Fn(&str) -> Vec<Dialect>;
+
 /// The file, or of its routes only the one at `only`.
-pub fn explain(source: &Arc<Source>, root: &Node, only: Option<usize>, world: World<'_>) -> String {
+pub fn explain(source: &Arc<Source>, root: &Node, only: Option<usize>, world: World<'_>, dialects: Dialects<'_>) -> String {
     let written = routes_of(root);
     let mut options = match written.is_empty() {
         true => filled::options(&FileOptions::block(), &|name| root.get(name)),
@@ -37,11 +40,11 @@ pub fn explain(source: &Arc<Source>, root: &Node, only: Option<usize>, world: Wo
     if written.is_empty() {
         let lines = source.admission.routes.iter().flat_map(|route| words_of(route, source));
         let lines: String = lines.map(|line| format!("# {line}\n")).collect();
-        return format!("{head}{}#\n{lines}{}", filled::yaml(&options), footer(source, &shown, world));
+        return format!("{head}{}#\n{lines}{}", filled::yaml(&options), footer(source, &shown, world, dialects));
     }
     let items = shown.iter().map(|(index, route)| (words_of(route, source), route_options(root, written[*index])));
     options.push(Filled { name: "routes".to_owned(), value: Value::List(items.collect()), comment: None });
-    format!("{head}{}{}", filled::yaml(&options), footer(source, &shown, world))
+    format!("{head}{}{}", filled::yaml(&options), footer(source, &shown, world, dialects))
 }
 
 /// The written routes.
@@ -161,7 +164,7 @@ fn words_of(route: &Route, source: &Source) -> Vec<String> {
 }
 
 /// What is secret, and the tables and statements, as comments.
-fn footer(source: &Arc<Source>, routes: &[(usize, &Route)], world: World<'_>) -> String {
+fn footer(source: &Arc<Source>, routes: &[(usize, &Route)], world: World<'_>, dialects: Dialects<'_>) -> String {
     let mut lines = Vec::new();
     let mut secrets: Vec<String> = source.secrets.iter().map(|(name, _)| format!("  secret.{name}")).collect();
     secrets.extend(source.integration().fields.iter().filter(|field| field.secret).map(|field| match &field.from {
@@ -176,28 +179,38 @@ fn footer(source: &Arc<Source>, routes: &[(usize, &Route)], world: World<'_>) ->
     }
     lines.extend(secrets);
     for (database, tables) in expected_tables(std::slice::from_ref(source), world) {
-        lines.push(String::new());
-        lines.push(format!("tables expected in `{database}` (sqlite)"));
-        lines.extend(
-            tables.iter().flat_map(|table| create_table(Dialect::Sqlite, table).lines().map(indented).collect::<Vec<_>>()),
-        );
+        for dialect in dialects(&database) {
+            lines.push(String::new());
+            lines.push(format!("tables expected in `{database}` ({})", dialect.name()));
+            lines.extend(tables.iter().flat_map(|table| create_table(dialect, table).lines().map(indented).collect::<Vec<_>>()));
+        }
     }
     for (index, route) in routes {
+        let place = if routes.len() > 1 { format!("routes[{index}]: ") } else { String::new() };
         for write in &route.pipeline.writes {
-            lines.push(String::new());
-            let place = if routes.len() > 1 { format!("routes[{index}]: ") } else { String::new() };
-            lines.push(format!("{place}{} {} (sqlite)", write.verb.name(), write.table.value));
-            let operations = operations_of(write);
-            let all = operations.iter().flat_map(|operation| statements(Dialect::Sqlite, &write.table.value, operation));
-            for Statement { when, sql, runs } in all {
-                lines.extend(when.map(|when| format!("  {when}:")));
-                lines.push(format!("  {sql};"));
-                let values = runs.iter().flatten().map(|cell| format!("{} = {}", cell.column, cell.origin));
-                lines.push(format!("    {}", values.collect::<Vec<_>>().join(", ")));
+            for dialect in dialects(&write.database) {
+                lines.push(String::new());
+                lines.push(format!("{place}{} {} ({})", write.verb.name(), write.table.value, dialect.name()));
+                lines.extend(statements_of(write, dialect));
             }
         }
     }
     lines.iter().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect::<String>()
+}
+
+/// The statements of a write, each with when it runs and where its values come from.
+fn statements_of(write: &Write, dialect: Dialect) -> Vec<String> {
+    let mut lines = Vec::new();
+    let operations = operations_of(write);
+    for Statement { when, sql, runs } in
+        operations.iter().flat_map(|operation| statements(dialect, &write.table.value, operation))
+    {
+        lines.extend(when.map(|when| format!("  {when}:")));
+        lines.push(format!("  {sql};"));
+        let values = runs.iter().flatten().map(|cell| format!("{} = {}", cell.column, cell.origin));
+        lines.push(format!("    {}", values.collect::<Vec<_>>().join(", ")));
+    }
+    lines
 }
 
 fn indented(line: &str) -> String {
@@ -240,7 +253,10 @@ fn operations_of(write: &Write) -> Vec<Operation> {
             Some(mark) => Operation::SoftDelete { key: with_tenant(key), mark },
             None => Operation::Delete { key: with_tenant(key) },
         },
-        Verb::Replace => Operation::Replace { of: with_tenant(cells(&write.of)), rows: vec![Row { key, set }] },
+        Verb::Replace => {
+            set.extend(soft.clone());
+            Operation::Replace { of: with_tenant(cells(&write.of)), rows: vec![Row { key, set }], soft }
+        }
     };
     let from = write.key.iter().map(|column| cell(write.was.iter().find(|was| was.name == column.name).unwrap_or(column)));
     let from = with_tenant(from.collect());

@@ -399,7 +399,7 @@ pub(super) mod tests {
             assert_eq!(codes(&format!("{head}{write}")), expected, "{head}");
         }
         assert_eq!(codes("auth: { none: a test }\nwrite: { insert: t, set: { who: $.tenant } }\n"), ["unknown-name"]);
-        assert_codes("write: { upsert: t, shared: true, key: { id: $.body.id }, set: { tenant: x } }\n", &[]);
+        assert_codes("write: { upsert: t, shared: true, key: { id: $.body.id }, version: $.body.n, set: { tenant: x } }\n", &[]);
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod receive;
 pub mod registry;
 pub mod reload;
 mod renumber;
+mod row_lanes;
 pub mod samples;
 mod shipped;
 mod side_by_side;

@@ -106,6 +106,8 @@ impl Enrich {
             let mut failure = None;
             let mut end = Enriched::Complete;
             for (call, (made, result)) in round.iter().zip(ended) {
+                let began_at = made.iter().filter(|trace| trace.name == call.name).filter_map(|trace| trace.began_at).min();
+                began_at.into_iter().for_each(|at| document.set_fetched(&call.name, at));
                 traces.extend(made);
                 match result {
                     Ok(CallEnd::Result(result)) => document.set(&call.name, result),

@@ -132,12 +132,22 @@ pub fn compile(
     let destination = destination?;
     let tenant_column = (surroundings.has_tenant && options.shared != Some(true)).then(|| destination.tenant_column.clone());
     let (key, was, of, mut set) = (key?, was?, of?, set?);
-    let version = version.map_or(Some(None), |version| version.map(Some))?;
+    let mut version = version.map_or(Some(None), |version| version.map(Some))?;
     set.extend(copied?);
     refuse_tenant_column(&tenant_column, [&key, &of, &set], diagnostics);
     let when = when.map_or(Some(None), |when| when.map(Some))?;
+    let each = each.map_or(Some(None), |(name, list)| list.map(|list| Some((name.value.clone(), list))))?;
     let mut reads = Reads::default();
     when.iter().for_each(|when| when.add_reads(compiler.engine, &mut reads));
+    let when_reads_answers = surroundings.answers.iter().any(|name| reads.reads_name(name));
+    each.iter().for_each(|(_, list)| list.add_reads(compiler.engine, &mut reads));
+    if let Some(version) = &mut version {
+        let columns = || [&key, &was, &of, &set].into_iter().flatten();
+        let read =
+            |call: &&&str| reads.reads_name(call) || columns().any(|column| column.answers.iter().any(|name| name == **call));
+        let calls = surroundings.answers.iter().filter(read).map(|call| (*call).to_owned()).collect();
+        version.set_calls(calls, verb == Verb::Delete, table.span, diagnostics);
+    }
     Some(Write {
         verb,
         table: table.clone(),
@@ -149,9 +159,9 @@ pub fn compile(
         soft: options.soft.as_ref().map(|soft| soft.value.clone()),
         of,
         set,
-        each: each.map_or(Some(None), |(name, list)| list.map(|list| Some((name.value.clone(), list))))?,
+        each,
         when,
-        when_reads_answers: surroundings.answers.iter().any(|name| reads.reads_name(name)),
+        when_reads_answers,
         missing: options.missing.unwrap_or_default(),
         place,
     })
@@ -229,7 +239,7 @@ impl Write {
         self.columns().for_each(|column| column.value.add_reads(engine, reads));
         self.when.iter().for_each(|when| when.add_reads(engine, reads));
         self.each.iter().for_each(|(_, list)| list.add_reads(engine, reads));
-        self.version.iter().for_each(|version| version.value.add_reads(engine, reads));
+        self.version.iter().for_each(|version| version.add_reads(engine, reads));
     }
 
     /// All columns but the tenant's.
@@ -336,7 +346,7 @@ mod tests {
             Operation::Move { from, to } => format!("{verb} {} to {}", cells(from), cells(to)),
             Operation::SoftDelete { key, mark } => format!("{verb} {} mark {}={}", cells(key), mark.column, mark.value),
             Operation::Delete { key } => format!("{verb} {}", cells(key)),
-            Operation::Replace { of, rows } => {
+            Operation::Replace { of, rows, .. } => {
                 let rows = rows.iter().map(|row| format!("[{} set {}]", cells(&row.key), cells(&row.set)));
                 format!("{verb} {} {}", cells(of), rows.collect::<String>())
             }

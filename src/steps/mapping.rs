@@ -29,12 +29,12 @@ impl Mapping<'_> {
         if self.write.verb == Verb::Replace {
             let of = self.found_by(&self.write.of, document, None, true)?;
             let rows = self.per_item(document, |mapping, document, item| {
-                Ok(Row {
-                    key: mapping.found_by(&mapping.write.key, document, item, false)?,
-                    set: mapping.values(document, item)?,
-                })
+                let mut set = mapping.values(document, item)?;
+                set.extend(mapping.write.soft.iter().map(|column| mark(column, Json::Null)));
+                Ok(Row { key: mapping.found_by(&mapping.write.key, document, item, false)?, set })
             })?;
-            return Ok(vec![(Operation::Replace { of, rows }, self.version(document)?)]);
+            let soft = self.write.soft.as_ref().map(|column| mark(column, self.received_at.clone()));
+            return Ok(vec![(Operation::Replace { of, rows, soft }, self.version(document)?)]);
         }
         let operations = self.per_item(document, |mapping, document, item| {
             let version = mapping.version(document)?;
@@ -62,7 +62,7 @@ impl Mapping<'_> {
             Verb::Insert | Verb::Update => Ok(Vec::new()),
             Verb::Replace => {
                 let key = self.found_by(&self.write.of, document, None, true)?;
-                Ok(vec![(Operation::Delete { key }, self.version(document)?)])
+                Ok(vec![(self.taken_away(key), self.version(document)?)])
             }
             Verb::Upsert | Verb::Delete => {
                 let operations = self.per_item(document, |mapping, document, item| {

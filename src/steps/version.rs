@@ -7,7 +7,8 @@ use crate::config::options::{FromYaml, options};
 use crate::config::shape::Shape;
 use crate::config::source::{Span, Spanned};
 use crate::config::yaml::{Content, Node};
-use crate::expr::template::Context;
+use crate::expr::reads::Reads;
+use crate::expr::template::{Context, Engine};
 use crate::expr::typed::{LongForm, Typed};
 use crate::expr::value::{Compiler, Value};
 use crate::model::change::{Cell, ValueType, Version};
@@ -50,40 +51,86 @@ impl FromYaml for VersionOptions {
     }
 }
 
+/// Where a version comes from.
+#[derive(Clone, Debug)]
+enum Told {
+    /// From the delivery or from an answer.
+    By(Typed),
+    /// From the moment at which the first of these calls began.
+    Fetched(Vec<String>),
+}
+
 /// A compiled version.
 #[derive(Clone, Debug)]
 pub struct WriteVersion {
-    /// Its value.
-    pub value: Typed,
+    told: Told,
     /// The column that keeps it.
     pub column: Option<String>,
     /// Where it stands.
     pub span: Span,
 }
 
+/// The version that is the moment at which the fetch began.
+const FETCHED: &str = "fetched";
+
 impl WriteVersion {
     /// Compiles one.
     pub fn compile(options: &VersionOptions, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let column = options.column.as_ref().map(|column| column.value.clone());
+        let span = options.value.span;
+        if options.value.get("from").unwrap_or(&options.value).text() == Some(FETCHED) {
+            return Some(Self { told: Told::Fetched(Vec::new()), column, span });
+        }
         let value = Typed::compile(&options.value, compiler, diagnostics)?;
         if matches!(value.value, Value::Literal(_)) {
             let message = format!("a version is told by each record; `{}` is the same for all of them", value.value.origin());
             diagnostics.report(
-                Diagnostic::error("fixed-version", options.value.span, message)
-                    .hint("a path to what grows with each change, such as `$.body.sequence` or `$.order.lastUpdated`"),
+                Diagnostic::error("fixed-version", span, message).hint(
+                    "a path to what grows with each change, such as `$.body.sequence` or `$.order.lastUpdated`, or `fetched`",
+                ),
             );
         }
-        let column = options.column.as_ref().map(|column| column.value.clone());
-        Some(Self { value, column, span: options.value.span })
+        Some(Self { told: Told::By(value), column, span })
+    }
+
+    /// Says which calls the values come from that it is the version of. What takes a row away needs none: where nothing was
+    /// fetched, the thing was gone when the delivery came.
+    pub fn set_calls(&mut self, calls: Vec<String>, takes_away: bool, write: Span, diagnostics: &mut Diagnostics) {
+        let Told::Fetched(known) = &mut self.told else { return };
+        if calls.is_empty() && !takes_away {
+            let message =
+                "`version: fetched` is the moment at which the fetch began, and nothing that this write reads is fetched";
+            diagnostics.report(Diagnostic::error("fetched-version", write, message).related(self.span, "the version").hint(
+                "read the values from the answer of a call, or name what grows with each change: `version: $.body.sequence`",
+            ));
+        }
+        *known = calls;
+    }
+
+    /// Adds the places of the event document that it looks at.
+    pub fn add_reads(&self, engine: &Engine, reads: &mut Reads) {
+        if let Told::By(value) = &self.told {
+            value.add_reads(engine, reads);
+        }
     }
 
     /// The version of what a document tells. Without one nobody can say whether it is news.
     pub fn evaluate(&self, document: &EventDocument, place: &str) -> Result<Version, Failure> {
         let failure = |reason: String| Failure::permanent(Step::Map, format!("{place}, `version`: {reason}"));
-        let origin = self.value.value.origin();
-        match self.value.evaluate(Context::from(document)).map_err(|error| failure(error.0))? {
+        let (found, declared, origin) = match &self.told {
+            Told::By(value) => {
+                let found = value.evaluate(Context::from(document)).map_err(|error| failure(error.0))?;
+                (found, value.declared, value.value.origin())
+            }
+            Told::Fetched(calls) => {
+                let received_at = || document.get("received_at").map(|at| Json::clone(at));
+                let began_at = document.fetched_at(calls).map(|at| Json::String(at.to_string()));
+                (began_at.or_else(received_at), Some(ValueType::Timestamp), FETCHED.to_owned())
+            }
+        };
+        match found {
             Some(value @ (Json::String(_) | Json::Number(_))) => {
                 let column = self.column.clone();
-                let declared = self.value.declared;
                 Ok(Version {
                     kept_in_column: column.is_some(),
                     cell: Cell { column: column.unwrap_or_default(), value, declared, origin },

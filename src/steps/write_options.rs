@@ -39,9 +39,9 @@ options! {
         set: Named<Node> as LongForm::value_shape,
         /// What a missing value in `set` does: the column becomes NULL, keeps what it has, or the record fails.
         missing: Option<Missing> = "null",
-        /// A column that is set to the moment of the delivery instead of deleting the row; an `upsert` clears it.
+        /// A column that is set to the moment of the delivery instead of deleting the row; an `upsert` or `replace` that has the row again clears it.
         soft: Option<Spanned<String>>,
-        /// Which of two states is the newer one: an older one changes nothing, not even a row that is gone. Instead of the route's.
+        /// Which of two states is the newer one: an older one changes nothing, not even a row that is gone. Instead of the route's. `fetched`: the moment at which the fetch began that the values come from.
         version: Option<VersionOptions>,
         /// Whether rows carry no tenant.
         shared: Option<bool> = "false",
@@ -202,11 +202,11 @@ impl WriteOptions {
                 );
             }
         }
-        if !matches!(verb, Verb::Upsert | Verb::Delete) {
+        if !matches!(verb, Verb::Upsert | Verb::Delete | Verb::Replace) {
             let span = self.soft.as_ref().map(|soft| soft.span);
             refuse(
                 span,
-                "`soft` marks a row that an `upsert` or `delete` would take away; found it elsewhere",
+                "`soft` marks a row that an `upsert`, `replace` or `delete` would take away; found it elsewhere",
                 "remove it",
                 diagnostics,
             );

@@ -1,6 +1,7 @@
 //! One connection to a target database of any engine. It holds what has been learnt about the tables, and what the last statement
 //! that failed ran into.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,9 @@ use super::{mysql, mysql_schema, postgres, postgres_schema, sqlite, sqlite_schem
 /// in the meantime looks again at once.
 const BELIEVED: Duration = Duration::from_secs(10);
 
+/// How long a transaction of several units waits for a lock; whoever met it then waits longer by itself.
+const LOCK_TIMEOUT_TOGETHER: Duration = Duration::from_millis(500);
+
 enum Engine {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
@@ -37,6 +41,10 @@ pub(super) struct Connection {
     /// Whether this transaction relies on what was learnt before it.
     relied: bool,
     trouble: Option<Trouble>,
+    /// How long a lock is waited for.
+    lock_timeout: Duration,
+    /// Whether the session was told to wait less.
+    hurries: bool,
 }
 
 impl Connection {
@@ -56,6 +64,8 @@ impl Connection {
             looked_at: None,
             relied: false,
             trouble: None,
+            lock_timeout,
+            hurries: false,
         })
     }
 
@@ -102,7 +112,45 @@ impl Connection {
 
     /// Begins a transaction that may write. On SQLite, other writers wait from here on.
     pub(super) async fn begin(&mut self) -> sqlx::Result<()> {
-        self.start(self.dialect().begin()).await
+        let begin = match self.hurries {
+            true => format!("{}; {}", mysql::wait_for_locks(self.lock_timeout), self.dialect().begin()).into(),
+            false => Cow::Borrowed(self.dialect().begin()),
+        };
+        self.start(&begin).await?;
+        self.hurries = false;
+        Ok(())
+    }
+
+    /// Begins a transaction of several units, which waits less long for locks: whoever meets one would keep the others waiting.
+    pub(super) async fn begin_together(&mut self) -> sqlx::Result<()> {
+        let begin = self.dialect().begin();
+        let short = self.lock_timeout.min(LOCK_TIMEOUT_TOGETHER);
+        match self.dialect() {
+            Dialect::Sqlite => self.start(begin).await,
+            Dialect::Postgres => self.start(&format!("{begin}; set local lock_timeout = {}", short.as_millis())).await,
+            Dialect::Mysql if self.hurries => self.start(begin).await,
+            Dialect::Mysql => {
+                self.hurries = true;
+                self.start(&format!("{}; {begin}", mysql::wait_for_locks(short))).await
+            }
+        }
+    }
+
+    /// Sets the savepoint of the next of several units, and lets the one before go.
+    pub(super) async fn next_savepoint(&mut self, is_first: bool) -> sqlx::Result<()> {
+        self.trouble = None;
+        self.relied = false;
+        self.run_script(if is_first {
+            "savepoint hooktable_unit"
+        } else {
+            "release savepoint hooktable_unit; savepoint hooktable_unit"
+        })
+        .await
+    }
+
+    /// Takes back what was done since the savepoint.
+    pub(super) async fn back_to_savepoint(&mut self) -> sqlx::Result<()> {
+        self.run_script("rollback to savepoint hooktable_unit").await
     }
 
     /// Begins a transaction that only reads.

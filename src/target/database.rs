@@ -12,6 +12,7 @@ use crate::model::failure::{Failure, Step};
 use super::connection::Connection;
 use super::dialect::Dialect;
 use super::failures::{self, Trouble};
+use super::gathering::Gathering;
 use super::marks::{highest_fence, is_marked};
 use super::options::DatabaseOptions;
 use super::write::{Applied, Unit, WriteError, write_unit};
@@ -50,15 +51,16 @@ pub struct Database {
     clock: Clock,
     lock_timeout: Duration,
     /// As many as there may be connections.
-    seats: Semaphore,
+    pub(super) seats: Semaphore,
     idle: Mutex<Vec<Connection>>,
+    /// Who waits for a connection to write a unit.
+    pub(super) gathering: Gathering,
 }
 
 /// A connection out of its place: dropped half-way, it is closed, and what its transaction did is taken back.
-struct Seated<'d> {
-    connection: Connection,
-    /// Whether it was made before this use of it, and may have been closed from the other side since.
-    was_idle: bool,
+pub(super) struct Seated<'d> {
+    /// In a transaction.
+    pub(super) connection: Connection,
     _seat: SemaphorePermit<'d>,
 }
 
@@ -66,7 +68,7 @@ impl Database {
     pub(super) fn new(options: DatabaseOptions, clock: Clock, lock_timeout: Duration) -> Self {
         // SQLite has one writer, and a second connection of ours would only wait for the first
         let seats = if options.dialect() == Some(Dialect::Sqlite) { 1 } else { options.pool.max(1) as usize };
-        Self { options, clock, lock_timeout, seats: Semaphore::new(seats), idle: Mutex::default() }
+        Self { options, clock, lock_timeout, seats: Semaphore::new(seats), idle: Mutex::default(), gathering: Gathering::new() }
     }
 
     /// What `into:` calls it.
@@ -96,12 +98,16 @@ impl Database {
         self.reading(async |connection| highest_fence(connection).await.map_err(|error| self.failure(&error))).await
     }
 
-    /// Applies a unit in one transaction, once. A transaction that met another one, or that relied on what a table was like before
-    /// it was altered, is run again at once.
-    pub async fn apply(&self, unit: Unit<'_>) -> Result<Applied, WriteError> {
+    /// Applies a unit in one transaction of its own, once; `seat` is a place that is held for it already. A transaction that met
+    /// another one, or that relied on what a table was like before it was altered, is run again at once.
+    pub(super) async fn apply_alone(
+        &self,
+        unit: &Unit<'_>,
+        mut seat: Option<SemaphorePermit<'_>>,
+    ) -> Result<Applied, WriteError> {
         let mut collisions = 0;
         loop {
-            let (error, again) = match self.try_apply(&unit).await {
+            let (error, again) = match self.try_apply(unit, seat.take()).await {
                 Ok(applied) => return Ok(applied),
                 Err(refusal) => refusal,
             };
@@ -118,10 +124,14 @@ impl Database {
         }
     }
 
-    async fn try_apply(&self, unit: &Unit<'_>) -> Result<Applied, (WriteError, Again)> {
+    async fn try_apply(&self, unit: &Unit<'_>, seat: Option<SemaphorePermit<'_>>) -> Result<Applied, (WriteError, Again)> {
         let started = self.clock.now();
         let applied = |already, changes| Applied { already, changes, took: self.clock.now().since(started) };
-        let mut seated = self.begin(Connection::begin).await.map_err(|failure| (failure.into(), Again::No))?;
+        let begun = match seat {
+            Some(seat) => self.begin_on(seat, Connection::begin).await,
+            None => self.begin(Connection::begin).await,
+        };
+        let mut seated = begun.map_err(|failure| (failure.into(), Again::No))?;
         let changes = match write_unit(&mut seated.connection, self.name(), unit, started).await {
             Ok(Some(changes)) => changes,
             Ok(None) => {
@@ -177,7 +187,8 @@ impl Database {
 
     /// Runs a script of SQL statements as it is: the schema of a throwaway database, or what `tables --create` prints.
     pub async fn run_script(&self, script: &str) -> Result<(), Failure> {
-        let mut seated = self.take().await?;
+        let seat = self.seat().await?;
+        let mut seated = Seated { connection: self.connection().await?.0, _seat: seat };
         seated.connection.run_script(script).await.map_err(|error| self.failure(&error))?;
         seated.connection.look_again();
         seated.connection.begin().await.map_err(|error| self.failure(&error))?;
@@ -194,29 +205,45 @@ impl Database {
         failures::of(error, self.name(), None)
     }
 
-    async fn take(&self) -> Result<Seated<'_>, Failure> {
-        let unreachable =
-            |reason: String| Failure::passing(Step::Write, format!("database `{}` cannot be opened: {reason}", self.name()));
-        let seat = self.seats.acquire().await.map_err(|error| unreachable(error.to_string()))?;
-        if let Some(connection) = self.idle().pop() {
-            return Ok(Seated { connection, was_idle: true, _seat: seat });
+    async fn seat(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        self.seats.acquire().await.map_err(|error| self.unreachable(&error.to_string()))
+    }
+
+    fn unreachable(&self, reason: &str) -> Failure {
+        Failure::passing(Step::Write, format!("database `{}` cannot be opened: {reason}", self.name()))
+    }
+
+    /// An idle connection, or a new one. An idle one may have been closed from the other side since.
+    async fn connection(&self) -> Result<(Connection, bool), Failure> {
+        let idle = self.idle().pop();
+        if let Some(connection) = idle {
+            return Ok((connection, true));
         }
         let opening = Connection::open(self.options.url.expose(), self.lock_timeout);
         let opened = match tokio::time::timeout(CONNECT_TIMEOUT, opening).await {
             Ok(opened) => opened,
             Err(_) => Err(format!("it did not answer within {} seconds", CONNECT_TIMEOUT.as_secs())),
         };
-        Ok(Seated { connection: opened.map_err(unreachable)?, was_idle: false, _seat: seat })
+        Ok((opened.map_err(|reason| self.unreachable(&reason))?, false))
+    }
+
+    /// A connection in a transaction, when there is a place for one.
+    pub(super) async fn begin(&self, begin: impl AsyncFn(&mut Connection) -> sqlx::Result<()>) -> Result<Seated<'_>, Failure> {
+        self.begin_on(self.seat().await?, begin).await
     }
 
     /// A connection in a transaction. One that was closed from the other side while it was idle is replaced, with all others like it.
-    async fn begin(&self, begin: impl AsyncFn(&mut Connection) -> sqlx::Result<()>) -> Result<Seated<'_>, Failure> {
+    pub(super) async fn begin_on<'d>(
+        &'d self,
+        seat: SemaphorePermit<'d>,
+        begin: impl AsyncFn(&mut Connection) -> sqlx::Result<()>,
+    ) -> Result<Seated<'d>, Failure> {
         loop {
-            let mut seated = self.take().await?;
-            seated.connection.believe_until(self.clock.now());
-            match begin(&mut seated.connection).await {
-                Ok(()) => return Ok(seated),
-                Err(error) if seated.was_idle && failures::trouble(&error) == Trouble::Disconnected => self.idle().clear(),
+            let (mut connection, was_idle) = self.connection().await?;
+            connection.believe_until(self.clock.now());
+            match begin(&mut connection).await {
+                Ok(()) => return Ok(Seated { connection, _seat: seat }),
+                Err(error) if was_idle && failures::trouble(&error) == Trouble::Disconnected => self.idle().clear(),
                 Err(error) => return Err(self.failure(&error)),
             }
         }
@@ -231,13 +258,14 @@ impl Database {
     }
 
     /// Takes back what a transaction did. A connection that cannot even do that is given up, which does it too.
-    async fn roll_back(&self, mut seated: Seated<'_>) {
+    pub(super) async fn roll_back(&self, mut seated: Seated<'_>) {
         if seated.connection.rollback().await.is_ok() {
             self.put_back(seated);
         }
     }
 
-    fn put_back(&self, seated: Seated<'_>) {
+    /// Leaves a connection for the next one.
+    pub(super) fn put_back(&self, seated: Seated<'_>) {
         self.idle().push(seated.connection);
     }
 
@@ -247,13 +275,17 @@ impl Database {
 }
 
 /// Whether and why a transaction that failed is run again at once.
-enum Again {
+pub(super) enum Again {
+    /// It would go the same way.
     No,
+    /// It met another one.
     Collided,
+    /// It relied on what a table was like before.
     TablesForgotten,
 }
 
-fn again(connection: &mut Connection) -> Again {
+/// What follows from the statement that failed.
+pub(super) fn again(connection: &mut Connection) -> Again {
     let relied = connection.look_again();
     match connection.trouble() {
         Some(Trouble::Collision) => Again::Collided,

@@ -13,6 +13,8 @@ pub(super) enum Trouble {
     Collision,
     /// A unique index has such a row.
     Duplicate,
+    /// A row or table is locked, and the wait for it took too long.
+    Locked,
     /// The connection is of no use any more.
     Disconnected,
     /// Anything else.

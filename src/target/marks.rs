@@ -18,18 +18,15 @@ pub(super) async fn is_marked(connection: &mut Connection, mark: [u8; 32]) -> sq
     Ok(!rows.is_empty())
 }
 
-/// Marks a unit; false when it is marked already. Two that try at once wait for each other.
-pub(super) async fn insert_mark(connection: &mut Connection, mark: [u8; 32], now: Timestamp) -> sqlx::Result<bool> {
-    let dialect = connection.dialect();
-    let sql = match dialect {
-        Dialect::Sqlite => "insert into hooktable_applied (mark, at) values (?1, ?2) on conflict (mark) do nothing",
-        Dialect::Postgres => {
-            "insert into hooktable_applied (mark, at) values ($1::text::bytea, $2::text::timestamptz) on conflict (mark) do nothing"
-        }
-        Dialect::Mysql => "insert ignore into hooktable_applied (mark, at) values (?, ?)",
-    };
-    let values = vec![Stored::Bytes(mark.to_vec()), moment(dialect, now)];
-    connection.execute(&Sql::with_parameters(sql, 2), values).await.map(|inserted| inserted == 1)
+/// What a unit finds when it comes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Entrance {
+    /// It is marked now, and its lane's fence is raised.
+    Open,
+    /// It was marked before.
+    Marked,
+    /// A later lease has raised the fence higher.
+    Fenced,
 }
 
 /// The highest fence of all lanes; 0 when there is none.
@@ -46,10 +43,39 @@ pub(super) async fn highest_fence(connection: &mut Connection) -> sqlx::Result<i
     })
 }
 
-/// Raises the fence of a lane; false when a later lease has a higher one.
-pub(super) async fn raise_fence(connection: &mut Connection, lane: [u8; 16], fence: i64, now: Timestamp) -> sqlx::Result<bool> {
+/// Marks a unit and raises the fence of its lane. Two that try at once wait for each other.
+pub(super) async fn enter(
+    connection: &mut Connection,
+    mark: [u8; 32],
+    lane: [u8; 16],
+    fence: i64,
+    now: Timestamp,
+) -> sqlx::Result<Entrance> {
     let dialect = connection.dialect();
+    let (mark, lane, fence) = (Stored::Bytes(mark.to_vec()), Stored::Bytes(lane.to_vec()), Stored::Integer(fence));
+    let now = moment(dialect, now);
+    if dialect == Dialect::Postgres {
+        return enter_at_once(connection, vec![mark, lane, fence, now]).await;
+    }
     let sql = match dialect {
+        Dialect::Sqlite => "insert into hooktable_applied (mark, at) values (?1, ?2) on conflict (mark) do nothing",
+        _ => "insert ignore into hooktable_applied (mark, at) values (?, ?)",
+    };
+    if connection.execute(&Sql::with_parameters(sql, 2), vec![mark, now.clone()]).await? != 1 {
+        return Ok(Entrance::Marked);
+    }
+    let raised = raise(connection, lane, fence, now).await?;
+    Ok(if raised { Entrance::Open } else { Entrance::Fenced })
+}
+
+/// Raises the fence of a further lane of a unit that has entered; false when a later lease has a higher one.
+pub(super) async fn raise_further(connection: &mut Connection, lane: [u8; 16], fence: i64, now: Timestamp) -> sqlx::Result<bool> {
+    let now = moment(connection.dialect(), now);
+    raise(connection, Stored::Bytes(lane.to_vec()), Stored::Integer(fence), now).await
+}
+
+async fn raise(connection: &mut Connection, lane: Stored, fence: Stored, now: Stored) -> sqlx::Result<bool> {
+    let sql = match connection.dialect() {
         Dialect::Sqlite => {
             "insert into hooktable_lane (lane, fence, at) values (?1, ?2, ?3)
              on conflict (lane) do update set fence = excluded.fence, at = excluded.at
@@ -60,20 +86,39 @@ pub(super) async fn raise_fence(connection: &mut Connection, lane: [u8; 16], fen
              on conflict (lane) do update set fence = excluded.fence, at = excluded.at
              where hooktable_lane.fence <= excluded.fence"
         }
-        Dialect::Mysql => {
-            "insert into hooktable_lane (lane, fence, at) values (?, ?, ?)
-             on duplicate key update at = if(fence <= values(fence), values(at), at), fence = greatest(fence, values(fence))"
-        }
+        Dialect::Mysql => return raise_in_steps(connection, lane, fence, now).await,
     };
-    let values = vec![Stored::Bytes(lane.to_vec()), Stored::Integer(fence), moment(dialect, now)];
-    let raised = connection.execute(&Sql::with_parameters(sql, 3), values).await?;
-    if dialect != Dialect::Mysql {
-        return Ok(raised == 1);
+    Ok(connection.execute(&Sql::with_parameters(sql, 3), vec![lane, fence, now]).await? == 1)
+}
+
+/// Both in one statement, which is one journey to the server.
+async fn enter_at_once(connection: &mut Connection, values: Vec<Stored>) -> sqlx::Result<Entrance> {
+    let sql = "with marked as (
+                 insert into hooktable_applied (mark, at) values ($1::text::bytea, $4::text::timestamptz)
+                 on conflict (mark) do nothing returning 1),
+               raised as (
+                 insert into hooktable_lane (lane, fence, at)
+                 select $2::text::bytea, $3::text::bigint, $4::text::timestamptz from marked
+                 on conflict (lane) do update set fence = excluded.fence, at = excluded.at
+                 where hooktable_lane.fence <= excluded.fence returning 1)
+               select (select count(*) from marked), (select count(*) from raised)";
+    let rows = connection.fetch(&Sql::with_parameters(sql, 4), values).await?;
+    Ok(match rows.first().map(Vec::as_slice) {
+        Some([Stored::Integer(0), _]) => Entrance::Marked,
+        Some([_, Stored::Integer(0)]) => Entrance::Fenced,
+        _ => Entrance::Open,
+    })
+}
+
+/// MySQL's upsert takes no condition. Most lanes are there with a lower fence, or are new; what is left looks again.
+async fn raise_in_steps(connection: &mut Connection, lane: Stored, fence: Stored, now: Stored) -> sqlx::Result<bool> {
+    let insert = Sql::with_parameters("insert ignore into hooktable_lane (lane, fence, at) values (?, ?, ?)", 3);
+    if connection.execute(&insert, vec![lane.clone(), fence.clone(), now.clone()]).await? == 1 {
+        return Ok(true);
     }
-    // MySQL's upsert takes no condition, so the higher of the two is there now
-    let sql = Sql::with_parameters("select fence from hooktable_lane where lane = ?", 1);
-    let rows = connection.fetch(&sql, vec![Stored::Bytes(lane.to_vec())]).await?;
-    Ok(rows.first().and_then(|row| row.first()) == Some(&Stored::Integer(fence)))
+    // rows that are found count, whether they change or not
+    let raise = Sql::with_parameters("update hooktable_lane set fence = ?, at = ? where lane = ? and fence <= ?", 4);
+    Ok(connection.execute(&raise, vec![fence.clone(), now, lane, fence]).await? == 1)
 }
 
 /// A moment as our own tables take it.

@@ -3,6 +3,7 @@
 
 mod bind;
 mod catalog;
+pub mod clean_up;
 pub mod compare;
 mod connection;
 pub mod database;
@@ -11,6 +12,7 @@ mod ddl_types;
 mod decode;
 pub mod dialect;
 mod failures;
+mod gathering;
 pub mod inspect;
 mod marks;
 mod moment;
@@ -34,6 +36,7 @@ mod statement;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod together;
 mod value;
 mod version;
 pub mod write;

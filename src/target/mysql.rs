@@ -34,10 +34,15 @@ pub(super) async fn connect(url: &str, lock_timeout: Duration) -> Result<MySqlCo
 fn session(lock_timeout: Duration) -> String {
     format!(
         "set session sql_mode = 'STRICT_ALL_TABLES,STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,\
-         NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', innodb_lock_wait_timeout = {}, foreign_key_checks = 1, unique_checks = 1;
-         set session transaction isolation level read committed",
-        lock_timeout.as_secs().max(1)
+         NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', foreign_key_checks = 1, unique_checks = 1;
+         set session transaction isolation level read committed; {}",
+        wait_for_locks(lock_timeout)
     )
+}
+
+/// How long the session waits for a lock, in whole seconds.
+pub(super) fn wait_for_locks(timeout: Duration) -> String {
+    format!("set session innodb_lock_wait_timeout = {}", timeout.as_secs().max(1))
 }
 
 async fn our_tables_are_there(connection: &mut MySqlConnection) -> sqlx::Result<bool> {

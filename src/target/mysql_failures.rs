@@ -11,6 +11,7 @@ pub(super) fn told(error: &MySqlDatabaseError, table: Option<&Table>) -> Told {
     let trouble = match number {
         1213 | 1020 => Trouble::Collision,
         1062 => Trouble::Duplicate,
+        1205 => Trouble::Locked,
         1053 | 1077 | 1927 | 2006 | 2013 | 3169 | 4031 => Trouble::Disconnected,
         _ => Trouble::Other,
     };

@@ -14,7 +14,7 @@ use super::stored::Stored;
 /// Connects and makes our three tables where they are not there. Fails with words that never hold the URL.
 pub(super) async fn connect(url: &str, lock_timeout: Duration) -> Result<PgConnection, String> {
     let options = PgConnectOptions::from_str(url).map_err(|error| error.to_string())?;
-    let options = options.application_name("hooktable").disable_statement_logging();
+    let options = options.application_name("hooktable").statement_cache_capacity(512).disable_statement_logging();
     let mut connection = options.connect().await.map_err(|error| error.to_string())?;
     let session = session(lock_timeout);
     run_script(&mut connection, &session).await.map_err(|error| error.to_string())?;

@@ -12,6 +12,7 @@ pub(super) fn told(error: &PgDatabaseError, table: Option<&Table>) -> Told {
     let trouble = match state {
         "40001" | "40P01" => Trouble::Collision,
         "23505" => Trouble::Duplicate,
+        "55P03" => Trouble::Locked,
         _ if state.starts_with("08") || state.starts_with("57P") => Trouble::Disconnected,
         _ => Trouble::Other,
     };

@@ -33,9 +33,13 @@ pub fn statements(dialect: Dialect, table: &str, operation: &Operation) -> Vec<S
             preview.add(None, statement::mark_gone(dialect, &table, &slots(key), &slots(mark)), &[key, mark]);
         }
         Operation::Delete { key } => preview.add(None, statement::delete(dialect, &table, &slots(key)), &[key]),
-        Operation::Replace { of, rows } => match rows.as_slice() {
-            [] => preview.add(None, statement::delete(dialect, &table, &slots(of)), &[of]),
-            [first, ..] => preview.replace(&table, of, first, rows),
+        Operation::Replace { of, rows, soft } => match (rows.as_slice(), soft) {
+            ([], Some(mark)) => {
+                let mark = std::slice::from_ref(mark);
+                preview.add(None, statement::mark_gone(dialect, &table, &slots(of), &slots(mark)), &[of, mark]);
+            }
+            ([], None) => preview.add(None, statement::delete(dialect, &table, &slots(of)), &[of]),
+            ([first, ..], soft) => preview.replace(&table, (of, first, rows), soft.as_ref()),
         },
     }
     preview.statements
@@ -67,13 +71,16 @@ impl Preview {
         self.add(Some("when there is one"), statement::delete(dialect, table, &slots(from)), &[from]);
     }
 
-    fn replace(&mut self, table: &str, of: &[Cell], first: &Row, rows: &[Row]) {
+    fn replace(&mut self, table: &str, (of, first, rows): (&[Cell], &Row, &[Row]), soft: Option<&Cell>) {
         let (dialect, parent) = (self.dialect, slots(of));
         let columns = [slots(&first.key), slots(&first.set)].concat();
         self.add(Some("what is there"), statement::select(dialect, table, &columns, &parent), &[of]);
-        let stale = statement::delete_of(dialect, table, &parent, &slots(&first.key));
         // its key is that of a row that is there, not one of the list
-        let runs = vec![of.to_vec()];
+        let stale = match soft {
+            Some(mark) => statement::update_of(dialect, table, &parent, &slots(&first.key), &slots(std::slice::from_ref(mark))),
+            None => statement::delete_of(dialect, table, &parent, &slots(&first.key)),
+        };
+        let runs = vec![of.iter().chain(soft).cloned().collect()];
         let when = Some("for each row that is not in the list, by its key");
         self.statements.push(Statement { when, sql: stale.text, runs });
         for row in rows.iter().filter(|row| !row.set.is_empty()) {

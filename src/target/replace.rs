@@ -12,7 +12,7 @@ use super::bind::{Bound, Table, slots, values};
 use super::connection::Connection;
 use super::decode::decode;
 use super::dialect::Slot;
-use super::row::Counts;
+use super::row::{self, Counts};
 use super::statement;
 use super::stored::Stored;
 
@@ -33,9 +33,19 @@ struct Difference<'a> {
     new: Vec<&'a Wanted>,
 }
 
-/// The rows that `of` finds become exactly `rows`.
-pub(super) async fn replace(connection: &mut Connection, table: &Table, of: &[Cell], rows: &[Row]) -> Result<Counts, Failure> {
+/// The rows that `of` finds become exactly `rows`; with `soft`, those that would go stay and are marked.
+pub(super) async fn replace(
+    connection: &mut Connection,
+    table: &Table,
+    of: &[Cell],
+    rows: &[Row],
+    soft: Option<&Cell>,
+) -> Result<Counts, Failure> {
+    if let (Some(mark), []) = (soft, rows) {
+        return row::soft_delete(connection, table, of, mark).await;
+    }
     let parent = table.bind_key(of)?;
+    let mark = table.bind(soft.map(std::slice::from_ref).unwrap_or_default())?;
     let wanted = bind_rows(table, &parent, of, rows)?;
     let key_columns: Vec<Slot> = wanted.first().map_or_else(Vec::new, |row| slots(&row.key));
     if wanted.is_empty() {
@@ -44,8 +54,8 @@ pub(super) async fn replace(connection: &mut Connection, table: &Table, of: &[Ce
         return Ok(Counts { deleted, ..Counts::default() });
     }
     let present = read_present(connection, table, &parent, &wanted).await?;
-    let difference = compare(&key_columns, &present, &wanted);
-    carry_out(connection, table, &parent, &difference).await
+    let difference = compare(&key_columns, &present, &wanted, &mark);
+    carry_out(connection, table, &parent, &difference, &mark).await
 }
 
 fn bind_rows(table: &Table, parent: &[Bound], of: &[Cell], rows: &[Row]) -> Result<Vec<Wanted>, Failure> {
@@ -89,8 +99,12 @@ async fn read_present(
     Ok(rows.into_iter().map(|row| columns.iter().zip(row).map(read).collect()).collect())
 }
 
-/// Rows that share a key, which only a table without a unique index can hold, all go and are made anew.
-fn compare<'a>(key_columns: &[Slot], present: &[Present], wanted: &'a [Wanted]) -> Difference<'a> {
+/// Rows that share a key, which only a table without a unique index can hold, all go and are made anew. Those that are marked as gone
+/// are gone already.
+fn compare<'a>(key_columns: &[Slot], present: &[Present], wanted: &'a [Wanted], mark: &[Bound]) -> Difference<'a> {
+    let is_marked = |row: &&Present| {
+        !mark.is_empty() && mark.iter().all(|bound| row.get(bound.name()).is_some_and(|value| *value != Stored::Null))
+    };
     let key_of = |row: &Present| -> Vec<Stored> {
         key_columns.iter().map(|slot| row.get(&slot.name).cloned().unwrap_or(Stored::Null)).collect()
     };
@@ -117,7 +131,8 @@ fn compare<'a>(key_columns: &[Slot], present: &[Present], wanted: &'a [Wanted]) 
             _ => difference.new.push(row),
         }
     }
-    for key in order.into_iter().filter(|key| !kept.contains(key)) {
+    let is_left = |key: &Vec<Stored>| by_key.get(key).is_some_and(|rows| !rows.iter().all(is_marked));
+    for key in order.into_iter().filter(|key| !kept.contains(key) && is_left(key)) {
         let bound = key_columns.iter().zip(key).map(|(slot, value)| Bound { slot: slot.clone(), value });
         difference.gone.push(bound.collect());
     }
@@ -129,10 +144,15 @@ async fn carry_out(
     table: &Table,
     parent: &[Bound],
     difference: &Difference<'_>,
+    mark: &[Bound],
 ) -> Result<Counts, Failure> {
     let (dialect, name, of) = (table.dialect, &table.quoted, slots(parent));
     let mut counts = Counts::default();
-    for key in &difference.gone {
+    for key in difference.gone.iter().filter(|_| !mark.is_empty()) {
+        let sql = statement::update_of(dialect, name, &of, &slots(key), &slots(mark));
+        counts.updated += table.execute(connection, &sql, &[parent, key, mark]).await?;
+    }
+    for key in difference.gone.iter().filter(|_| mark.is_empty()) {
         let sql = statement::delete_of(dialect, name, &of, &slots(key));
         counts.deleted += table.execute(connection, &sql, &[parent, key]).await?;
     }

@@ -13,8 +13,9 @@ use crate::model::failure::Failure;
 
 use super::bind::Table;
 use super::connection::Connection;
+use super::marks::{self, Entrance};
 use super::row::Counts;
-use super::{failures, marks, replace, row, version};
+use super::{failures, replace, row, version};
 
 /// The changes of one record's run in one database.
 #[derive(Clone, Copy, Debug)]
@@ -65,14 +66,18 @@ pub(super) async fn write_unit(
     now: Timestamp,
 ) -> Result<Option<Vec<ChangeTrace>>, WriteError> {
     let failed = |error: sqlx::Error| failures::of(&error, database, None);
-    if !marks::insert_mark(connection, unit.mark, now).await.map_err(failed)? {
-        return Ok(None);
-    }
     // in one order, so that units that share lanes wait for each other and never in a circle
     let lanes: BTreeSet<[u8; 16]> = unit.others.iter().copied().chain([unit.lane]).collect();
-    for lane in lanes {
-        if !marks::raise_fence(connection, lane, unit.fence, now).await.map_err(failed)? {
-            return Err(WriteError::LeaseLost);
+    for (number, lane) in lanes.into_iter().enumerate() {
+        let entrance = match number {
+            0 => marks::enter(connection, unit.mark, lane, unit.fence, now).await.map_err(failed)?,
+            _ if marks::raise_further(connection, lane, unit.fence, now).await.map_err(failed)? => Entrance::Open,
+            _ => Entrance::Fenced,
+        };
+        match entrance {
+            Entrance::Open => {}
+            Entrance::Marked => return Ok(None),
+            Entrance::Fenced => return Err(WriteError::LeaseLost),
         }
     }
     Ok(Some(write_changes(connection, database, unit.changes, now).await?))
@@ -126,7 +131,7 @@ async fn write_change<'c>(
         Operation::Upsert { key, set } => row::upsert(connection, &table, key, &with_version(set, change)).await?,
         Operation::Update { key, set } => row::update(connection, &table, key, &with_version(set, change)).await?,
         Operation::Move { from, to } => row::rename(connection, &table, from, to).await?,
-        Operation::Replace { of, rows } => replace::replace(connection, &table, of, rows).await?,
+        Operation::Replace { of, rows, soft } => replace::replace(connection, &table, of, rows, soft.as_ref()).await?,
         Operation::SoftDelete { key, mark } => row::soft_delete(connection, &table, key, mark).await?,
         Operation::Delete { key } => row::delete(connection, &table, key).await?,
     };

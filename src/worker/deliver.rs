@@ -200,7 +200,7 @@ async fn run(tools: &Tools, claim: &Claim, record: &ClaimedRecord, source: &Sour
             let routes = if record.forwards { chosen.route.forwards.as_slice() } else { &[] };
             // what cannot be asked for is known before any row is written
             match asked_for(routes, &document, asking) {
-                Ok(forwards) => write(tools, claim, record, &changes, forwards, trace).await,
+                Ok(forwards) => write(tools, claim, record, changes, forwards, trace).await,
                 Err(failure) => Ended::Failed(failure),
             }
         }
@@ -214,21 +214,21 @@ async fn write(
     tools: &Tools,
     claim: &Claim,
     record: &ClaimedRecord,
-    changes: &[Change],
+    changes: Vec<Change>,
     forwards: Vec<NewForward>,
     trace: &mut Trace,
 ) -> Ended {
-    let mut names: Vec<&str> = Vec::new();
-    changes.iter().for_each(|change| {
-        if !names.contains(&change.database.as_str()) {
-            names.push(&change.database);
+    let mut by_database: Vec<(String, Vec<Change>)> = Vec::new();
+    for change in changes {
+        match by_database.iter_mut().find(|(name, _)| *name == change.database) {
+            Some((_, own)) => own.push(change),
+            None => by_database.push((change.database.clone(), vec![change])),
         }
-    });
-    for name in names {
-        let Some(database) = tools.targets.database(name) else {
+    }
+    for (name, own) in by_database {
+        let Some(database) = tools.targets.database(&name) else {
             return Ended::Failed(Failure::passing(Step::Write, format!("there is no database `{name}`")));
         };
-        let own: Vec<Change> = changes.iter().filter(|change| change.database == name).cloned().collect();
         let others: Vec<[u8; 16]> = claim.others.iter().map(|lane| lane.hash).collect();
         let unit = Unit { mark: mark(tools, record), lane: claim.lane_hash, others: &others, fence: claim.fence, changes: &own };
         match database.apply(unit).await {

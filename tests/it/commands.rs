@@ -107,6 +107,22 @@ fn explain_fills_in_defaults_and_says_what_follows() {
 }
 
 #[test]
+fn explain_shows_the_statements_as_each_engine_takes_them() {
+    let project = economic();
+    let text = project.data_of(&["explain", "routes.d/economic.yaml", "--sql", "all"]);
+    for part in
+        ["insert or abort into \"jobs\"", "insert into \"jobs\"", "insert into `jobs`", "values ($1, ", "create table `jobs` ("]
+    {
+        assert!(text.contains(&format!("#   {part}")) || text.contains(part), "{part} in {text}");
+    }
+    let mysql = project.data_of(&["explain", "routes.d/economic.yaml", "--sql", "mysql"]);
+    assert!(mysql.contains("(mysql)") && !mysql.contains("(sqlite)") && !mysql.contains("(postgres)"), "{mysql}");
+    project.write("hooktable.yaml", "databases: { main: { url: \"postgres://me@127.0.0.1:1/db\" } }\n");
+    let own = project.data_of(&["explain", "routes.d/economic.yaml"]);
+    assert!(own.contains("(postgres)") && !own.contains("(sqlite)"), "{own}");
+}
+
+#[test]
 fn what_explain_prints_is_a_route_file_that_passes_the_same_tests() {
     let project = economic();
     let text = project.data_of(&["explain", "routes.d/economic.yaml"]);

@@ -264,7 +264,7 @@ async fn a_token_by_client_credentials_is_sent_and_had_anew_before_it_ends() {
 #[tokio::test]
 async fn refused_credentials_hold_the_work_until_they_change() {
     let text = "auth: { api_key: $.query.key }\nintegration: { fields: { token: { label: Token, secret: true } } }\napis:\n  shop: { base: \"https://api.example.com\", headers: { X-Token: \"{{ secret.token }}\" } }\n\
-        extract: { id: $.body.id }\nlane: \"{{ id }}\"\nenrich: { thing: \"/x/{{ id }}\" }\nwrite: { upsert: things, shared: true, key: { id: $.id }, set: { value: $.thing.name } }\n";
+        extract: { id: $.body.id }\nlane: \"{{ id }}\"\nenrich: { thing: \"/x/{{ id }}\" }\nwrite: { upsert: things, shared: true, key: { id: $.id }, version: fetched, set: { value: $.thing.name } }\n";
     let simulate =
         "answers: [{ get: \"/x/*\", status: 401, json: { error: wrong token }, times: 1 }, { get: \"/x/*\", json: { name: N } }]";
     let app = Builder::new("routes.d/things.yaml", text).schema(TABLE).simulate(simulate).start().await;
@@ -504,4 +504,40 @@ async fn a_proxy_of_the_environment_is_not_asked() {
     assert_eq!(said.code, 0, "{said:?}");
     assert_eq!(provider.calls(), ["GET /x"]);
     assert!(proxy.accept().is_err(), "nobody connected to the proxy");
+}
+
+#[tokio::test]
+async fn what_was_fetched_earlier_does_not_overwrite_what_was_fetched_later() {
+    let file = "auth: { none: a test }\napis: { shop: { base: \"https://api.example.com\" } }\nevent: $.body.event\nextract: { id: $.body.id }\n\
+        lane: \"order/{{ id }}\"\n\
+        routes:\n\
+        - event: kept\n  enrich: { rates: { get: /rates, cache: 1h } }\n\
+        \x20 write: { upsert: things, key: { id: $.rates.id }, version: fetched, set: { value: $.rates.value } }\n\
+        - event: fresh\n  enrich: { rates: { get: /rates, query: { for: $.id } } }\n\
+        \x20 write: { upsert: things, key: { id: $.rates.id }, version: fetched, set: { value: $.rates.value } }\n\
+        - event: gone\n  write: { delete: things, key: { id: a }, version: fetched }\n";
+    let answers =
+        "answers: [{ get: \"/rates?for=1\", json: { id: a, value: fresh } }, { get: /rates, json: { id: a, value: kept } }]";
+    let app = Builder::new("routes.d/things.yaml", file).schema(TABLE).simulate(answers).start().await;
+    let deliver = async |event: &str| {
+        app.clock.move_to(app.clock.now() + MINUTE);
+        let body = format!("{{\"event\":\"{event}\",\"id\":1}}");
+        assert_eq!(app.send("POST", "/in/things", &[("content-type", "application/json")], &body).await.status, 200);
+        run(&app).await;
+        assert_eq!(app.records().await[0].state.word(), "done", "{}", reason(&app).await);
+    };
+    deliver("kept").await;
+    assert_eq!(value(&app, "a").await, "kept");
+    deliver("fresh").await;
+    assert_eq!(value(&app, "a").await, "fresh");
+    deliver("kept").await;
+    assert_eq!(app.api.calls(), ["GET /rates", "GET /rates?for=1"], "the third was served by the answer to the first");
+    assert_eq!(value(&app, "a").await, "fresh");
+    assert!(attempts(&app).await[0].changes[0].outdated);
+    deliver("gone").await;
+    assert!(app.rows("things").await.is_empty());
+    deliver("kept").await;
+    assert!(app.rows("things").await.is_empty(), "what is kept is older than the end of it");
+    deliver("fresh").await;
+    assert_eq!(value(&app, "a").await, "fresh");
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hooktable::app::metrics::Metrics;
+use hooktable::app::target_upkeep::TargetUpkeep;
 use hooktable::app::upkeep::Upkeep;
 use hooktable::store::records::{self, Replay};
 use hooktable::store::retention::Keep;
@@ -82,4 +83,31 @@ fn a_server_lets_requests_go_when_the_settings_say_so_and_says_what_that_means()
     let refused = project.run(&["deliveries", "replay", &id, "--apply-again"]);
     assert!(format!("{refused:?}").contains("the request is no longer kept"), "{refused:?}");
     server.terminate();
+}
+
+#[tokio::test]
+async fn what_targets_keep_of_records_goes_when_none_as_old_can_run_again() {
+    let file = "auth: { none: test }\nwrite: { insert: log, set: { n: $.body.n } }\n";
+    let app = Builder::new("routes.d/log.yaml", file).schema("create table log (n integer not null)").start().await;
+    for body in [r#"{"n":1}"#, r#"{"n":null}"#] {
+        app.send("POST", "/in/log", &[], body).await;
+    }
+    app.run_pending_deliveries(DAY * 3).await;
+    assert_eq!(app.states().await, ["done", "dead"]);
+    let (store, targets) = (app.tools.store.clone(), app.tools.targets.clone());
+    let metrics = Arc::new(Metrics::default());
+    let upkeep = Upkeep::new(store.clone(), Keep::default(), Arc::clone(&metrics));
+    let of_targets = TargetUpkeep::new(store, targets, metrics);
+    let clean_up = async || {
+        upkeep.remove_old().await.expect("removed");
+        of_targets.clean_up().await.expect("cleaned up")
+    };
+    let marks = async || app.rows("hooktable_applied").await.len();
+    app.clock.move_to(app.clock.now() + DAY * 80);
+    assert_eq!((clean_up().await, marks().await), (Some(0), 1), "it is kept for 90 days");
+    app.clock.move_to(app.clock.now() + DAY * 300);
+    assert_eq!((clean_up().await, marks().await), (Some(0), 1), "a dead letter as old may run again");
+    let dead = app.records().await.into_iter().find(|record| record.state.word() == "dead").expect("the dead letter");
+    records::discard(&app.tools.store, dead.delivery, None).await.expect("discarded");
+    assert_eq!((clean_up().await, marks().await), (Some(2), 0));
 }

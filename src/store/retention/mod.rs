@@ -7,7 +7,9 @@ mod former_lanes;
 mod lanes;
 mod round;
 mod space;
+mod targets;
 mod turn;
 
 pub use lanes::{Sweep, Swept, WrongLane};
 pub use round::{Keep, Removed, Round};
+pub use targets::{is_turn_for_targets, targets_forget_before};

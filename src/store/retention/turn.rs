@@ -14,6 +14,8 @@ pub(super) enum Duty {
     Retention,
     /// A look at some lanes.
     Sweep,
+    /// A round through the target databases.
+    Targets,
 }
 
 impl Duty {
@@ -21,6 +23,7 @@ impl Duty {
         match self {
             Self::Retention => "retention",
             Self::Sweep => "sweep",
+            Self::Targets => "targets",
         }
     }
 }

@@ -135,7 +135,7 @@ pub(super) fn delete(key: Json) -> Operation {
 
 pub(super) fn replace(of: Json, rows: &[(Json, Json)]) -> Operation {
     let row = |(key, set): &(Json, Json)| Row { key: cells(key), set: cells(set) };
-    Operation::Replace { of: cells(&of), rows: rows.iter().map(row).collect() }
+    Operation::Replace { of: cells(&of), rows: rows.iter().map(row).collect(), soft: None }
 }
 
 pub(super) fn assert_permanent(failure: &Failure, reason: &str) {

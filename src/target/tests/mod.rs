@@ -1,6 +1,7 @@
 //! The target writer against real databases: SQLite files, and one suite on every engine.
 
 mod bench;
+mod clean_up;
 mod conformance;
 mod databases;
 mod engines;
@@ -8,5 +9,7 @@ mod operations;
 mod replacing;
 mod schemas;
 mod servers;
+mod soft_lists;
+mod together;
 mod units;
 mod values;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use crate::clock::Timestamp;
+use crate::failpoint::reach;
 use crate::model::attempt::ChangeTrace;
 use crate::model::change::{Cell, Change, Operation};
 use crate::model::failure::Failure;
@@ -65,10 +66,13 @@ pub(super) async fn write_unit(
     if !marks::insert_mark(connection, unit.mark, now).await.map_err(failed)? {
         return Ok(None);
     }
+    reach("write.mark");
     if !marks::raise_fence(connection, unit.lane, unit.fence, now).await.map_err(failed)? {
         return Err(WriteError::LeaseLost);
     }
-    Ok(Some(write_changes(connection, database, unit.changes, now).await?))
+    let changes = write_changes(connection, database, unit.changes, now).await?;
+    reach("write.rows");
+    Ok(Some(changes))
 }
 
 /// Writes row operations inside the transaction that is open, in the order of the file. A unit that only deletes goes

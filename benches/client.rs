@@ -172,7 +172,8 @@ async fn drain() {
     let took = started.elapsed();
     let rows: i64 = sqlx::query("select count(*) from things").fetch_one(&mut tables).await.expect("a row").get(0);
     let calls = calls.lock().expect("a lock");
-    let busiest = (0..calls.len()).map(|first| calls[first..].iter().take_while(|at| at.duration_since(calls[first]) < Duration::from_secs(1)).count());
+    let busiest = (0..calls.len())
+        .map(|first| calls[first..].iter().take_while(|at| at.duration_since(calls[first]) < Duration::from_secs(1)).count());
     println!(
         "{webhooks} webhooks about {rows} orders, sent in {sent:.1?}, limit 10/s: {} calls, at most {} in any second, all done after {took:.1?} (the calls alone need {:.0} s)",
         calls.len(),

@@ -160,7 +160,9 @@ async fn measure() {
     println!("idle: bare {} MiB, inbox {} MiB, hooktable {} MiB", bare.memory().0, inbox.memory().0, hooktable.memory().0);
     println!("{CONNECTIONS} connections, unique bodies of 57 bytes, each for {length:?}, in turn:");
     let next = Arc::new(AtomicU64::new(0));
-    let drive = async |measured: &Measured| closed_loop(measured.address, "/in/held", CONNECTIONS, length, u64::MAX / 2, slim, &next).await;
+    let drive = async |measured: &Measured| {
+        closed_loop(measured.address, "/in/held", CONNECTIONS, length, u64::MAX / 2, slim, &next).await
+    };
     let mut best = 0.0_f64;
     for round in 0..3 {
         let of_bare = drive(&bare).await;
@@ -244,7 +246,12 @@ async fn million_waiting(hooktable: Measured, folder: &Path, simulated: &str, ne
     let length = Duration::from_secs(170);
     let load = closed_loop(hooktable.address, "/in/held", CONNECTIONS, length, most, slim, next).await;
     let added = next.load(Ordering::Relaxed).min(sent + most) - sent;
-    println!("{added} more deliveries in waiting lanes, at {:.0}/s, p99 {:.1?}: {:?} MiB now and at most", load.per_second, load.p99, hooktable.memory());
+    println!(
+        "{added} more deliveries in waiting lanes, at {:.0}/s, p99 {:.1?}: {:?} MiB now and at most",
+        load.per_second,
+        load.p99,
+        hooktable.memory()
+    );
     drop(hooktable);
     let started = Instant::now();
     let again = Measured::hooktable(folder, &["--simulate-api", simulated]);

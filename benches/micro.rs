@@ -17,17 +17,17 @@ use hooktable::auth::alone::Alone;
 use hooktable::auth::evidence::Evidence;
 use hooktable::auth::secret::SecretReader;
 use hooktable::clock::{Clock, Timestamp};
-use hooktable::expr::template::Engine;
 use hooktable::expr::scope::SecretValues;
+use hooktable::expr::template::Engine;
 use hooktable::model::caller::StoredCaller;
 use hooktable::model::delivery::{DeliveryId, Request};
 use hooktable::model::integration::Integrations;
 use hooktable::payload::request::document;
-use hooktable::steps::map::Destination;
 use hooktable::routes::load::Texts;
 use hooktable::routes::registry::{Registry, Surroundings};
 use hooktable::routes::source::Source;
 use hooktable::steps::admission::Arrival;
+use hooktable::steps::map::Destination;
 
 const SECRET: &str = "a secret of some length";
 /// What most files have: a signature, an event, some values, a lane, an id, and a template or two.
@@ -146,7 +146,8 @@ fn steps(criterion: &mut Criterion) {
         });
     });
     let (head, fields) = (document(&request, &[]), SecretValues::default());
-    let evidence = Evidence { request: &request, document: &head, url: "https://x/in/orders", now, source: "orders", fields: &fields };
+    let evidence =
+        Evidence { request: &request, document: &head, url: "https://x/in/orders", now, source: "orders", fields: &fields };
     criterion.bench_function(&format!("verifying a signature over {kilobytes}"), |bencher| {
         bencher.iter(|| match source.auth.verify_alone(&evidence) {
             Alone::Passes(caller) => black_box(caller),
@@ -156,7 +157,8 @@ fn steps(criterion: &mut Criterion) {
 }
 
 fn compiling(criterion: &mut Criterion) {
-    for (name, text) in [("a typical route file", TYPICAL.to_owned()), ("a route file of sixty lines", route_file::route_file(1))] {
+    for (name, text) in [("a typical route file", TYPICAL.to_owned()), ("a route file of sixty lines", route_file::route_file(1))]
+    {
         let (registry, texts) = (registry(), texts(&text));
         criterion.bench_function(&format!("compiling {name}"), |bencher| {
             bencher.iter(|| black_box(hooktable::routes::load::load(&texts, registry.surroundings().world(), &[])));

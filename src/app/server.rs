@@ -90,8 +90,7 @@ impl Server {
         clock: Clock,
         environment: Box<dyn SecretReader + Send + Sync>,
     ) -> anyhow::Result<(Self, Reloaded)> {
-        let store = open_state(&settings, clock.clone()).await?;
-        keep_ballast(&settings);
+        let store = open_state_with_ballast(&settings, clock.clone()).await?;
         let (sources, reloaded) = Sources::open(&settings, &store, clock.clone(), environment).await?;
         sources.note(&reloaded.loaded);
         sources::save(&store, &reloaded).await;
@@ -222,13 +221,15 @@ impl Server {
     }
 }
 
-/// Room for what was accepted, should the disk become full. Without it, the program runs all the same.
-fn keep_ballast(settings: &Settings) {
+/// The state, and room for what was accepted, should the disk become full. Without that, the program runs all the same.
+async fn open_state_with_ballast(settings: &Settings, clock: Clock) -> anyhow::Result<Store> {
+    let store = open_state(settings, clock).await?;
     if let Place::File(path) = &settings.state
         && let Err(error) = ballast::make(path)
     {
         tracing::warn!(%error, "there is no room for the ballast beside the state file; when the disk is full, nothing can be finished either");
     }
+    Ok(store)
 }
 
 /// A number that no other process claims under, on this machine or another.

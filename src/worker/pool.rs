@@ -98,7 +98,8 @@ pub async fn run_pending(tools: &Tools, owner: i64) -> Result<usize, StoreError>
 
 async fn claim(tools: &Tools, options: Options, free: usize) -> Result<Vec<Claim>, StoreError> {
     let versions = worked_on(tools, &tools.registry.table());
-    lanes::claim(&tools.store, ClaimRequest { owner: options.owner, versions: &versions, limit: free, lease: options.lease }).await
+    lanes::claim(&tools.store, ClaimRequest { owner: options.owner, versions: &versions, limit: free, lease: options.lease })
+        .await
 }
 
 /// The versions whose work is done here: those that run, and where the state is shared only the newest that any process activated.

@@ -88,7 +88,11 @@ async fn run(trial: &Trial, database: Option<&OwnServer>, size: &Size, chance: &
     assert_eq!(promised.values().sum::<u64>(), total);
     let sent = started.elapsed();
     trial.settles(&promised, size.patience).await;
-    eprintln!("{total} deliveries over {} lanes, {counts:?}: all sent after {sent:.1?}, all done after {:.1?}", size.things, started.elapsed());
+    eprintln!(
+        "{total} deliveries over {} lanes, {counts:?}: all sent after {sent:.1?}, all done after {:.1?}",
+        size.things,
+        started.elapsed()
+    );
 }
 
 async fn on_sqlite(size: &Size) {

@@ -22,7 +22,21 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("intake", &["clock", "secret", "model", "config", "expr", "store", "http_client", "payload", "auth", "steps", "routes"]),
     (
         "worker",
-        &["failpoint", "clock", "secret", "model", "config", "expr", "store", "target", "http_client", "payload", "auth", "steps", "routes"],
+        &[
+            "failpoint",
+            "clock",
+            "secret",
+            "model",
+            "config",
+            "expr",
+            "store",
+            "target",
+            "http_client",
+            "payload",
+            "auth",
+            "steps",
+            "routes",
+        ],
     ),
     (
         "rehearsal",

@@ -108,7 +108,8 @@ async fn move_back(connection: &mut Connection, now: Timestamp, back: Duration) 
     query(sql).bind(now).bind(back).execute(connection).await?;
     let sql = "update pool set paused_until = max($1, paused_until - $2) where paused_until > $1";
     query(sql).bind(now).bind(back).execute(connection).await?;
-    let sql = "update budget set tat = max(0, tat - $2), paused_until = max($1, paused_until - $2) where tat > $1 or paused_until > $1";
+    let sql =
+        "update budget set tat = max(0, tat - $2), paused_until = max($1, paused_until - $2) where tat > $1 or paused_until > $1";
     query(sql).bind(now).bind(back).execute(connection).await?;
     connection.commit().await
 }

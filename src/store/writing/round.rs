@@ -126,7 +126,8 @@ pub(crate) async fn perform(connection: &mut Connection, round: Round, memory: &
                 performed.now = Some(now);
                 performed.work_is_due = results.work_is_due;
                 // one may have found no room while there was enough for the others
-                performed.error = results.appends.iter().filter_map(|one| one.as_ref().err()).find(|error| error.is_full()).cloned();
+                performed.error =
+                    results.appends.iter().filter_map(|one| one.as_ref().err()).find(|error| error.is_full()).cloned();
                 round.answer(results);
                 return performed;
             }

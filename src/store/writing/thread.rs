@@ -7,9 +7,7 @@ use tokio::sync::watch;
 pub(crate) type End = watch::Receiver<Option<Result<(), String>>>;
 
 /// Runs what `write` makes on a thread of its own.
-pub(crate) fn start<F: Future<Output = Result<(), String>>>(
-    write: impl FnOnce() -> F + Send + 'static,
-) -> std::io::Result<End> {
+pub(crate) fn start<F: Future<Output = Result<(), String>>>(write: impl FnOnce() -> F + Send + 'static) -> std::io::Result<End> {
     let (ended, end) = watch::channel(None);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let body = move || {

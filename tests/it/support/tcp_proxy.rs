@@ -66,7 +66,12 @@ async fn pass(stream: TcpStream, socket: PathBuf, moods: watch::Receiver<Mood>) 
     }
 }
 
-async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut moods: watch::Receiver<Mood>, is_answer: bool) {
+async fn copy(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut moods: watch::Receiver<Mood>,
+    is_answer: bool,
+) {
     let mut buffer = vec![0; 16 << 10];
     loop {
         let read = tokio::select! {

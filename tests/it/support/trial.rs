@@ -100,7 +100,7 @@ impl Trial {
     pub(crate) fn start(&self, number: usize, environment: &[(&str, &str)]) -> ServerProcess {
         let state = self.state.as_ref().map_or("", |(url, _)| url);
         let mut all = vec![("STATE_URL", state), ("HOOKTABLE_MASTER_KEY", MASTER_KEY), ("LOG_TOKEN", "sesame")];
-        all.push((LEASE_VARIABLE, "3000"));
+        all.push((LEASE_VARIABLE, "6000"));
         all.extend(environment);
         ServerProcess::start_at(self.addresses[number], &self.of(number), &self.arguments, &all)
     }
@@ -154,7 +154,10 @@ impl Trial {
             let found = numbers.len() as u64;
             // the two tables are not read at the same moment
             let newest = latest.get(thing).copied();
-            assert!(newest.is_some_and(|newest| newest + 1 >= found), "thing {thing}: {found} rows, but the latest is {newest:?}");
+            assert!(
+                newest.is_some_and(|newest| newest + 1 >= found),
+                "thing {thing}: {found} rows, but the latest is {newest:?}"
+            );
             count += found.min(most);
         }
         count
@@ -165,13 +168,15 @@ impl Trial {
         let deadline = Instant::now() + patience;
         let total: u64 = promised.values().sum();
         loop {
+            let asked = Instant::now();
             let count = self.count(promised).await;
             let left = if count == total { self.left_open().await } else { None };
             if left == Some((0, 0)) {
                 break;
             }
             assert!(Instant::now() < deadline, "{count} of {total} are written; open and busy: {left:?}\n{}", self.said());
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            // what it takes to look is not taken from what is looked at
+            tokio::time::sleep(Duration::from_millis(200).max(asked.elapsed() * 4)).await;
         }
         let (written, latest) = self.written().await.expect("the tables can be read");
         for (thing, numbers) in written {

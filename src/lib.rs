@@ -3,6 +3,8 @@
 
 // 0: plain values every layer may name
 pub mod clock;
+#[doc(hidden)]
+pub mod failpoint;
 pub mod model;
 pub mod secret;
 // 1: text to checked values; values out of values; our own tables

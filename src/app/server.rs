@@ -28,6 +28,7 @@ use super::upkeep::Upkeep;
 use crate::auth::secret::SecretReader;
 use crate::clock::Clock;
 use crate::config::diagnostic::Diagnostics;
+use crate::failpoint::lease;
 use crate::http_client::client::{ClientOptions, HttpClient};
 use crate::http_client::store_budget::StoreBudget;
 use crate::intake::address::Addresses;
@@ -37,7 +38,7 @@ use crate::routes::load::Texts;
 use crate::routes::registry::{Registry, Reloaded};
 use crate::routes::reload::watch as watch_folder;
 use crate::store::retention::Keep;
-use crate::store::{OpenOptions, Place, Store, bundles};
+use crate::store::{OpenOptions, Place, Store, ballast, bundles};
 use crate::target::Targets;
 use crate::worker::deliver::Tools;
 use crate::worker::pool;
@@ -91,7 +92,7 @@ impl Server {
         clock: Clock,
         environment: Box<dyn SecretReader + Send + Sync>,
     ) -> anyhow::Result<(Self, Reloaded)> {
-        let store = open_state(&settings, clock.clone()).await?;
+        let store = open_state_with_ballast(&settings, clock.clone()).await?;
         let (sources, reloaded) = Sources::open(&settings, &store, clock.clone(), environment).await?;
         sources.note(&reloaded.loaded);
         sources::save(&store, &reloaded).await;
@@ -115,7 +116,7 @@ impl Server {
             simulated: settings.simulate_api.iter().map(|(origin, url)| format!("{origin} -> {url}")).collect(),
             stopping: stopping.subscribe(),
         });
-        let workers = pool::Options { workers: settings.workers, owner: owner() };
+        let workers = pool::Options { workers: settings.workers, owner: owner(), lease: lease(pool::LEASE) };
         let draining = vec![
             tokio::spawn(serve(listener, Limits::with(CONNECTIONS), counted(intake.router(), metrics), stopping.subscribe())),
             tokio::spawn(pool::run(tools.clone(), workers, stopping.subscribe(), GRACE)),
@@ -195,6 +196,11 @@ impl Server {
         self.notices.subscribe()
     }
 
+    /// Resolved with the reason when nothing can be stored any more.
+    pub async fn failed(&self) -> String {
+        self.tools.store.failed().await
+    }
+
     /// Takes no more deliveries, lets those under way end within ten seconds, and closes the state.
     pub async fn stop(mut self) {
         self.intake.close();
@@ -213,6 +219,17 @@ impl Server {
         drop(self.folder_lock);
         self.tools.store.clone().close().await;
     }
+}
+
+/// The state, and room for what was accepted, should the disk become full. Without that, the program runs all the same.
+async fn open_state_with_ballast(settings: &Settings, clock: Clock) -> anyhow::Result<Store> {
+    let store = open_state(settings, clock).await?;
+    if let Place::File(path) = &settings.state
+        && let Err(error) = ballast::make(path)
+    {
+        tracing::warn!(%error, "there is no room for the ballast beside the state file; when the disk is full, nothing can be finished either");
+    }
+    Ok(store)
 }
 
 /// A number that no other process claims under, on this machine or another.

@@ -49,7 +49,7 @@ options! {
     pub struct StateOptions {
         /// `sqlite://data/state.db`, or `postgres://USER@HOST/DATABASE` for several servers that share it.
         url: Option<UrlOptions>,
-        /// The most that it may take: `20GiB`.
+        /// The most that it may take: `20GiB`. At 95 % of it senders are asked to come again (503) until something has gone.
         max_bytes: Option<ByteSize>,
     }
 }

@@ -101,6 +101,8 @@ impl Serve {
         let signal = loop {
             tokio::select! {
                 signal = signals.next() => break signal,
+                // nothing is ended in good order: what is on the disk is all there is
+                reason = server.failed() => anyhow::bail!("the state cannot be written any more: {reason}\nhint: look after the disk, then start again; what was acknowledged before is there"),
                 notice = notices.recv() => match notice {
                     Ok(notice) => tell(&notice, &server),
                     Err(RecvError::Lagged(_)) => {}

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 use super::sql::{Connection, Readers};
 use super::writing::message::Writer;
+use super::writing::thread::End;
 use crate::secret::{MASK, Secret};
 
 /// Where the state is.
@@ -63,6 +64,5 @@ pub(crate) struct Opened {
 pub(crate) struct Started {
     pub(crate) writer: Writer,
     pub(crate) work_arrived: Arc<Notify>,
-    /// Resolved when it has ended.
-    pub(crate) end: oneshot::Receiver<()>,
+    pub(crate) end: End,
 }

@@ -77,6 +77,12 @@ pub enum StoreError {
     /// The database refused.
     #[error("the state database failed: {0}")]
     Database(Arc<sqlx::Error>),
+    /// The state file is not where it was opened.
+    #[error("the state file `{}` was moved, removed or replaced while it was open\nhint: put it back, or start again to use what is there", .path.display())]
+    Displaced {
+        /// Where it was opened.
+        path: PathBuf,
+    },
     /// The database server cannot be reached, or the connection to it broke. Whether what was under way is stored is not known.
     #[error("the state database is not there: {reason}")]
     CutOff {
@@ -107,6 +113,22 @@ impl StoreError {
     /// Whether the connection is of no more use.
     pub(crate) fn is_cut_off(&self) -> bool {
         matches!(self, Self::CutOff { .. })
+    }
+
+    /// Whether there is no room on the disk: by SQLite's codes a write that found none, or a log index that could not grow.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self.code_of_sqlite().as_deref(), Some("13" | "4874"))
+    }
+
+    /// Whether what was written before may not be on the disk though it looks so: a failed fsync, by SQLite's codes.
+    pub(crate) fn lost_sync(&self) -> bool {
+        matches!(self.code_of_sqlite().as_deref(), Some("1034" | "1290"))
+    }
+
+    fn code_of_sqlite(&self) -> Option<String> {
+        let Self::Database(error) = self else { return None };
+        let error = error.as_database_error()?.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;
+        sqlx::error::DatabaseError::code(error).map(|code| code.into_owned())
     }
 
     fn sqlstate(&self) -> Option<String> {

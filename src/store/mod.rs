@@ -2,6 +2,7 @@
 
 pub mod api_keys;
 pub mod attempts;
+pub mod ballast;
 pub mod budgets;
 pub mod bundles;
 pub mod error;

@@ -30,6 +30,8 @@ impl Pools {
 #[derive(Default)]
 pub(crate) struct KnownPools {
     entries: RwLock<HashMap<String, HashMap<i64, PoolEntry>>>,
+    /// Held while one is asked for, so that of many who come at the same moment, as after a restart, only the first asks.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl KnownPools {
@@ -79,6 +81,10 @@ pub(crate) async fn of_tenants(store: &Store, source: &str, tenants: impl IntoIt
 
 /// The pool of a source and tenant with the tenant's data key; both are made when they are first asked for.
 async fn find_or_make(store: &Store, source: &str, tenant_id: i64) -> Result<PoolEntry, StoreError> {
+    if let Some(entry) = store.known_pools().get(source, tenant_id) {
+        return Ok(entry);
+    }
+    let _turn = store.known_pools().turn.lock().await;
     if let Some(entry) = store.known_pools().get(source, tenant_id) {
         return Ok(entry);
     }

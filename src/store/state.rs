@@ -5,7 +5,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -22,6 +22,7 @@ use super::pools::KnownPools;
 use super::sql::{Connection, Query, Readers, Row, query};
 use super::vault::Vault;
 use super::writing::message::Writer;
+use super::writing::thread::End;
 use super::{bundles, postgres, sqlite};
 use crate::clock::Clock;
 use crate::secret::Secret;
@@ -73,7 +74,7 @@ struct Inner {
     windows: Windows,
     integrations: IntegrationSnapshot,
     newest: Newest,
-    end: Mutex<Option<oneshot::Receiver<()>>>,
+    end: End,
     following: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -162,7 +163,7 @@ impl Store {
             windows: loaded.windows,
             integrations: loaded.integrations,
             newest: loaded.newest,
-            end: Mutex::new(Some(started.end)),
+            end: started.end,
             following: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
@@ -173,9 +174,15 @@ impl Store {
         self.inner.stop_following();
         self.inner.writer.stop().await;
         self.inner.readers.close().await;
-        let end = self.inner.end.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(end) = end {
-            let _ = end.await;
+        let _ = self.inner.end.clone().wait_for(Option::is_some).await;
+    }
+
+    /// Resolved with the reason when nothing can be written any more, whatever is tried: the program has to be started again.
+    pub async fn failed(&self) -> String {
+        match self.inner.end.clone().wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(Err(reason))) => reason.clone(),
+            Ok(_) => std::future::pending().await,
+            Err(_) => "the thread that writes it has died".to_owned(),
         }
     }
 

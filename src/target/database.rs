@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::clock::{Clock, Timestamp};
+use crate::failpoint::reach;
 use crate::model::failure::{Failure, Step};
 
 use super::connection::Connection;
@@ -144,8 +145,12 @@ impl Database {
                 return Err((error, again));
             }
         };
+        reach("write.before-commit");
         match seated.connection.commit().await {
-            Ok(()) => self.put_back(seated),
+            Ok(()) => {
+                reach("write.after-commit");
+                self.put_back(seated);
+            }
             Err(error) => {
                 let collided = failures::trouble(&error) == Trouble::Collision;
                 self.roll_back(seated).await;

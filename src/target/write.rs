@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use crate::clock::Timestamp;
+use crate::failpoint::reach;
 use crate::model::attempt::ChangeTrace;
 use crate::model::change::{Cell, Change, Operation};
 use crate::model::failure::Failure;
@@ -80,7 +81,10 @@ pub(super) async fn write_unit(
             Entrance::Fenced => return Err(WriteError::LeaseLost),
         }
     }
-    Ok(Some(write_changes(connection, database, unit.changes, now).await?))
+    reach("write.mark");
+    let changes = write_changes(connection, database, unit.changes, now).await?;
+    reach("write.rows");
+    Ok(Some(changes))
 }
 
 /// Writes row operations inside the transaction that is open, in the order of the file. A unit that only deletes goes

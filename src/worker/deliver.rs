@@ -8,6 +8,7 @@ use super::forward;
 use super::retry::{Verdict, decide};
 use super::trace::Trace;
 use crate::expr::scope::SecretValues;
+use crate::failpoint::reach;
 use crate::http_client::client::HttpClient;
 use crate::model::attempt::Outcome;
 use crate::model::change::Change;
@@ -189,7 +190,9 @@ async fn run(tools: &Tools, claim: &Claim, record: &ClaimedRecord, source: &Sour
         tenant,
         failed_before: record.attempts,
     };
+    reach("fetch.before");
     let planned = chosen.route.pipeline.run(&mut document, chosen.gone, &context, &mut trace.calls).await;
+    reach("fetch.after");
     trace.mask = Mask::clone(&mask.now());
     let answers: Vec<&str> = chosen.route.pipeline.enrich.calls().map(|call| call.name.as_str()).collect();
     trace.step("enrich", &document, &answers);

@@ -19,8 +19,8 @@ use crate::store::{FinishError, StoreError, bundles, lanes};
 
 /// How long a claim holds a lane unless it is prolonged.
 pub const LEASE: Duration = Duration::from_secs(60);
-/// How long before its end a lease that could not be prolonged is no longer worked under.
-const MARGIN: Duration = Duration::from_secs(10);
+/// How long before its end a lease that could not be prolonged is no longer worked under: this part of it.
+const MARGIN: u32 = 6;
 /// The longest that idle workers go without looking.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The shortest.
@@ -38,6 +38,8 @@ pub struct Options {
     pub workers: usize,
     /// The number this process claims under.
     pub owner: i64,
+    /// How long a claim holds a lane unless it is prolonged.
+    pub lease: Duration,
 }
 
 /// Works until told to stop, then gives every lane back that is not finished within `grace`. Forwards have as many hands of their own,
@@ -75,7 +77,7 @@ async fn work_on(kind: LaneKind, tools: Tools, options: Options, mut stop: watch
             let Ok(hand) = Arc::clone(&hands).acquire_owned().await else { return };
             let tools = tools.clone();
             running.spawn(async move {
-                work_under_lease(&tools, &claim).await;
+                work_under_lease(&tools, &claim, options.lease).await;
                 drop(hand);
             });
         }
@@ -92,15 +94,15 @@ pub async fn run_pending(tools: &Tools, owner: i64) -> Result<usize, StoreError>
     let mut worked = 0;
     loop {
         readmit::readmit_all(tools).await?;
-        let mut claims = claim(LaneKind::Records, tools, Options { workers: 1, owner }, 8).await?;
+        let mut claims = claim(LaneKind::Records, tools, Options { workers: 1, owner, lease: LEASE }, 8).await?;
         if claims.is_empty() {
-            claims = claim(LaneKind::Forwards, tools, Options { workers: 1, owner }, 8).await?;
+            claims = claim(LaneKind::Forwards, tools, Options { workers: 1, owner, lease: LEASE }, 8).await?;
         }
         if claims.is_empty() {
             return Ok(worked);
         }
         for claim in &claims {
-            work_under_lease(tools, claim).await;
+            work_under_lease(tools, claim, LEASE).await;
             worked += 1;
         }
     }
@@ -108,7 +110,7 @@ pub async fn run_pending(tools: &Tools, owner: i64) -> Result<usize, StoreError>
 
 async fn claim(kind: LaneKind, tools: &Tools, options: Options, free: usize) -> Result<Vec<Claim>, StoreError> {
     let versions = worked_on(tools, &tools.registry.table());
-    let request = ClaimRequest { owner: options.owner, versions: &versions, limit: free, lease: LEASE };
+    let request = ClaimRequest { owner: options.owner, versions: &versions, limit: free, lease: options.lease };
     match kind {
         LaneKind::Records => lanes::claim(&tools.store, request).await,
         LaneKind::Forwards => lanes::claim_forwards(&tools.store, request).await,
@@ -155,20 +157,20 @@ fn among_others(last_claim: Instant) -> (Duration, Duration) {
 }
 
 /// Prolongs the lease while the work goes on; stops working when that no longer succeeds.
-async fn work_under_lease(tools: &Tools, claim: &Claim) {
-    let mut holds_until = Instant::now() + LEASE;
-    let mut beat = interval_at(Instant::now() + LEASE / 3, LEASE / 3);
+async fn work_under_lease(tools: &Tools, claim: &Claim, lease: Duration) {
+    let mut holds_until = Instant::now() + lease;
+    let mut beat = interval_at(Instant::now() + lease / 3, lease / 3);
     let work = deliver(tools, claim);
     tokio::pin!(work);
     let result = loop {
         tokio::select! {
             result = &mut work => break result,
-            _ = beat.tick() => match lanes::prolong(&tools.store, claim, LEASE).await {
-                Ok(()) => holds_until = Instant::now() + LEASE,
+            _ = beat.tick() => match lanes::prolong(&tools.store, claim, lease).await {
+                Ok(()) => holds_until = Instant::now() + lease,
                 Err(FinishError::LeaseLost) => break Err(FinishError::LeaseLost),
                 Err(error) => tracing::warn!(source = claim.source, %error, "the lease cannot be prolonged"),
             },
-            () = tokio::time::sleep_until(holds_until - MARGIN) => break Err(FinishError::LeaseLost),
+            () = tokio::time::sleep_until(holds_until - lease / MARGIN) => break Err(FinishError::LeaseLost),
         }
     };
     match result {

@@ -442,46 +442,6 @@ async fn an_api_that_fails_is_left_alone_and_then_asked_by_one_call() {
     assert_eq!(app.tools.http.circuits(), [CircuitStatus { is_open: false, ..open }]);
 }
 
-/// Calls made for 10,000 webhooks about 500 orders in a minute, under a limit of 10 a second: the busiest second must not see more,
-/// so that the provider never has to refuse.
-#[tokio::test]
-#[ignore = "a measurement: `cargo nextest run --run-ignored all -E 'test(ten_thousand_webhooks_about)' --no-capture`"]
-async fn ten_thousand_webhooks_about_five_hundred_orders_are_some_five_hundred_calls() {
-    const ORDERS: usize = 500;
-    const WEBHOOKS: usize = 10_000;
-    let text = "auth: { none: a test }\napis:\n  shop: { base: \"https://api.example.com\", limits: [10/s] }\nextract: { id: $.body.id }\n\
-        lane: \"order/{{ id }}\"\ncoalesce: { quiet: 2s, most: 60s }\nenrich: { thing: \"/x/{{ id }}\" }\n\
-        write: { upsert: things, key: { id: $.id }, set: { value: $.thing.name } }\n";
-    let app = Builder::new("routes.d/things.yaml", text).schema(TABLE).start().await;
-    for order in 0..ORDERS {
-        app.answer(&format!("x/{order}"), "{\"name\":\"N\"}");
-    }
-    let started = app.clock.now();
-    // in no order that repeats: steps of a number without a divisor in common with that of the orders
-    for webhook in 0..WEBHOOKS {
-        send(&app, &(webhook * 7919 % ORDERS).to_string()).await;
-        app.clock.move_to(app.clock.now() + Duration::from_millis(6));
-        if webhook % 500 == 0 {
-            app.run_pending_deliveries(Duration::from_millis(1)).await;
-        }
-    }
-    let mut windows = std::collections::BTreeMap::<u64, usize>::new();
-    let mut seen = app.api.calls().len();
-    while app.states().await.iter().any(|state| !["done", "superseded"].contains(state)) {
-        app.run_pending_deliveries(Duration::from_millis(50)).await;
-        let calls = app.api.calls().len();
-        *windows.entry(app.clock.now().since(started).as_secs()).or_default() += calls - seen;
-        seen = calls;
-        assert!(app.clock.now().since(started) < 60 * MINUTE, "it ends");
-    }
-    let busiest = windows.values().max().copied().unwrap_or_default();
-    let took = app.clock.now().since(started);
-    println!("{WEBHOOKS} webhooks about {ORDERS} orders: {seen} calls, at most {busiest} in a second, all rows after {took:?}");
-    assert!((ORDERS..ORDERS + ORDERS / 10).contains(&seen), "{seen} calls");
-    assert!(busiest <= 10, "{busiest} calls in one second");
-    assert_eq!(app.rows("things").await.len(), ORDERS);
-}
-
 #[tokio::test]
 async fn a_proxy_of_the_environment_is_not_asked() {
     let answers = tempfile::tempdir().expect("a folder");

@@ -8,11 +8,12 @@ use crate::rust_source::{RustFile, places_of_word};
 const IMPORTS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("secret", &[]),
+    ("failpoint", &[]),
     ("model", &["clock", "secret"]),
     ("config", &["clock", "secret", "model"]),
     ("expr", &["clock", "secret", "model", "config"]),
-    ("store", &["clock", "secret", "model", "config"]),
-    ("target", &["clock", "secret", "model", "config", "expr"]),
+    ("store", &["failpoint", "clock", "secret", "model", "config"]),
+    ("target", &["failpoint", "clock", "secret", "model", "config", "expr"]),
     ("http_client", &["clock", "secret", "model", "config", "expr", "store::budgets", "store::Store"]),
     ("payload", &["clock", "secret", "model", "config", "expr"]),
     ("auth", &["clock", "secret", "model", "config", "expr", "store", "http_client", "payload"]),
@@ -21,7 +22,21 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("intake", &["clock", "secret", "model", "config", "expr", "store", "http_client", "payload", "auth", "steps", "routes"]),
     (
         "worker",
-        &["clock", "secret", "model", "config", "expr", "store", "target", "http_client", "payload", "auth", "steps", "routes"],
+        &[
+            "failpoint",
+            "clock",
+            "secret",
+            "model",
+            "config",
+            "expr",
+            "store",
+            "target",
+            "http_client",
+            "payload",
+            "auth",
+            "steps",
+            "routes",
+        ],
     ),
     (
         "rehearsal",
@@ -63,6 +78,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "failpoint",
             "clock",
             "secret",
             "model",

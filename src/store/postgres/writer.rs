@@ -2,10 +2,9 @@
 //! all are refused, but for the ends of claims, which are kept until it is back.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -17,15 +16,13 @@ use crate::store::onboarding;
 use crate::store::queue::claim::Turn;
 use crate::store::queue::sender_ids::forget_expired;
 use crate::store::sql::Connection;
-use crate::store::writing::gathering::{Gathering, refuse_appends};
+use crate::store::writing::gathering::{BETWEEN_TRIES, Gathering, next_round, refuse_appends};
 use crate::store::writing::message::Mailbox;
-use crate::store::writing::round::{Ending, Memory, Round, perform};
-use crate::store::writing::thread;
+use crate::store::writing::round::{Ending, Memory, perform};
+use crate::store::writing::thread::{self, End};
 
 /// Upkeep is done this often, in microseconds.
 const UPKEEP_EVERY: i64 = 60_000_000;
-/// The shortest time between two tries to reach a server that is away.
-const BETWEEN_TRIES: Duration = Duration::from_millis(200);
 
 /// What the writer's thread is made of.
 pub(super) struct WriterParts {
@@ -37,16 +34,16 @@ pub(super) struct WriterParts {
     pub(super) work_arrived: Arc<Notify>,
 }
 
-/// Starts the thread. What it returns is resolved when the thread has ended.
-pub(super) fn start(parts: WriterParts) -> Result<oneshot::Receiver<()>, StoreError> {
+/// Starts the thread.
+pub(super) fn start(parts: WriterParts) -> Result<End, StoreError> {
     let place = parts.address.shown.clone();
     thread::start(|| run(parts)).map_err(|error| StoreError::Unsuitable { place, reason: error.to_string() })
 }
 
-async fn run(parts: WriterParts) {
+async fn run(parts: WriterParts) -> Result<(), String> {
     let WriterParts { address, state_id, mailbox, max_bytes, clock, work_arrived } = parts;
     let mut link = Link { address, state_id, connection: None, tried: None };
-    let mut memory = Memory { next_row: 0, rows_end: 0, turn: Turn::default() };
+    let mut memory = Memory { next_row: 0, rows_end: 0, turn: Turn::default(), complained: None };
     let mut gathering = Gathering::new(mailbox);
     let mut kept: Vec<Ending> = Vec::new();
     let mut upkeep = Upkeep { at: clock.now(), max_bytes, fullness: None };
@@ -69,7 +66,7 @@ async fn run(parts: WriterParts) {
                 work_arrived.notify_one();
             }
             kept = performed.open;
-            if performed.is_cut_off {
+            if performed.error.is_some_and(|error| error.is_cut_off()) {
                 continue;
             }
         }
@@ -84,20 +81,7 @@ async fn run(parts: WriterParts) {
     if let Some(Connection::Postgres(connection)) = link.connection {
         let _ = connection.inner.close().await;
     }
-}
-
-/// What waits; the kept ends of claims before all others, and alone when nothing else comes.
-async fn next_round(gathering: &mut Gathering, kept: &mut Vec<Ending>) -> Option<Round> {
-    let mut round = if kept.is_empty() {
-        gathering.next().await?
-    } else {
-        match tokio::time::timeout(BETWEEN_TRIES, gathering.next()).await {
-            Ok(round) => round?,
-            Err(_) => Round::default(),
-        }
-    };
-    round.closings.splice(0..0, kept.drain(..));
-    Some(round)
+    Ok(())
 }
 
 /// The connection, made again when it broke.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use sqlx::{Connection, Row, SqliteConnection};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::connect;
@@ -31,6 +31,8 @@ struct Shared {
     commits: AtomicI64,
     log_pages: AtomicI64,
     copying: AtomicBool,
+    /// Why what was copied may not be on the disk.
+    lost_sync: watch::Sender<Option<String>>,
 }
 
 /// The log's length and how much of it is in the file already, in pages.
@@ -59,8 +61,19 @@ impl Checkpoints {
         self.shared.committed.notify_one();
         let too_long = self.shared.log_pages.load(Ordering::Relaxed) >= EMPTY_PAGES;
         if too_long && !self.shared.copying.load(Ordering::Acquire) {
-            truncate_log(connection).await;
+            if let Some(reason) = truncate_log(connection).await {
+                self.shared.lost_sync.send_replace(Some(reason));
+            }
             self.shared.log_pages.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Resolved when what was copied may not be on the disk, and why.
+    pub(crate) async fn lost_sync(&self) -> String {
+        let mut lost = self.shared.lost_sync.subscribe();
+        match lost.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(reason)) => reason.clone(),
+            _ => std::future::pending().await,
         }
     }
 
@@ -73,11 +86,12 @@ impl Checkpoints {
     }
 }
 
-/// Copies the whole log and empties its file; readers in its way make it wait, and then it is left for the next time.
-pub(crate) async fn truncate_log(connection: &mut SqliteConnection) {
-    if let Err(error) = checkpoint(connection, "pragma wal_checkpoint(truncate)").await {
-        tracing::warn!(error = %error, "the state's log could not be emptied");
-    }
+/// Copies the whole log and empties its file; readers in its way make it wait, and then it is left for the next time. Says why, if
+/// what it copied may not be on the disk.
+pub(crate) async fn truncate_log(connection: &mut SqliteConnection) -> Option<String> {
+    let error = checkpoint(connection, "pragma wal_checkpoint(truncate)").await.err()?;
+    tracing::warn!(error = %error, "the state's log could not be emptied");
+    error.lost_sync().then(|| error.to_string())
 }
 
 async fn look_after(mut connection: SqliteConnection, shared: Arc<Shared>) {
@@ -90,6 +104,11 @@ async fn look_after(mut connection: SqliteConnection, shared: Arc<Shared>) {
             shared.committed.notify_one();
         }
         if let Err(error) = look(&mut connection, &shared, idle).await {
+            if error.lost_sync() {
+                // the next try would succeed, for the system has forgotten what it could not write
+                shared.lost_sync.send_replace(Some(error.to_string()));
+                return;
+            }
             tracing::warn!(error = %error, "a checkpoint failed; it is tried again");
             let _ = connection.ping().await;
         }

@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod connect;
+mod ground;
 pub(crate) mod open;
 mod schema;
 mod writer;

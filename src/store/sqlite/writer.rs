@@ -1,4 +1,5 @@
-//! The one thread that writes the state: it gathers what waits into rounds, one after the other, until it is told to stop.
+//! The one thread that writes the state: it gathers what waits into rounds, one after the other, until it is told to stop. After a
+//! failed fsync it stops by itself, for nobody knows what is on the disk then.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -6,20 +7,20 @@ use std::sync::Arc;
 
 use sqlx::Connection as _;
 use sqlx::SqliteConnection;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 use super::checkpoint::{Checkpoints, truncate_log};
-use super::connect::log_path;
+use super::ground::{Ground, follow_back};
 use crate::clock::{Clock, Timestamp};
 use crate::store::error::StoreError;
 use crate::store::onboarding;
 use crate::store::queue::claim::Turn;
 use crate::store::queue::sender_ids::forget_expired;
 use crate::store::sql::{Connection, query};
-use crate::store::writing::gathering::{Gathering, refuse_appends};
+use crate::store::writing::gathering::{Gathering, next_round, refuse_appends};
 use crate::store::writing::message::Mailbox;
-use crate::store::writing::round::{Memory, perform};
-use crate::store::writing::thread;
+use crate::store::writing::round::{Ending, Memory, Round, perform};
+use crate::store::writing::thread::{self, End};
 
 /// Upkeep is done this often, in microseconds.
 const UPKEEP_EVERY: i64 = 60_000_000;
@@ -36,57 +37,103 @@ pub(crate) struct WriterParts {
     pub(crate) lock: File,
 }
 
-/// Starts the thread. What it returns is resolved when the thread has ended and the lock is released.
-pub(crate) fn start(parts: WriterParts) -> Result<oneshot::Receiver<()>, StoreError> {
+/// Starts the thread.
+pub(crate) fn start(parts: WriterParts) -> Result<End, StoreError> {
     let path = parts.path.clone();
     thread::start(|| run(parts)).map_err(|error| StoreError::CannotOpen { path, reason: error.to_string() })
 }
 
-async fn run(parts: WriterParts) {
+async fn run(parts: WriterParts) -> Result<(), String> {
     let WriterParts { connection, mailbox, path, max_bytes, clock, work_arrived, lock } = parts;
     let mut connection = Connection::Sqlite(connection);
     let next_row = next_row(&mut connection).await.unwrap_or(1);
-    let mut memory = Memory { next_row, rows_end: i64::MAX, turn: Turn::default() };
-    let mut gathering = Gathering::new(mailbox);
+    let memory = Memory { next_row, rows_end: i64::MAX, turn: Turn::default(), complained: None };
+    let ground = Ground::new(&path, max_bytes, clock.now());
     let checkpoints = Checkpoints::start(&path).await;
-    let mut upkeep_at = clock.now();
-    while let Some(mut round) = gathering.next().await {
-        if let Some(reason) = fullness(&path, max_bytes) {
-            refuse_appends(&mut round, &reason);
-        }
-        let now = clock.now();
-        if !round.is_empty() && perform(&mut connection, round, &mut memory, &clock).await.work_is_due {
-            // The first wakes all that wait now, the second leaves a permit for one that is about to.
-            work_arrived.notify_waiters();
-            work_arrived.notify_one();
-        }
-        if upkeep_at <= now {
-            upkeep_at = Timestamp::from_micros(now.as_micros().saturating_add(UPKEEP_EVERY));
-            do_upkeep(&mut connection, now).await;
-        }
-        if let Connection::Sqlite(connection) = &mut connection {
-            checkpoints.after_commit(connection).await;
-        }
-    }
+    let mut writer = Writer { connection, memory, ground, clock, work_arrived, upkeep_at: Timestamp::from_micros(0) };
+    let ended = writer.write(Gathering::new(mailbox), &checkpoints).await;
     checkpoints.stop().await;
-    let Connection::Sqlite(mut connection) = connection else { return };
-    truncate_log(&mut connection).await;
+    if ended.is_err() {
+        // closing would copy into the file what may never have reached the disk; the next start reads what did
+        std::mem::forget(writer.connection);
+        return ended;
+    }
+    let Connection::Sqlite(mut connection) = writer.connection else { return Ok(()) };
+    let _ = truncate_log(&mut connection).await;
     if let Err(error) = connection.close().await {
         tracing::warn!(error = %error, "the state file was not closed cleanly; it is whole, and checked when it is opened again");
     }
     drop(lock);
+    Ok(())
+}
+
+struct Writer {
+    connection: Connection,
+    memory: Memory,
+    ground: Ground,
+    clock: Clock,
+    work_arrived: Arc<Notify>,
+    upkeep_at: Timestamp,
+}
+
+impl Writer {
+    /// Round after round; fails when nothing may be written any more.
+    async fn write(&mut self, mut gathering: Gathering, checkpoints: &Checkpoints) -> Result<(), String> {
+        let mut kept = Vec::new();
+        self.upkeep_at = self.clock.now();
+        loop {
+            let round = tokio::select! {
+                round = next_round(&mut gathering, &mut kept) => round,
+                reason = checkpoints.lost_sync() => return Err(reason),
+            };
+            let Some(mut round) = round else { return Ok(()) };
+            if let Err(error) = self.ground.check_place() {
+                round.fail(&error, &mut kept);
+                continue;
+            }
+            let now = self.clock.now();
+            if let Some(back) = self.ground.clock_went_back(now) {
+                follow_back(&mut self.connection, now, back).await;
+                self.upkeep_at = now;
+            }
+            if let Some(reason) = self.ground.fullness(&mut self.connection).await {
+                refuse_appends(&mut round, &reason);
+            }
+            kept = self.perform(round).await?;
+            if self.upkeep_at <= now {
+                self.upkeep_at = Timestamp::from_micros(now.as_micros().saturating_add(UPKEEP_EVERY));
+                do_upkeep(&mut self.connection, now).await;
+            }
+            if let Connection::Sqlite(connection) = &mut self.connection {
+                checkpoints.after_commit(connection).await;
+            }
+        }
+    }
+
+    /// Does a round; the ends of claims that are to be tried again.
+    async fn perform(&mut self, round: Round) -> Result<Vec<Ending>, String> {
+        if round.is_empty() {
+            return Ok(Vec::new());
+        }
+        let performed = perform(&mut self.connection, round, &mut self.memory, &self.clock).await;
+        if performed.work_is_due {
+            // The first wakes all that wait now, the second leaves a permit for one that is about to.
+            self.work_arrived.notify_waiters();
+            self.work_arrived.notify_one();
+        }
+        match performed.error {
+            Some(error) if error.lost_sync() => Err(error.to_string()),
+            Some(error) if error.is_full() => {
+                self.ground.make_room();
+                Ok(performed.open)
+            }
+            _ => Ok(performed.open),
+        }
+    }
 }
 
 async fn next_row(connection: &mut Connection) -> Result<i64, StoreError> {
     query("select coalesce(max(delivery_row), 0) + 1 as next from delivery").fetch_one(connection).await?.get("next")
-}
-
-/// Why nothing more may be appended, when the state has reached 95 % of its bound.
-fn fullness(path: &std::path::Path, max_bytes: Option<u64>) -> Option<String> {
-    let bound = max_bytes?;
-    let length = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    let used = length(path) + length(&log_path(path));
-    (used >= bound / 100 * 95).then(|| format!("the state holds {used} of at most {bound} bytes"))
 }
 
 async fn do_upkeep(connection: &mut Connection, now: Timestamp) {

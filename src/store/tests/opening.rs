@@ -121,6 +121,44 @@ async fn a_state_that_has_reached_its_bound_accepts_nothing_more() {
     assert!(error.to_string().contains("65536 bytes"), "{error}");
 }
 
+#[tokio::test]
+async fn a_state_that_was_full_takes_deliveries_again_when_pages_of_it_are_free() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = TestStore::new().await.clock.clone();
+    let bounded = OpenOptions { max_bytes: Some(6 << 20), ..options(folder.path(), &clock) };
+    let test = TestStore { store: Store::open(bounded).await.expect("opens"), folder, clock };
+    let big = || {
+        let mut delivery = test.delivery("shop", None, vec![record(0, queue("a"))]);
+        let body: Vec<u8> = uuid::Uuid::new_v4().as_bytes().repeat(1 << 12);
+        delivery.request.body = body
+            .iter()
+            .zip(0_u64..)
+            .map(|(byte, at)| byte ^ (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
+            .collect::<Vec<u8>>()
+            .into();
+        delivery
+    };
+    let mut taken = 0;
+    while inbox::append(&test.store, big()).await.is_ok() {
+        taken += 1;
+        assert!(taken < 1000, "it is never full");
+    }
+    run_sql(&test, "delete from delivery_raw").await;
+    assert!(inbox::append(&test.store, big()).await.is_ok(), "after {taken} that were taken");
+}
+
+#[tokio::test]
+async fn a_state_file_that_is_gone_takes_nothing_until_it_is_back() {
+    let test = TestStore::new().await;
+    test.put("a").await;
+    let (here, away) = (test.folder.path().join("state.db"), test.folder.path().join("away.db"));
+    std::fs::rename(&here, &away).expect("moved");
+    let refused = inbox::append(&test.store, test.delivery("shop", None, vec![record(0, queue("a"))])).await.expect_err("gone");
+    assert!(refused.to_string().contains("moved, removed or replaced"), "{refused}");
+    std::fs::rename(&away, &here).expect("moved");
+    test.put("a").await;
+}
+
 on_both_engines!(one_that_cannot_be_written_does_not_fail_its_neighbours);
 async fn one_that_cannot_be_written_does_not_fail_its_neighbours() {
     let test = TestStore::new().await;

@@ -2,15 +2,18 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::message::{AppendMessage, Mailbox, Work};
-use super::round::Round;
+use super::round::{Ending, Round};
 use crate::store::error::AppendError;
 
 /// The most deliveries and bytes in one batch, and the most other messages in one round.
 const BATCH_APPENDS: usize = 256;
 const BATCH_BYTES: usize = 4 << 20;
 const BATCH_WORK: usize = 256;
+/// The shortest time between two tries of what could not be written.
+pub(crate) const BETWEEN_TRIES: Duration = Duration::from_millis(200);
 
 /// Takes what waits out of the mailbox, a round's worth at a time.
 pub(crate) struct Gathering {
@@ -71,6 +74,20 @@ impl Gathering {
             }
         }
     }
+}
+
+/// What waits; the kept ends of claims before all others, and alone when nothing else comes.
+pub(crate) async fn next_round(gathering: &mut Gathering, kept: &mut Vec<Ending>) -> Option<Round> {
+    let mut round = if kept.is_empty() {
+        gathering.next().await?
+    } else {
+        match tokio::time::timeout(BETWEEN_TRIES, gathering.next()).await {
+            Ok(round) => round?,
+            Err(_) => Round::default(),
+        }
+    };
+    round.closings.splice(0..0, kept.drain(..));
+    Some(round)
 }
 
 /// Tells all whose deliveries wait in this round that they cannot be stored.

@@ -1,13 +1,14 @@
 //! One round of the writer: everything that waits, in one transaction and one commit. Callers are answered after the commit
 //! and not before. Where instances were in each other's way, the round is done again at once.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::message::{AppendMessage, Job, Product};
 use super::steps::{Results, all_steps};
 use crate::clock::{Clock, Timestamp};
+use crate::failpoint::reach;
 use crate::model::lane::Claim;
 use crate::store::error::{AppendError, FinishError, StoreError};
 use crate::store::queue::claim::{Turn, Wanted};
@@ -18,6 +19,9 @@ use crate::store::sql::Connection;
 const MOST_TRIES: u32 = 8;
 /// A round that takes longer is given up: the connection is dead and does not say so.
 const ROUND_LIMIT: Duration = Duration::from_secs(20);
+
+/// How often it is said that rounds fail.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(5);
 
 type Asker<T, E = StoreError> = oneshot::Sender<Result<T, E>>;
 
@@ -40,6 +44,8 @@ pub(crate) struct Memory {
     pub(crate) rows_end: i64,
     /// Whose turn it is to be claimed from.
     pub(crate) turn: Turn,
+    /// When it was said last that a round failed.
+    pub(crate) complained: Option<Instant>,
 }
 
 /// How a round went.
@@ -48,9 +54,10 @@ pub(crate) struct Performed {
     pub(crate) work_is_due: bool,
     /// The moment that counted in it, if it got that far.
     pub(crate) now: Option<Timestamp>,
-    /// Whether the connection is of no more use.
-    pub(crate) is_cut_off: bool,
-    /// Ends of claims that may or may not be stored, because the connection was cut off. They can be tried again: the fence tells.
+    /// Why nothing of it was acknowledged.
+    pub(crate) error: Option<StoreError>,
+    /// Ends of claims that may or may not be stored, because the connection was cut off or the disk is full. They can be tried again:
+    /// the fence tells.
     pub(crate) open: Vec<Ending>,
 }
 
@@ -58,6 +65,19 @@ impl Round {
     /// Whether there is nothing to do.
     pub(crate) fn is_empty(&self) -> bool {
         self.appends.is_empty() && self.closings.is_empty() && self.claims.is_empty() && self.jobs.is_empty()
+    }
+
+    /// Passes the boundary of each kind of message that is in it.
+    fn reach(&self, results: &Results, [append, claim, finish]: [&'static str; 3]) {
+        if !self.appends.is_empty() {
+            reach(append);
+        }
+        if results.claims.iter().flatten().any(|claims| !claims.is_empty()) {
+            reach(claim);
+        }
+        if !self.closings.is_empty() {
+            reach(finish);
+        }
     }
 
     /// Tells everyone that it failed, but for those who wait for the end of a claim if these are `kept`.
@@ -93,7 +113,7 @@ impl Round {
 
 /// Does the round, commits and answers.
 pub(crate) async fn perform(connection: &mut Connection, round: Round, memory: &mut Memory, clock: &Clock) -> Performed {
-    let mut performed = Performed { work_is_due: false, now: None, is_cut_off: false, open: Vec::new() };
+    let mut performed = Performed { work_is_due: false, now: None, error: None, open: Vec::new() };
     let is_shared = connection.is_shared();
     let mut tries = 0;
     let error = loop {
@@ -105,6 +125,9 @@ pub(crate) async fn perform(connection: &mut Connection, round: Round, memory: &
             Ok(now) => {
                 performed.now = Some(now);
                 performed.work_is_due = results.work_is_due;
+                // one may have found no room while there was enough for the others
+                performed.error =
+                    results.appends.iter().filter_map(|one| one.as_ref().err()).find(|error| error.is_full()).cloned();
                 round.answer(results);
                 return performed;
             }
@@ -114,15 +137,25 @@ pub(crate) async fn perform(connection: &mut Connection, round: Round, memory: &
             Err(error) => break error,
         }
     };
-    tracing::error!(error = %error, "the state could not be committed; nothing of this round was acknowledged");
-    performed.is_cut_off = is_shared && error.is_cut_off();
+    complain(memory, &error);
     round.fail(&error, &mut performed.open);
-    if !performed.is_cut_off {
+    if !(is_shared && error.is_cut_off() || error.is_full()) {
         for (_, answer) in performed.open.drain(..) {
             let _ = answer.send(Err(error.clone().into()));
         }
     }
+    performed.error = Some(error);
     performed
+}
+
+/// Says that a round failed, but not thousands of times a second.
+fn complain(memory: &mut Memory, error: &StoreError) {
+    if memory.complained.is_none_or(|last| last.elapsed() > COMPLAIN_EVERY) {
+        memory.complained = Some(Instant::now());
+        tracing::error!(%error, "the state could not be committed; nothing of this round was acknowledged");
+    } else {
+        tracing::debug!(%error, "the state could not be committed");
+    }
 }
 
 /// A server that does not answer is as good as gone.
@@ -141,7 +174,12 @@ async fn in_one_transaction(
     let now = connection.begin(clock).await?;
     let done = all_steps(connection, round, results, memory, now).await;
     let committed = match done {
-        Ok(()) => connection.commit().await,
+        Ok(()) => {
+            round.reach(results, ["append.before-commit", "claim.before-commit", "finish.before-commit"]);
+            let committed = connection.commit().await;
+            round.reach(results, ["append.after-commit", "claim.after-commit", "finish.after-commit"]);
+            committed
+        }
         Err(error) => Err(error),
     };
     match committed {

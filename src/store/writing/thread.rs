@@ -1,18 +1,23 @@
 //! The thread that writes: a runtime of its own, so that nothing else of the process holds a commit up.
 
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
-/// Runs what `write` makes on a thread of its own. What it returns is resolved when that has ended.
-pub(crate) fn start<F: Future<Output = ()>>(
-    write: impl FnOnce() -> F + Send + 'static,
-) -> std::io::Result<oneshot::Receiver<()>> {
-    let (ended, end) = oneshot::channel();
+/// How the thread ended, once it has: as it was told to, or because nothing may be written any more, and why. Closed without a word
+/// when it died.
+pub(crate) type End = watch::Receiver<Option<Result<(), String>>>;
+
+/// Runs what `write` makes on a thread of its own.
+pub(crate) fn start<F: Future<Output = Result<(), String>>>(write: impl FnOnce() -> F + Send + 'static) -> std::io::Result<End> {
+    let (ended, end) = watch::channel(None);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let body = move || {
         let alarm = Alarm;
-        runtime.block_on(write());
+        let outcome = runtime.block_on(write());
         std::mem::forget(alarm);
-        let _ = ended.send(());
+        if let Err(reason) = &outcome {
+            tracing::error!(reason, "the state cannot be written any more; nothing is accepted");
+        }
+        ended.send_replace(Some(outcome));
     };
     std::thread::Builder::new().name("state-writer".into()).spawn(body)?;
     Ok(end)

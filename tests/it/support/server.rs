@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,7 +17,11 @@ pub(crate) struct ServerProcess {
 impl ServerProcess {
     /// Starts `serve` in a folder that has `routes.d/` and waits until it listens.
     pub(crate) fn start(folder: &Path, arguments: &[String], environment: &[(&str, &str)]) -> Self {
-        let address = free_address();
+        Self::start_at(free_address(), folder, arguments, environment)
+    }
+
+    /// The same at an address of one's own.
+    pub(crate) fn start_at(address: SocketAddr, folder: &Path, arguments: &[String], environment: &[(&str, &str)]) -> Self {
         let log = std::fs::File::options().append(true).create(true).open(folder.join("server.log")).expect("a log");
         let child = Command::new(env!("CARGO_BIN_EXE_hooktable"))
             .arg("serve")
@@ -51,6 +55,17 @@ impl ServerProcess {
         std::fs::read_to_string(folder.join("server.log")).unwrap_or_default()
     }
 
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.child.try_wait().expect("a process") {
+                None if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(5)).await,
+                ended => return ended,
+            }
+        }
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("a process to kill");
@@ -74,12 +89,14 @@ pub(crate) fn free_address() -> SocketAddr {
 pub(crate) struct Sender {
     stream: TcpStream,
     host: SocketAddr,
+    /// What the last answer said about when to come again.
+    pub(crate) retry_after: Option<String>,
 }
 
 impl Sender {
     /// Connects.
     pub(crate) async fn connect(host: SocketAddr) -> std::io::Result<Self> {
-        Ok(Self { stream: TcpStream::connect(host).await?, host })
+        Ok(Self { stream: TcpStream::connect(host).await?, host, retry_after: None })
     }
 
     /// Sends a request and returns the answer's status, once all of it has been read.
@@ -94,6 +111,8 @@ impl Sender {
                 let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
                 let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
                 if answer.len() >= end + 4 + length.unwrap_or(0) {
+                    self.retry_after =
+                        head.lines().find_map(|line| line.strip_prefix("retry-after:")).map(|value| value.trim().to_owned());
                     return head
                         .split(' ')
                         .nth(1)

@@ -61,8 +61,8 @@ impl Content<'_> {
         let bytes = &self.bytes;
         let text = || self.text(None);
         Ok(Some(match format {
-            Format::Json => json::decode(&text()?)?,
-            Format::JsonLenient => json_lenient::decode(&text()?)?,
+            Format::Json if !self.payload.is_lenient => json::decode(&text()?)?,
+            Format::Json | Format::JsonLenient => json_lenient::decode(&text()?)?,
             Format::Form => form::decode(bytes, self.charset(None)?)?,
             Format::Positional(positional) => positional::decode(positional, bytes, self.charset(None)?)?,
             Format::Xml => xml::decode(&self.text(xml::declared_charset(bytes))?)?,

@@ -15,6 +15,8 @@ options! {
     pub struct PayloadOptions {
         /// The body's format: `json`, `json-lenient` (names without quotes), `form`, `positional` (`1001&1002`), `xml`, `csv`, `ndjson`, `multipart`, `text`, `none` or `jwt`. Without it the content type decides; with it the content type does not matter.
         format: Option<Spanned<FormatName>>,
+        /// Whether JSON may also have names without quotes, single quotes, trailing commas and comments, while the content type goes on to decide. `format: json-lenient` takes every body as such JSON.
+        lenient: Option<Spanned<bool>>,
         /// The names of the values: of `positional` bodies in order, and of the columns of `csv` bodies without a header row.
         fields: Vec<Spanned<String>>,
         /// What stands between two values: `&` by default in `positional`, `,` in `csv`.
@@ -112,6 +114,8 @@ impl FromYaml for FormatName {
 #[derive(Clone, Debug)]
 pub struct Payload {
     pub(super) format: Option<Format>,
+    /// Whether JSON is read leniently.
+    pub(super) is_lenient: bool,
     pub(super) charset: Option<Charset>,
     /// The most bytes that a body may inflate to.
     pub(super) most_bytes: u64,
@@ -138,7 +142,16 @@ pub fn compile(options: Option<&PayloadOptions>, max_body: u64, diagnostics: &mu
     }
     let lists = lists.into_iter().map(|place| place.map(below_body)).collect::<Option<_>>()?;
     let split_list = split.as_ref().and_then(|(_, path)| path.place()).map(below_body);
-    Some(Payload { format: format?, charset: options.charset, most_bytes: max_body, lists, split_list, secret_places, split })
+    Some(Payload {
+        format: format?,
+        is_lenient: options.lenient.as_ref().is_some_and(|lenient| lenient.value),
+        charset: options.charset,
+        most_bytes: max_body,
+        lists,
+        split_list,
+        secret_places,
+        split,
+    })
 }
 
 impl Payload {
@@ -146,6 +159,7 @@ impl Payload {
     fn plain(most_bytes: u64) -> Self {
         Self {
             format: None,
+            is_lenient: false,
             charset: None,
             most_bytes,
             lists: Vec::new(),
@@ -186,6 +200,9 @@ fn compile_format(options: &PayloadOptions, diagnostics: &mut Diagnostics) -> Op
     }
     if let Some(decode) = options.decode.as_ref().filter(|_| !expected(&[FormatName::Positional])) {
         misplaced("decode", decode.span, "`format: positional`");
+    }
+    if let Some(lenient) = options.lenient.as_ref().filter(|_| name.is_some() && !expected(&[FormatName::Json])) {
+        misplaced("lenient", lenient.span, "JSON bodies");
     }
     let fields = distinct(&options.fields, diagnostics)?;
     let Some(format) = &options.format else { return Some(None) };
@@ -317,6 +334,12 @@ mod tests {
             ("{ format: text }", "application/json", "{", "\"{\""),
             ("{ format: none }", "application/json", "{", "missing"),
             ("{ format: json }", "application/json", "", "missing"),
+            ("{}", "application/json", "{a: '1'}", "the body is not JSON: syntax error at line 1, column 2"),
+            ("{ lenient: true }", "application/json", "{a: '1'}", r#"{"a":"1"}"#),
+            ("{ lenient: true }", "", "{a: 1.50,}", r#"{"a":1.50}"#),
+            ("{ lenient: true }", "application/x-www-form-urlencoded", "a=1", r#"{"a":"1"}"#),
+            ("{ lenient: false }", "application/json", r#"{"a":1}"#, r#"{"a":1}"#),
+            ("{ format: json, lenient: true }", "text/xml", "{a: 1}", r#"{"a":1}"#),
             ("{}", "", " {\"a\":1}", r#"{"a":1}"#),
             ("{}", "text/plain", "[1]", "[1]"),
             ("{}", "text/plain", "0042", "\"0042\""),
@@ -366,6 +389,7 @@ mod tests {
             ("{ format: csv, separator: '||' }", "the separator of csv is one sign"),
             ("{ format: json, fields: [a] }", "error[misplaced-option]: `fields` is for `format: positional` and `format: csv`"),
             ("separator: ';'", "error[misplaced-option]: `separator` is for"),
+            ("{ format: form, lenient: true }", "error[misplaced-option]: `lenient` is for JSON bodies"),
             ("{ format: csv, decode: raw }", "error[misplaced-option]: `decode` is for `format: positional`"),
             ("charset: klingon", "expected a charset such as"),
             ("secret: $.query.password", "expected a path to one place of the body"),

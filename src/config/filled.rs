@@ -26,9 +26,12 @@ pub enum Value<'n> {
     List(Vec<(Vec<String>, Vec<Filled<'n>>)>),
 }
 
-/// The options of a block: those that are written, and the defaults of the others.
+/// The options of a block: those that are written, and the defaults of the others. One that is `like` another has that one's
+/// values in their place.
 pub fn options<'n>(block: &Block, written: &dyn Fn(&str) -> Option<&'n Node>) -> Vec<Filled<'n>> {
-    (block.options)().into_iter().filter_map(|option| filled(option, written)).collect()
+    let is_like_another = written("like").is_some();
+    let options = (block.options)().into_iter().filter_map(|option| filled(option, written));
+    options.filter(|one| !is_like_another || matches!(one.value, Value::Written(..))).collect()
 }
 
 fn filled<'n>(option: OptionShape, written: &dyn Fn(&str) -> Option<&'n Node>) -> Option<Filled<'n>> {

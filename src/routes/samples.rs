@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde_json::Value as Json;
 
 use super::compile::World;
@@ -15,6 +16,7 @@ use crate::config::source::Sources;
 use crate::config::yaml::{Node, parse};
 use crate::expr::jsonpath::{Path, Segment};
 use crate::expr::template::{Engine, Purpose, Template};
+use crate::model::delivery::Request;
 use crate::model::event::EventDocument;
 use crate::steps::admission::Route;
 use crate::steps::call::Call;
@@ -80,7 +82,7 @@ pub(super) fn of_route(source: &Source, route: &Route, tests: &[TestOptions], wo
     let saved = source.samples.iter().filter_map(|sample| (world.files)(&beside(&source.path, &sample.value)).ok());
     let sent = tests.iter().filter(|test| test.expect.state.as_ref().is_some_and(|state| state.value == "done"));
     let sent = sent.filter_map(|test| test.send.json.as_ref()).map(Node::to_json);
-    let bodies = saved.filter_map(|text| body_of_request(&text)).chain(sent).collect();
+    let bodies = saved.filter_map(|text| body_of_request(&text, source)).chain(sent).collect();
     let mut samples = Samples::from([("body".to_owned(), bodies)]);
     for call in route.pipeline.enrich.calls() {
         samples.insert(call.name.clone(), answers(call, tests, &source.path, world));
@@ -92,10 +94,22 @@ pub(super) fn of_route(source: &Source, route: &Route, tests: &[TestOptions], wo
     samples
 }
 
-/// The JSON body of a saved HTTP request: what stands behind its first empty line.
-fn body_of_request(text: &str) -> Option<Json> {
-    let (_, body) = text.split_once("\n\n").or_else(|| text.split_once("\r\n\r\n"))?;
-    serde_json::from_str(body).ok()
+/// The body of a saved HTTP request, decoded as the source would: what stands behind its first empty line, but for a newline at the end.
+fn body_of_request(text: &str, source: &Source) -> Option<Json> {
+    let (head, body) = text.split_once("\n\n").or_else(|| text.split_once("\r\n\r\n"))?;
+    let header = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        Some((name.trim().to_ascii_lowercase(), Bytes::from(value.trim().to_owned())))
+    };
+    let request = Request {
+        method: "POST".to_owned(),
+        path: "/".to_owned(),
+        query: String::new(),
+        headers: head.lines().skip(1).filter_map(header).collect(),
+        body: Bytes::from(body.trim_end_matches(['\r', '\n']).to_owned()),
+        peer: None,
+    };
+    source.admission.payload.open(&request).ok()?.decode().ok()?
 }
 
 /// What a call would give for each recorded answer that it could get.

@@ -64,7 +64,7 @@ impl CheckSignature {
         let settings = global.settings()?;
         let now = self.now()?;
         let surroundings = surroundings(&settings, Box::new(EnvironmentSecrets::new(Clock::system())));
-        let loaded = load(&texts_around(&self.file)?, surroundings.world(), &[]);
+        let loaded = load(&texts_around(&self.file, &settings)?, surroundings.world(), &[]);
         let Some(source) = source_of(&self.file, &loaded)? else { return Ok(Exit::Problems) };
         let text = request_text(self.request.as_deref(), &source)?;
         let mut request = saved::read(&text, &source.receive).map_err(|reason| anyhow::anyhow!("the request: {reason}"))?;

@@ -31,9 +31,10 @@ pub struct Explain {
 impl Explain {
     /// Prints it.
     pub fn run(self, global: GlobalFlags) -> anyhow::Result<Exit> {
-        let surroundings = surroundings(&global.settings()?, Box::new(StandIns));
+        let settings = global.settings()?;
+        let surroundings = surroundings(&settings, Box::new(StandIns));
         let world = surroundings.world();
-        let texts = texts_around(&self.file)?;
+        let texts = texts_around(&self.file, &settings)?;
         let loaded = load(&texts, world, &[]);
         let Some(source) = source_of(&self.file, &loaded)? else { return Ok(Exit::Problems) };
         let only = self.route.as_ref().map(|route| index_of(route, &source)).transpose()?;

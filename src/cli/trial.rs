@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use super::flags::GlobalFlags;
 use super::output;
 use super::run::Exit;
-use crate::app::settings::EnvironmentSecrets;
+use crate::app::settings::{EnvironmentSecrets, Settings};
 use crate::app::sources::surroundings;
 use crate::auth::secret::SecretReader;
 use crate::clock::Clock;
@@ -53,7 +53,7 @@ impl Try {
         };
         let surroundings = surroundings(&settings, secrets);
         let world = surroundings.world();
-        let loaded = load(&texts_around(&self.file)?, world, &[]);
+        let loaded = load(&texts_around(&self.file, &settings)?, world, &[]);
         let Some(source) = source_of(&self.file, &loaded)? else { return Ok(Exit::Problems) };
         let text = request_text(self.request.as_deref(), &source)?;
         let request = saved::read(&text, &source.receive).map_err(|reason| anyhow::anyhow!("the request: {reason}"))?;
@@ -104,11 +104,12 @@ pub(super) fn request_text(name: Option<&str>, source: &Source) -> anyhow::Resul
     }
 }
 
-/// All route files beside one: what they lend counts.
-pub(super) fn texts_around(file: &Path) -> anyhow::Result<crate::routes::load::Texts> {
+/// All route files beside one, as what they lend counts, and the templates.
+pub(super) fn texts_around(file: &Path, settings: &Settings) -> anyhow::Result<crate::routes::load::Texts> {
     std::fs::metadata(file).with_context(|| format!("cannot read `{}`", file.display()))?;
     let folder = folder_of(file);
-    Folder::new(folder).read().with_context(|| format!("cannot read the folder `{}`", folder.display()))
+    let read = Folder::new(folder).with_templates(&settings.templates).read();
+    read.with_context(|| format!("cannot read the folder `{}`", folder.display()))
 }
 
 fn folder_of(file: &Path) -> &Path {

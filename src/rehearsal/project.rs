@@ -80,7 +80,7 @@ impl Project {
         let clock = Clock::manual(START);
         let store = open_state(folder.path(), clock.clone()).await?;
         let registry = Arc::new(Registry::new(surroundings(destinations.to_vec()), clock.clone()));
-        registry.reload(&Texts { routes: bundle.files.clone(), ..Texts::default() }, &BTreeMap::new());
+        registry.reload(&Texts::of_bundle(bundle), &BTreeMap::new());
         let recorded = Arc::new(Recorded::new(answers));
         let http = HttpClient::new(ClientOptions {
             clock: clock.clone(),

@@ -324,6 +324,21 @@ fn a_test_has_an_integration_of_its_own() {
 }
 
 #[test]
+fn a_file_with_texts_for_customers_can_be_tested_tried_and_explained() {
+    let route = "auth: { none: a test }\nwrite: { insert: log, set: { what: \"{% include 'note.txt' %}\" } }\nonboarding: { template: hand.md, samples: a.http }\n";
+    let tests = "tests:\n  - { name: a row, send: { json: {} }, expect: { state: done, rows: { log: [ { what: noted } ] } } }\n";
+    let project = crate::support::project::Project::new().file("routes.d/a.yaml", route).file("routes.d/a.test.yaml", tests);
+    let project = project.file("routes.d/a.http", "POST /in/a HTTP/1.1\n\n{}\n");
+    std::fs::create_dir_all(project.path("templates")).expect("a folder");
+    project.write("templates/note.txt", "noted");
+    project.write("templates/hand.md", "{{ url }}");
+    for command in [&["check"][..], &["test"], &["try", "routes.d/a.yaml"], &["explain", "routes.d/a.yaml"]] {
+        let said = project.run(command);
+        assert_eq!(said.code, 0, "{command:?}: {said:?}");
+    }
+}
+
+#[test]
 fn a_test_says_what_its_token_claims() {
     check_auth(
         "auth: { all: [ { jwt: { at: $.headers.authorization, keys: { url: \"https://issuer.example/jwks\" }, algorithms: [RS256], audience: us } }, { check: claims.ok } ] }\n",

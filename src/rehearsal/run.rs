@@ -129,7 +129,8 @@ async fn with_credentials(suite: &Suite, case: &Case, project: &Project) -> Resu
 /// Makes the tenant's integration, where the source needs one.
 async fn set_up(suite: &Suite, case: &Case, project: &Project) -> Result<Option<Arc<Integration>>, String> {
     let rule = suite.source.integration();
-    let is_stored = rule.is_declared && (rule.names_tenant() || rule.fields.iter().any(|field| field.from.is_none()));
+    let all_come_along = case.integration.is_empty() && rule.fields.iter().all(|field| field.from.is_some());
+    let is_stored = rule.is_declared && (rule.names_tenant() || !all_come_along);
     let by_scheme = suite.source.auth.leaves().into_iter().any(|scheme| scheme.endpoint_place().is_some());
     if case.tenant.is_none() || !(is_stored || by_scheme) {
         return Ok(None);

@@ -77,7 +77,9 @@ pub fn credentials_of(source: &Source, broken: Option<AuthBreak>, given: &[(Stri
         return Err("it has no signature with a `tolerance`, so no request is too old".to_owned());
     }
     // that it is for an integration is no credential, unless its id is
-    let named = source.integration().endpoint_place();
+    let is_credential =
+        |place: &Vec<String>| source.auth.leaves().into_iter().any(|leaf| leaf.endpoint_place().as_ref() == Some(place));
+    let named = source.integration().endpoint_place().filter(|place| !is_credential(place));
     let mut credentials: Vec<Credential> = named.map(Credential::Endpoint).into_iter().collect();
     if broken != Some(AuthBreak::None) {
         credentials.extend(credentials_for(&source.auth, broken, given)?);

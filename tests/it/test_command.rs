@@ -314,6 +314,24 @@ fn a_test_has_an_integration_of_its_own() {
         ],
     );
     check_auth(
+        "receive: { path: \"/in/a/:which\" }\nauth: { integration: $.params.which }\n\
+         integration: { is: $.params.which, fields: { who: { label: Who } } }\n",
+        "$.integration.who",
+        &[
+            "{ name: the id opens it and finds it, tenant: acme, integration: { who: Acme }, send: { json: {} }, expect: { status: 200, rows: { log: [ { what: Acme } ] } } }",
+            "{ name: another id does not, tenant: acme, send: { json: {}, auth: wrong }, expect: { status: 401 } }",
+        ],
+    );
+    check_auth(
+        "auth: { api_key: $.headers.x_key }\nintegration: { fields: { who: { label: Who, from: $.body.who } } }\n",
+        "$.integration.who",
+        &[
+            "{ name: what comes along, tenant: acme, integration: { who: stored }, send: { json: { who: brought } }, expect: { rows: { log: [ { what: brought } ] } } }",
+            "{ name: what is stored, tenant: acme, integration: { who: stored }, send: { json: {} }, expect: { rows: { log: [ { what: stored } ] } } }",
+            "{ name: nothing at all, tenant: acme, send: { json: {} }, expect: { state: dead } }",
+        ],
+    );
+    check_auth(
         "auth: { token: $.headers.x_token, secret: { env: A } }\nintegration: { where: { shop: $.body.shop }, fields: { shop: { label: Shop } } }\n",
         "$.tenant",
         &[

@@ -148,7 +148,7 @@ fn the_program_says_no_secret() {
     api.set_down(true);
     post(&target(&key), &body("20418"));
     until(|| project.data_of(&["deliveries", "list"]).contains("retrying"), || server.said());
-    project.write("routes.d/economic.yaml", &route.replace("$.body.number", "$.boddy.number"));
+    project.write("routes.d/economic.yaml", &route.replace("event: $.query.APISource", "event: $.qury.APISource"));
     server.wait_until_it_says("last good version");
     let listed: serde_json::Value =
         serde_json::from_str(&project.data_of(&["deliveries", "list", "--format", "json"])).expect("JSON");

@@ -41,7 +41,7 @@ fn json(text: &str) -> Json {
 fn economic() -> Project {
     let route = std::fs::read_to_string(repository("routes.d/economic.yaml")).expect("the shipped route file");
     let project = Project::new()
-        .file("routes.d/economic.yaml", &route.replace("  samples:", "  # samples:"))
+        .file("routes.d/economic.yaml", route.split("  samples:").next().expect("a text"))
         .environment("ECONOMIC_APP_SECRET_TOKEN", "app-canary");
     project.data_of(&["tenants", "add", "acme"]);
     project
@@ -165,7 +165,7 @@ fn a_customer_is_handed_the_files_text_with_a_key_only_when_it_is_made() {
         "# e-conomic for acme".to_owned(),
         "En superbruger af e-conomic-aftalen".to_owned(),
         format!("     https://hooks.example/?APIKey={key}&APISource=eConomicOrder"),
-        "     {\"eConomicAPIKey\":\"<aftalens token>\",\"number\":\"[NEWNUMBER]\"}".to_owned(),
+        "     {\"eConomicAPIKey\":\"<aftalens token>\",\"old\":\"[OLDNUMBER]\",\"number\":\"[NEWNUMBER]\"}".to_owned(),
     ] {
         assert!(created.contains(&part), "{part} in {created}");
     }

@@ -17,7 +17,7 @@ create table jobs (  -- an order is a job to book hours on
   customer_no      varchar(120),
   project_no       text,
   reference        text,  -- the customer's own
-  status           varchar(40)    check (status in ('draft', 'sent', 'archived')),
+  status           varchar(40)    check (status in ('draft', 'sent', 'booked', 'archived', 'cancelled')),
   currency         text,
   net_amount       decimal(24, 6),
   vat_amount       decimal(24, 6),
@@ -52,12 +52,12 @@ create table quotes (
   description text,
   customer_no varchar(120),
   project_no  text,
-  status      varchar(40)    check (status in ('draft', 'sent', 'archived')),
+  status      varchar(40)    check (status in ('draft', 'sent', 'booked', 'archived', 'cancelled')),
   currency    text,
   net_amount  decimal(24, 6),
   vat_amount  decimal(24, 6),
   quote_date  date,
-  valid_until date,
+  due_date    date,
   primary key (tenant, `system`, quote_no)
 ) character set utf8mb4 collate utf8mb4_bin;
 
@@ -102,6 +102,7 @@ create table invoice_lines (
   line_no     bigint         not null,
   product_no  varchar(120),
   description text,
+  unit        text,
   quantity    decimal(24, 6),
   net_price   decimal(24, 6),
   net_amount  decimal(24, 6),

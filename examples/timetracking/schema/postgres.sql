@@ -14,7 +14,7 @@ create table jobs (  -- an order is a job to book hours on
   customer_no      text,
   project_no       text,
   reference        text,  -- the customer's own
-  status           text    check (status in ('draft', 'sent', 'archived')),
+  status           text    check (status in ('draft', 'sent', 'booked', 'archived', 'cancelled')),
   currency         text,
   net_amount       numeric,
   vat_amount       numeric,
@@ -49,12 +49,12 @@ create table quotes (
   description text,
   customer_no text,
   project_no  text,
-  status      text    check (status in ('draft', 'sent', 'archived')),
+  status      text    check (status in ('draft', 'sent', 'booked', 'archived', 'cancelled')),
   currency    text,
   net_amount  numeric,
   vat_amount  numeric,
   quote_date  date,
-  valid_until date,
+  due_date    date,
   primary key (tenant, system, quote_no)
 );
 
@@ -99,6 +99,7 @@ create table invoice_lines (
   line_no     bigint  not null,
   product_no  text,
   description text,
+  unit        text,
   quantity    numeric,
   net_price   numeric,
   net_amount  numeric,

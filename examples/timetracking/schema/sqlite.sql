@@ -18,7 +18,7 @@ create table jobs (  -- an order is a job to book hours on
   customer_no      text,
   project_no       text,
   reference        text,  -- the customer's own
-  status           text         check (status in ('draft', 'sent', 'archived')),
+  status           text         check (status in ('draft', 'sent', 'booked', 'archived', 'cancelled')),
   currency         text,
   net_amount       decimal_text,
   vat_amount       decimal_text,
@@ -53,12 +53,12 @@ create table quotes (
   description text,
   customer_no text,
   project_no  text,
-  status      text         check (status in ('draft', 'sent', 'archived')),
+  status      text         check (status in ('draft', 'sent', 'booked', 'archived', 'cancelled')),
   currency    text,
   net_amount  decimal_text,
   vat_amount  decimal_text,
   quote_date  date_text,
-  valid_until date_text,
+  due_date    date_text,
   primary key (tenant, system, quote_no)
 );
 
@@ -103,6 +103,7 @@ create table invoice_lines (
   line_no     integer      not null,
   product_no  text,
   description text,
+  unit        text,
   quantity    decimal_text,
   net_price   decimal_text,
   net_amount  decimal_text,

@@ -5,10 +5,19 @@ use std::collections::BTreeMap;
 
 use super::load::TemplateText;
 
-const TEMPLATES: [(&str, &str); 3] = [
+const TEMPLATES: [(&str, &str); 12] = [
     ("onboarding/economic.da.md", include_str!("../../templates/onboarding/economic.da.md")),
     ("onboarding/economic.de.md", include_str!("../../templates/onboarding/economic.de.md")),
     ("onboarding/economic.en.md", include_str!("../../templates/onboarding/economic.en.md")),
+    ("onboarding/rackbeat-economic.da.md", include_str!("../../templates/onboarding/rackbeat-economic.da.md")),
+    ("onboarding/rackbeat-economic.de.md", include_str!("../../templates/onboarding/rackbeat-economic.de.md")),
+    ("onboarding/rackbeat-economic.en.md", include_str!("../../templates/onboarding/rackbeat-economic.en.md")),
+    ("onboarding/rackbeat.da.md", include_str!("../../templates/onboarding/rackbeat.da.md")),
+    ("onboarding/rackbeat.de.md", include_str!("../../templates/onboarding/rackbeat.de.md")),
+    ("onboarding/rackbeat.en.md", include_str!("../../templates/onboarding/rackbeat.en.md")),
+    ("onboarding/smarttid.da.md", include_str!("../../templates/onboarding/smarttid.da.md")),
+    ("onboarding/smarttid.de.md", include_str!("../../templates/onboarding/smarttid.de.md")),
+    ("onboarding/smarttid.en.md", include_str!("../../templates/onboarding/smarttid.en.md")),
 ];
 
 /// Adds those that are not there to a folder's own.

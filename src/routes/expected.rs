@@ -231,12 +231,12 @@ create table "job_lines" (
   "system" TEXT not null,
   "job_no" INTEGER not null,
   "line_no" INTEGER not null,
-  "description" TEXT,
-  "quantity" DECIMAL_TEXT,
   "product_no" TEXT,
   "unit" TEXT,
   "net_price" DECIMAL_TEXT,
   "net_amount" DECIMAL_TEXT,
+  "description" TEXT,
+  "quantity" DECIMAL_TEXT,
   primary key ("tenant", "system", "job_no", "line_no")
 );"#;
         assert!(made.starts_with(jobs), "{made}");

@@ -116,6 +116,7 @@ async fn overhead() {
             let (client, to, api, clock) = (Arc::clone(&ours), origin.clone(), Arc::clone(&api), clock.clone());
             let (of_ours, [ours_p50, ours_p99]) = timed(side_by_side, total, move |number| {
                 let call = Call {
+                    is_forward: false,
                     name: "thing".to_owned(),
                     api: Arc::clone(&api),
                     method: Method::GET,

@@ -11,7 +11,7 @@ use super::names::{self, Scopes};
 use super::onboarding;
 use super::receive::{self, Receive};
 use super::source::{Source, TenantRule};
-use super::{handshake, lint, renumber, row_lanes, signing, verifying};
+use super::{handshake, lint, row_lanes, signing, verifying};
 use crate::auth::secret::{self, SecretReader, Surroundings};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::Named;
@@ -106,7 +106,6 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
     let receive = Receive { handshake_methods: handshakes.methods(), ..receive };
     let event = event.map_or(Some(None), |event| event.map(Some))?;
     lint::check(options, &routes, world.engine, diagnostics);
-    renumber::check(options, &extract, &routes, world.engine, diagnostics);
     let secret_origins = signing::check(options, root, diagnostics);
     let values = row_lanes::Values {
         extract: &extract,

@@ -18,7 +18,6 @@ mod oracle;
 pub mod receive;
 pub mod registry;
 pub mod reload;
-mod renumber;
 mod row_lanes;
 pub mod samples;
 mod shipped;

@@ -92,7 +92,7 @@ impl Within<'_> {
         if shared && !held.iter().any(|place| *place == [TENANT] || by_integration(place)) {
             return Some(vec![TENANT.to_owned()]);
         }
-        let lanes: Vec<&Value> = self.route.queueing.lane.iter().collect();
+        let lanes: Vec<&Value> = self.route.queueing.lanes.iter().collect();
         let mut first = None;
         for lane in lanes {
             let untold: Vec<String> =
@@ -119,7 +119,8 @@ impl Within<'_> {
         if !column.keeps_apart() {
             return Vec::new();
         }
-        parts_in_full(&column.value).unwrap_or_default().into_iter().map(|place| self.at_its_source(place)).collect()
+        let parts = parts_in_full(&column.value).or_else(|| one_or_none(&column.value).map(|place| vec![place]));
+        parts.unwrap_or_default().into_iter().map(|place| self.at_its_source(place)).collect()
     }
 
     /// Whether equal columns have this value equal too.
@@ -170,6 +171,19 @@ fn parts_in_full(value: &Value) -> Option<Vec<Place>> {
     }
 }
 
+/// The value of `{{ old if not reused }}`: where the condition does not hold, the key is missing and there is no row.
+fn one_or_none(value: &Value) -> Option<Place> {
+    let Value::Template(template) = value else { return None };
+    part_under_condition(template.text())
+}
+
+fn part_under_condition(text: &str) -> Option<Place> {
+    let hole = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+    let (part, condition) = hole.split_once(" if ")?;
+    let is_plain = !condition.contains(" else ") && !condition.contains("{{") && !condition.contains('|');
+    is_plain.then(|| names(part.trim()))?
+}
+
 fn holes(text: &str) -> Option<Vec<Place>> {
     if text.contains("{%") || text.contains("{#") {
         return None;
@@ -209,5 +223,14 @@ mod tests {
         assert_eq!(holes("{{ a }}{{ b }}"), None);
         assert_eq!(holes("{{ a | lower }}"), None);
         assert_eq!(holes("{% if a %}{{ b }}{% endif %}"), None);
+    }
+
+    #[test]
+    fn a_value_that_may_be_missing_is_itself_where_it_is_not() {
+        let part = |text: &str| part_under_condition(text).map(|place| place.join("."));
+        assert_eq!(part("{{ body.old if not reused }}"), Some("body.old".to_owned()));
+        assert_eq!(part("{{ old if reused else number }}"), None);
+        assert_eq!(part("{{ old | lower if reused }}"), None);
+        assert_eq!(part("{{ old if a }}{{ b }}"), None);
     }
 }

@@ -2,7 +2,8 @@
 //! side by side, and the older one may write last.
 
 use super::file::FileOptions;
-use crate::config::diagnostic::{Diagnostic, Diagnostics};
+use crate::config::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::config::source::Span;
 use crate::expr::reads::Reads;
 use crate::expr::template::Engine;
 use crate::expr::typed::Typed;
@@ -31,6 +32,15 @@ pub(super) struct Values<'a> {
 pub(super) fn check(options: &FileOptions, routes: &[Route], values: &Values<'_>, diagnostics: &mut Diagnostics) {
     for (index, route) in routes.iter().enumerate() {
         let lane = options.routes.get(index).and_then(|route| route.lane.as_ref()).or(options.lane.as_ref());
+        let is_within = |span: Span, lane: Span| span.file == lane.file && lane.start <= span.start && span.end <= lane.end;
+        let reported = |lane: Span| {
+            let errors = diagnostics.all().iter().filter(|one| one.severity == Severity::Error);
+            errors.filter_map(|one| one.span).any(|span| is_within(span, lane))
+        };
+        // of what a lane with a slip is made of nothing is known
+        if lane.is_some_and(|lane| reported(lane.span)) {
+            continue;
+        }
         let within = Within { values, route };
         for write in route.pipeline.writes.iter().filter(|write| write.verb != Verb::Insert && write.version.is_none()) {
             let own = if write.verb == Verb::Replace { &write.of } else { &write.key };
@@ -38,7 +48,7 @@ pub(super) fn check(options: &FileOptions, routes: &[Route], values: &Values<'_>
                 own.iter().map(|column| write.was.iter().find(|was| was.name == column.name).unwrap_or(column)).collect();
             let problem = match within.missing(write, &own.iter().collect::<Vec<_>>()) {
                 Some(missing) => Some((missing, false)),
-                None if write.was.is_empty() => None,
+                None if write.was.is_empty() || write.verb != Verb::Upsert => None,
                 None => within.missing(write, &old).map(|missing| (missing, true)),
             };
             if let Some((missing, of_old)) = problem {

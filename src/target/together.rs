@@ -14,7 +14,7 @@ use super::marks::is_marked;
 use super::write::{Applied, Unit, WriteError, write_unit};
 
 /// How long a transaction goes on taking the next unit; those behind go by themselves, long before a lease ends.
-const LONG_ENOUGH: Duration = Duration::from_secs(1);
+const LONG_ENOUGH: Duration = Duration::from_secs(2);
 
 /// The whole transaction is lost, and perhaps because of another one that it met.
 struct Lost {
@@ -78,15 +78,14 @@ impl Database {
     }
 
     async fn write_together(&self, seat: SemaphorePermit<'_>, batch: &[Waiting]) -> Result<Vec<Answer>, Lost> {
-        let started = (self.now(), Instant::now());
         let mut seated = match self.begin_on(seat, Connection::begin_together).await {
             Ok(seated) => seated,
             Err(failure) => return Ok(batch.iter().map(|_| Answer::Ended(Err(failure.clone().into()))).collect()),
         };
         let mut answers = Vec::with_capacity(batch.len());
-        let mut is_first = true;
+        let (begun, mut is_first) = (Instant::now(), true);
         for waiting in batch {
-            if !waiting.is_wanted() || started.1.elapsed() > LONG_ENOUGH {
+            if !waiting.is_wanted() || begun.elapsed() > LONG_ENOUGH {
                 answers.push(Answer::Alone);
                 continue;
             }

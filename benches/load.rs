@@ -103,7 +103,9 @@ async fn write_inbox(mut connection: SqliteConnection, mut receiver: mpsc::Recei
             rest = others;
         }
         transaction.commit().await.expect("committed");
-        batch.drain(..).for_each(|(_, answer)| drop(answer.send(())));
+        for (_, answer) in batch.drain(..) {
+            let _ = answer.send(());
+        }
     }
 }
 

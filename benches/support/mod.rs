@@ -14,14 +14,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// A process that is measured; killed when it is dropped.
-pub struct Measured {
+pub(crate) struct Measured {
     child: Child,
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Measured {
     /// Starts a command that listens on `address`, and waits until it does. What it says goes into `log`.
-    pub fn start(mut command: Command, address: SocketAddr, log: &Path) -> Self {
+    pub(crate) fn start(mut command: Command, address: SocketAddr, log: &Path) -> Self {
         let log = std::fs::File::options().append(true).create(true).open(log).expect("a log");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
         let child = command.spawn().expect("it starts");
@@ -36,7 +36,7 @@ impl Measured {
     }
 
     /// `hooktable serve` in a folder.
-    pub fn hooktable(folder: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn hooktable(folder: &Path, arguments: &[&str]) -> Self {
         let address = free_address();
         let mut command = Command::new(env!("CARGO_BIN_EXE_hooktable"));
         command.args(["serve", "--log", "error", "--listen", &address.to_string(), "--admin-listen", "127.0.0.1:0"]);
@@ -45,7 +45,7 @@ impl Measured {
     }
 
     /// Resident memory now and at its highest, in MiB.
-    pub fn memory(&self) -> (u64, u64) {
+    pub(crate) fn memory(&self) -> (u64, u64) {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -63,26 +63,26 @@ impl Drop for Measured {
 }
 
 /// An address that was free a moment ago.
-pub fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
 /// A connection that is kept, as providers do.
-pub struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     request: Vec<u8>,
     answer: Vec<u8>,
 }
 
 impl Connection {
-    pub async fn open(address: SocketAddr) -> Self {
+    pub(crate) async fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("connects");
         stream.set_nodelay(true).expect("set");
         Self { stream, request: Vec::new(), answer: Vec::with_capacity(1024) }
     }
 
     /// Posts JSON and returns the status once the whole answer has been read.
-    pub async fn post(&mut self, path: &str, body: &str) -> u16 {
+    pub(crate) async fn post(&mut self, path: &str, body: &str) -> u16 {
         use std::io::Write as _;
         self.request.clear();
         let head = "Host: x\r\nX-Token: sesame\r\nContent-Type: application/json\r\nContent-Length:";
@@ -102,14 +102,14 @@ impl Connection {
 }
 
 /// What a load came to.
-pub struct Load {
-    pub per_second: f64,
-    pub p50: Duration,
-    pub p99: Duration,
+pub(crate) struct Load {
+    pub(crate) per_second: f64,
+    pub(crate) p50: Duration,
+    pub(crate) p99: Duration,
 }
 
 /// `connections` that each send the next one as soon as the last is answered, for as long as that, or until so many were.
-pub async fn closed_loop(
+pub(crate) async fn closed_loop(
     address: SocketAddr,
     path: &'static str,
     connections: usize,
@@ -157,13 +157,13 @@ pub async fn closed_loop(
 }
 
 /// The median, and what one in a hundred exceeds.
-pub fn percentiles(took: &mut [Duration]) -> [Duration; 2] {
+pub(crate) fn percentiles(took: &mut [Duration]) -> [Duration; 2] {
     took.sort_unstable();
     [50, 99].map(|percent| took.get(took.len() * percent / 100).copied().unwrap_or_default())
 }
 
 /// Whether a short run is wanted, to see that it works.
 #[expect(clippy::disallowed_methods, reason = "a measurement is told by the environment")]
-pub fn is_quick() -> bool {
+pub(crate) fn is_quick() -> bool {
     std::env::var("HOOKTABLE_BENCH_QUICK").is_ok()
 }

@@ -3,6 +3,8 @@
 //! `cargo nextest run --run-ignored all --no-capture -E 'test(kills)'`. A run prints its seed; HOOKTABLE_TEST_SEED repeats one, but
 //! for what the machine does meanwhile.
 
+#![expect(clippy::print_stderr, reason = "a run says its seed, and how long it took")]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

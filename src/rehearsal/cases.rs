@@ -7,7 +7,7 @@ use reqwest::{Method, Url};
 use serde_json::{Map, Value as Json};
 
 use super::compare::Row;
-use super::forwarded::ExpectedForward;
+use super::forwarded::{ExpectedForward, ExpectedForwards};
 use super::send::{Credential, WebhookBody, WebhookRequest, credentials_of};
 use crate::auth::scheme::Auth;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
@@ -60,7 +60,7 @@ pub struct Expected {
     /// How many calls were made.
     pub calls: Option<usize>,
     /// What each forward sent; nothing is said of them when it is not set.
-    pub forwards: Option<Vec<(String, Vec<ExpectedForward>)>>,
+    pub forwards: Option<ExpectedForwards>,
 }
 
 /// What compiling a test needs: its source, the path of the test file, and the files beside it.
@@ -303,7 +303,7 @@ fn forwards_of(
     written: &Named<Vec<SentOptions>>,
     source: &Source,
     problems: &mut Diagnostics,
-) -> Option<Option<Vec<(String, Vec<ExpectedForward>)>>> {
+) -> Option<Option<ExpectedForwards>> {
     let forwards = || source.admission.routes.iter().flat_map(|route| &route.forwards).map(|forward| forward.name.as_str());
     let mut all = Vec::new();
     for (name, sent) in &written.entries {

@@ -192,8 +192,7 @@ pub struct RecordSummary {
     pub forwards_dead: u32,
 }
 
-/// Serde asks with a reference.
-#[allow(clippy::trivially_copy_pass_by_ref)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
 fn is_none(count: &u32) -> bool {
     *count == 0
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use super::answered::{self, ExpectedAnswer};
 use super::captured;
 use super::compare::Row;
-use super::forwarded::ExpectedForward;
+use super::forwarded::{ExpectedForward, ExpectedForwards};
 use super::send::{Credential, WebhookBody, WebhookRequest, credentials_of};
 use crate::auth::scheme::Auth;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
@@ -64,7 +64,7 @@ pub struct Expected {
     /// The answer itself, and what was shown.
     pub answer: ExpectedAnswer,
     /// What each forward sent; nothing is said of them when it is not set.
-    pub forwards: Option<Vec<(String, Vec<ExpectedForward>)>>,
+    pub forwards: Option<ExpectedForwards>,
 }
 
 /// What compiling a test needs: its source, the path of the test file, and the files beside it.
@@ -365,7 +365,7 @@ fn forwards_of(
     written: &Named<Vec<SentOptions>>,
     source: &Source,
     problems: &mut Diagnostics,
-) -> Option<Option<Vec<(String, Vec<ExpectedForward>)>>> {
+) -> Option<Option<ExpectedForwards>> {
     let forwards = || source.admission.routes.iter().flat_map(|route| &route.forwards).map(|forward| forward.name.as_str());
     let mut all = Vec::new();
     for (name, sent) in &written.entries {

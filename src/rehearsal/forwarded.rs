@@ -8,6 +8,9 @@ use crate::config::diagnostic::Diagnostics;
 use crate::http_client::call::Call;
 use crate::routes::test_file::SentOptions;
 
+/// What is expected of each forward, by its name, in order.
+pub type ExpectedForwards = Vec<(String, Vec<ExpectedForward>)>;
+
 /// What a forward is expected to send; what is not set does not matter.
 #[derive(Clone, Debug)]
 pub struct ExpectedForward {

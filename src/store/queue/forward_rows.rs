@@ -86,12 +86,12 @@ pub(super) async fn change_forwards(
 ) -> Result<(), StoreError> {
     // what was sent is not needed any more
     let statement = Many::new(
-        "with given (id, lane_id, state, reason, attempts, content, now, nothing) as (",
+        "with given (id, lane_id, state, reason, attempts, content, now, emptied) as (",
         ") update forward_job set state = given.state, reason = given.reason, attempts = forward_job.attempts + given.attempts,
         first_failed_at = case when given.state = 0 and given.attempts > 0 then coalesce(first_failed_at, given.now)
             else first_failed_at end,
         finished_at = case when given.state = 0 then null else given.now end, content = given.content,
-        sealed = case when given.state = 1 then given.nothing else sealed end
+        sealed = case when given.state = 1 then given.emptied else sealed end
         from given where forward_job.id = given.id and forward_job.lane_id = given.lane_id and forward_job.state = 0
         returning forward_job.id",
     );

@@ -60,7 +60,7 @@ impl Gathering {
 
     fn sort(&mut self, work: Work, round: &mut Round) {
         match work {
-            Work::Close(closing, answer) => round.closings.push((closing, answer)),
+            Work::Close(closing, answer) => round.closings.push((*closing, answer)),
             Work::Claim(wanted, answer) => {
                 // Lanes must not be leased to someone who has gone away.
                 if !answer.is_closed() {

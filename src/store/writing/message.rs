@@ -32,7 +32,7 @@ pub(crate) struct AppendMessage {
 /// Everything else that writes.
 pub(crate) enum Work {
     /// The end of a claim.
-    Close(Closing, oneshot::Sender<Result<(), FinishError>>),
+    Close(Box<Closing>, oneshot::Sender<Result<(), FinishError>>),
     /// Lanes to work on.
     Claim(Wanted, oneshot::Sender<Result<Vec<Claim>, StoreError>>),
     /// Statements of one noun.
@@ -102,7 +102,7 @@ impl Writer {
     /// Ends a claim.
     pub(crate) async fn close(&self, closing: Closing) -> Result<(), FinishError> {
         let (answer, closed) = oneshot::channel();
-        self.send(Work::Close(closing, answer)).await?;
+        self.send(Work::Close(Box::new(closing), answer)).await?;
         closed.await.map_err(|_| StoreError::Closed)?
     }
 

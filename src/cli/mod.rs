@@ -25,6 +25,8 @@ pub mod tables;
 pub mod tenants;
 pub mod test;
 mod test_report;
+mod test_variants;
+mod test_watch;
 pub mod trial;
 pub mod users;
 

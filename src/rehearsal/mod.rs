@@ -4,6 +4,8 @@ mod answered;
 pub mod cases;
 pub mod compare;
 pub mod demo;
+pub mod equip;
+pub mod hostile;
 pub mod made_up;
 pub mod project;
 pub mod report;

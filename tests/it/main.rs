@@ -11,6 +11,7 @@ mod explanations;
 mod fetching;
 mod functions;
 mod handshakes;
+mod hostile;
 mod instances;
 mod integrations;
 mod jsonpath;

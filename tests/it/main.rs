@@ -29,6 +29,7 @@ mod rust_source;
 mod schema;
 mod schemes;
 mod secrets;
+mod send;
 mod serve;
 mod set_ups;
 mod signature_commands;

@@ -45,7 +45,11 @@ pub(super) async fn run(arguments: &Test, settings: &Settings, destinations: &[D
             }
         };
         // what changes while tests run counts too
-        let both = async { tokio::try_join!(running, async { Ok(changed(&folders, settings, companions).await) }) };
+        let changing = async {
+            changed(&folders, settings, companions).await;
+            Ok(())
+        };
+        let both = async { tokio::try_join!(running, changing) };
         tokio::select! {
             done = both => drop(done?),
             _ = signals.next() => return Ok(Exit::Fine),

@@ -20,8 +20,8 @@ use crate::auth::secret::SecretReader;
 use crate::clock::Clock;
 use crate::store::{Place, StoreError};
 
-/// The longest request.
-const LONGEST_REQUEST: u64 = 64 << 10;
+/// The longest request, in bytes: one may carry a webhook.
+const LONGEST_REQUEST: u64 = 4 << 20;
 
 /// What goes back: the answer, or why there is none.
 #[derive(Serialize, Deserialize)]

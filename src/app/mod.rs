@@ -13,6 +13,7 @@ mod onboarding_text;
 pub mod operation;
 mod patience;
 pub mod retire;
+pub mod sending;
 pub mod server;
 pub mod settings;
 pub mod settings_file;

@@ -11,6 +11,7 @@ use super::deliveries::{self, DeliveryView, Steered};
 use super::integrations::{self, IntegrationOperation, IntegrationView};
 use super::keys::{self, CreatedKey};
 use super::retire::{Retired, retire};
+use super::sending;
 use super::source_operations::{self, Onboarding};
 use super::sources::Sources;
 use super::users::{self, UserOperation};
@@ -133,6 +134,8 @@ pub enum Operation {
         /// Only this record.
         record: Option<u32>,
     },
+    /// Makes a request ready to be sent.
+    PrepareRequest(sending::Wanted),
     /// How every source is doing.
     ListSources,
     /// Opens the onboarding window of a source.
@@ -165,6 +168,7 @@ impl Operation {
         match self {
             Self::CreateKey { .. }
             | Self::RotateKey { .. }
+            | Self::PrepareRequest(_)
             | Self::ListSources
             | Self::OnboardSource { .. }
             | Self::ShowHandshakes { .. }
@@ -196,6 +200,8 @@ pub enum Answer {
     RevokedKey(ApiKeySummary),
     /// All keys.
     Keys(Vec<ApiKeySummary>),
+    /// A request that is ready to be sent.
+    Prepared(Box<sending::Prepared>),
     /// An integration.
     Integration(Box<IntegrationView>),
     /// Integrations.
@@ -313,6 +319,7 @@ pub async fn execute(context: &Context, operation: Operation) -> anyhow::Result<
             Answer::Replayed { groups, asked }
         }
         Operation::DiscardDelivery { id, record } => Answer::Steered(deliveries::discard(store, &id, record).await?),
+        Operation::PrepareRequest(wanted) => Answer::Prepared(Box::new(sending::prepare(context, wanted).await?)),
         Operation::ListSources => Answer::Sources(source_views(sources_of(context)?)),
         Operation::OnboardSource { source } => Answer::Onboarding(source_operations::open_window(context, &source).await?),
         Operation::ShowHandshakes { source } => Answer::Onboarding(source_operations::show_handshakes(context, &source).await?),

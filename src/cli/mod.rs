@@ -18,6 +18,7 @@ pub mod run;
 pub mod schema;
 mod secret_input;
 pub mod secrets;
+pub mod send;
 pub mod serve;
 pub mod simulate;
 pub mod sources;
@@ -25,6 +26,8 @@ pub mod tables;
 pub mod tenants;
 pub mod test;
 mod test_report;
+mod test_variants;
+mod test_watch;
 pub mod trial;
 pub mod users;
 
@@ -49,6 +52,8 @@ pub enum Command {
     CheckSignature(check_signature::CheckSignature),
     /// Everything at once, offline: one webhook becomes rows
     Demo(demo::Demo),
+    /// Send a sample to a running server with correct credentials, and say what became of it
+    Send(send::Send),
     /// Add and list tenants, the customers on whose behalf something arrives
     #[command(subcommand)]
     Tenants(tenants::Tenants),

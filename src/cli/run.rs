@@ -68,6 +68,7 @@ async fn run_command(line: CommandLine) -> anyhow::Result<Exit> {
         Command::CheckSignature(check) => check.run(global),
         Command::Try(one) => one.run(global).await,
         Command::Demo(demo) => demo.run(global).await,
+        Command::Send(send) => send.run(global).await,
         Command::Tenants(tenants) => tenants.run(global).await,
         Command::Keys(keys) => keys.run(global).await,
         Command::Integrations(integrations) => integrations.run(global).await,

@@ -52,6 +52,12 @@ impl SecretFlags {
     }
 }
 
+/// A secret out of a variable of the environment.
+pub(super) fn variable(name: &str) -> anyhow::Result<Secret<String>> {
+    let value = environment_variable(name).filter(|value| !value.is_empty());
+    value.map(Secret::new).ok_or_else(|| anyhow!("the variable `{name}` is not set"))
+}
+
 /// A new password: typed twice, or a line of standard input.
 pub(super) fn new_password() -> anyhow::Result<Carried> {
     let password = line("the password")?;

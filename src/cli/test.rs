@@ -14,10 +14,12 @@ use super::flags::GlobalFlags;
 use super::output;
 use super::run::Exit;
 use super::test_report::{self, Paint};
+use super::test_watch;
 use crate::app::settings::Settings;
 use crate::config::diagnostic::Severity;
 use crate::config::render;
 use crate::rehearsal::cases::Case;
+use crate::rehearsal::hostile;
 use crate::rehearsal::report::Outcome;
 use crate::rehearsal::run::run as run_case;
 use crate::rehearsal::suite::{self, Suite, Suites, route_of};
@@ -38,6 +40,15 @@ pub struct Test {
     /// Only tests whose name contains this
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
+    /// Run every test that passes again under hostile conditions: delivered twice, flipped bytes, failing APIs, dying workers
+    #[arg(long)]
+    hostile: bool,
+    /// With --hostile, a line for every variant, also for those that do not apply
+    #[arg(short, long, requires = "hostile")]
+    verbose: bool,
+    /// Run again what a change touches, until ctrl-c
+    #[arg(long, conflicts_with = "format")]
+    watch: bool,
     /// Only tests whose name contains one of these
     #[arg(last = true, value_name = "NAME")]
     filter: Vec<String>,
@@ -62,17 +73,26 @@ impl Test {
             tenant_column: database.tenant_column.clone(),
         };
         let destinations: Vec<Destination> = settings.databases.iter().map(destination).collect();
+        if self.watch {
+            return test_watch::run(&self, &settings, &destinations).await;
+        }
         let found = self.find(&settings, &destinations)?;
         run_found(&self, &found).await
     }
 
-    fn find(&self, settings: &Settings, destinations: &[Destination]) -> anyhow::Result<Vec<Suites>> {
+    /// Reads what there is to run.
+    pub(super) fn find(&self, settings: &Settings, destinations: &[Destination]) -> anyhow::Result<Vec<Suites>> {
         let mut found = Vec::new();
         for (folder, only) in &folders_of(&self.files, &settings.routes)? {
             let read = suite::read(folder, &settings.templates, only.as_ref(), destinations);
             found.push(read.with_context(|| format!("cannot read the folder `{}`", folder.display()))?);
         }
         Ok(found)
+    }
+
+    /// The folders of the route files that are meant.
+    pub(super) fn folders(&self, settings: &Settings) -> anyhow::Result<Vec<PathBuf>> {
+        Ok(folders_of(&self.files, &settings.routes)?.into_keys().collect())
     }
 
     fn wants(&self, case: &Case) -> bool {
@@ -84,8 +104,7 @@ impl Test {
 
 async fn run_found(arguments: &Test, found: &[Suites]) -> anyhow::Result<Exit> {
     let started = Instant::now();
-    let all_problems = found.iter().flat_map(|suites| suites.problems.all());
-    let problems = all_problems.filter(|problem| problem.severity == Severity::Error).count();
+    let problems = count_problems(found);
     let chosen: Vec<(&Suite, &Case)> = found
         .iter()
         .flat_map(|suites| &suites.suites)
@@ -96,7 +115,7 @@ async fn run_found(arguments: &Test, found: &[Suites]) -> anyhow::Result<Exit> {
         bail!("{}", nothing_to_run(arguments, found));
     }
     let paint = Paint { colour: output::colour_on_stdout() };
-    let outcomes = run_all(&chosen, arguments.format, paint).await?;
+    let outcomes = run_all(&chosen, arguments, paint).await?;
     match arguments.format {
         Format::Text => {
             print_problems(found);
@@ -113,8 +132,27 @@ async fn run_found(arguments: &Test, found: &[Suites]) -> anyhow::Result<Exit> {
             out(&format!("{:#}\n", json!({ "tests": test_report::json(&outcomes), "problems": problems })))?;
         }
     }
-    let all_passed = outcomes.iter().all(|outcome| outcome.verdict.is_passed());
+    let all_passed = outcomes.iter().all(Outcome::is_passed);
     Ok(if all_passed && problems == 0 { Exit::Fine } else { Exit::Problems })
+}
+
+/// Runs the tests of some test files and prints what they came to: one round of `--watch`.
+pub(super) async fn run_some(arguments: &Test, found: &[Suites], chosen: &[&Suite]) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let chosen: Vec<(&Suite, &Case)> = chosen
+        .iter()
+        .flat_map(|suite| suite.cases.iter().map(move |case| (*suite, case)))
+        .filter(|(_, case)| arguments.wants(case))
+        .collect();
+    let paint = Paint { colour: output::colour_on_stdout() };
+    let outcomes = run_all(&chosen, arguments, paint).await?;
+    print_problems(found);
+    out(&format!("\n{}", test_report::summary(&outcomes, count_problems(found), started.elapsed(), paint)))
+}
+
+fn count_problems(found: &[Suites]) -> usize {
+    let all = found.iter().flat_map(|suites| suites.problems.all());
+    all.filter(|problem| problem.severity == Severity::Error).count()
 }
 
 /// The folders to look into, each with the route files that are meant when not all are.
@@ -141,23 +179,32 @@ fn folders_of(files: &[PathBuf], routes: &Path) -> anyhow::Result<BTreeMap<PathB
     Ok(folders)
 }
 
-async fn run_all(chosen: &[(&Suite, &Case)], format: Format, paint: Paint) -> anyhow::Result<Vec<Outcome>> {
+async fn run_all(chosen: &[(&Suite, &Case)], arguments: &Test, paint: Paint) -> anyhow::Result<Vec<Outcome>> {
     let mut outcomes = Vec::with_capacity(chosen.len());
-    let running = stream::iter(chosen).map(|(suite, case)| run_case(suite, case)).buffered(SIDE_BY_SIDE);
+    let running = stream::iter(chosen).map(|(suite, case)| outcome_of(suite, case, arguments.hostile)).buffered(SIDE_BY_SIDE);
     let mut running = std::pin::pin!(running);
     let mut path = String::new();
     while let Some(outcome) = running.next().await {
-        if format == Format::Text {
+        if arguments.format == Format::Text {
             if outcome.path != path {
                 let gap = if path.is_empty() { "" } else { "\n" };
                 path.clone_from(&outcome.path);
                 out(&format!("{gap}{path}\n"))?;
             }
-            out(&test_report::text(&outcome, paint))?;
+            out(&test_report::text(&outcome, paint, arguments.verbose))?;
         }
         outcomes.push(outcome);
     }
     Ok(outcomes)
+}
+
+/// One test, and where it passes the same under hostile conditions.
+async fn outcome_of(suite: &Suite, case: &Case, hostile: bool) -> Outcome {
+    let mut outcome = run_case(suite, case).await;
+    if hostile && outcome.verdict.is_passed() {
+        outcome.variants = hostile::run(suite, case).await;
+    }
+    outcome
 }
 
 fn nothing_to_run(arguments: &Test, found: &[Suites]) -> String {
@@ -177,7 +224,7 @@ fn print_problems(found: &[Suites]) {
 }
 
 /// Writes to standard output; nobody reading it is no fault of ours.
-fn out(text: &str) -> anyhow::Result<()> {
+pub(super) fn out(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
+use super::test_variants;
 use crate::rehearsal::compare::{Line, Row, TableDifference, text_of};
 use crate::rehearsal::report::{Mismatch, Outcome, Seen, Verdict};
 
@@ -26,22 +27,22 @@ impl Paint {
         if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
-    fn good(self, text: &str) -> String {
+    pub(super) fn good(self, text: &str) -> String {
         self.paint("32", text)
     }
 
-    fn bad(self, text: &str) -> String {
+    pub(super) fn bad(self, text: &str) -> String {
         self.paint("31", text)
     }
 
-    fn faint(self, text: &str) -> String {
+    pub(super) fn faint(self, text: &str) -> String {
         self.paint("2", text)
     }
 }
 
 /// One test: a line, and what is not as expected below it.
-pub(super) fn text(outcome: &Outcome, paint: Paint) -> String {
-    let sign = if outcome.verdict.is_passed() { paint.good("✓") } else { paint.bad("✗") };
+pub(super) fn text(outcome: &Outcome, paint: Paint, verbose: bool) -> String {
+    let sign = if outcome.is_passed() { paint.good("✓") } else { paint.bad("✗") };
     let took = paint.faint(&format!("({})", milliseconds(outcome.took)));
     let mut text = format!("{sign} {} {took}\n", outcome.name);
     let details = details(&outcome.verdict, paint);
@@ -52,19 +53,20 @@ pub(super) fn text(outcome: &Outcome, paint: Paint) -> String {
         }
         text.push('\n');
     }
+    text.push_str(&test_variants::text(outcome, paint, verbose));
     text
 }
 
 /// `13 passed, 0 failed in 412 ms`; `problems` in the files are counted when there are any.
 pub(super) fn summary(outcomes: &[Outcome], problems: usize, took: Duration, paint: Paint) -> String {
-    let passed = outcomes.iter().filter(|outcome| outcome.verdict.is_passed()).count();
+    let passed = outcomes.iter().filter(|outcome| outcome.is_passed()).count();
     let failed = outcomes.len() - passed;
     let problems = match problems {
         0 => String::new(),
         1 => ", 1 problem in the files".to_owned(),
         many => format!(", {many} problems in the files"),
     };
-    let words = format!("{passed} passed, {failed} failed{problems}");
+    let words = format!("{passed} passed, {failed} failed{problems}{}", test_variants::counts(outcomes));
     let words = if failed == 0 && problems.is_empty() { paint.good(&words) } else { paint.bad(&words) };
     format!("{words} in {}\n", milliseconds(took))
 }
@@ -89,7 +91,7 @@ fn details(verdict: &Verdict, paint: Paint) -> String {
     }
 }
 
-fn mismatch_text(mismatch: &Mismatch, paint: Paint) -> String {
+pub(super) fn mismatch_text(mismatch: &Mismatch, paint: Paint) -> String {
     match mismatch {
         Mismatch::Value { what, expected, found } => {
             format!("{what}: expected {}, found {}\n", paint.good(expected), paint.bad(found))
@@ -152,7 +154,7 @@ fn shortened(text: &str, most: usize) -> String {
     }
 }
 
-fn seen_text(seen: &Seen) -> String {
+pub(super) fn seen_text(seen: &Seen) -> String {
     let mut text = format!("answer: {} {}\n", seen.status, shortened(&seen.body, LONGEST_ANSWER));
     for record in &seen.records {
         let attempts = if record.attempts == 1 { "1 attempt".to_owned() } else { format!("{} attempts", record.attempts) };
@@ -197,6 +199,9 @@ fn object(outcome: &Outcome) -> Json {
             object["calls"] = json!(seen.calls);
         }
     }
+    if !outcome.variants.is_empty() {
+        object["variants"] = outcome.variants.iter().map(test_variants::object).collect();
+    }
     object
 }
 
@@ -208,7 +213,7 @@ fn status_word(verdict: &Verdict) -> &'static str {
     }
 }
 
-fn mismatch_object(mismatch: &Mismatch) -> Json {
+pub(super) fn mismatch_object(mismatch: &Mismatch) -> Json {
     match mismatch {
         Mismatch::Value { what, expected, found } => json!({ "what": what, "expected": expected, "found": found }),
         Mismatch::Table { table, reason } => json!({ "what": "rows", "table": table, "reason": reason }),
@@ -235,17 +240,21 @@ pub(super) fn junit(outcomes: &[Outcome], problems: &[String]) -> String {
     for path in paths {
         let own: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.path == path).collect();
         let count = |word: &str| own.iter().filter(|outcome| status_word(&outcome.verdict) == word).count();
+        let variants: Vec<_> = own.iter().flat_map(|outcome| &outcome.variants).collect();
         let took: Duration = own.iter().map(|outcome| outcome.took).sum();
         let _ = writeln!(
             xml,
             "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" time=\"{:.3}\">",
             escaped(path),
-            own.len(),
-            count("failed"),
-            count("broken"),
+            own.len() + variants.len(),
+            count("failed") + variants.iter().filter(|variant| test_variants::word(&variant.finding) == "failed").count(),
+            count("broken") + variants.iter().filter(|variant| test_variants::word(&variant.finding) == "broken").count(),
             took.as_secs_f64()
         );
-        own.iter().for_each(|outcome| xml.push_str(&junit_case(outcome)));
+        for outcome in own {
+            xml.push_str(&junit_case(outcome));
+            outcome.variants.iter().for_each(|variant| xml.push_str(&test_variants::junit(outcome, variant)));
+        }
         xml.push_str("  </testsuite>\n");
     }
     if !problems.is_empty() {
@@ -279,7 +288,7 @@ fn junit_case(outcome: &Outcome) -> String {
 }
 
 /// Text inside XML; what XML cannot hold at all is left out.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

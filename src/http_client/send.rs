@@ -106,7 +106,7 @@ impl Transport {
             Way::Recorded(recorded) => {
                 // Identical calls made side by side are to find each other in flight here as they do in production.
                 tokio::task::yield_now().await;
-                return recorded.answer(&hop.method, &hop.url, call).map_err(Fault::permanent);
+                return recorded.answer(&hop.method, &hop.url, call).await;
             }
         };
         let body = call.body.as_ref().filter(|_| hop.with_body);

@@ -10,7 +10,7 @@ use super::answered::{self, ExpectedAnswer};
 use super::captured;
 use super::compare::Row;
 use super::forwarded::{ExpectedForward, ExpectedForwards};
-use super::send::{Credential, WebhookBody, WebhookRequest, credentials_of};
+use super::send::{Credential, WebhookBody, WebhookRequest, credentials_of, scheme_for};
 use crate::auth::scheme::Auth;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{Named, report_expected, report_unknown};
@@ -21,7 +21,7 @@ use crate::model::record::RecordState;
 use crate::model::tenant::Tenant;
 use crate::routes::compile::World;
 use crate::routes::source::{Source, TenantRule};
-use crate::routes::test_file::{AnswerOptions, ExpectOptions, SendOptions, SentOptions, TestOptions, beside};
+use crate::routes::test_file::{AnswerOptions, AuthBreak, ExpectOptions, SendOptions, SentOptions, TestOptions, beside};
 
 /// A test that can be run.
 #[derive(Clone)]
@@ -40,6 +40,10 @@ pub struct Case {
     pub request: WebhookRequest,
     /// The credentials that are added.
     pub credentials: Vec<Credential>,
+    /// The same from long ago, where that is refused.
+    pub stale: Option<Vec<Credential>>,
+    /// How the test breaks them itself.
+    pub broken: Option<AuthBreak>,
     /// What the provider's API answers.
     pub answers: Vec<RecordedAnswer>,
     /// The rows that are there before, by table.
@@ -98,13 +102,14 @@ impl Surrounding<'_> {
 pub fn compile(options: &TestOptions, line: usize, surrounding: Surrounding<'_>, problems: &mut Diagnostics) -> Option<Case> {
     let request = request_of(&options.send, surrounding, problems)?;
     let integration = integration_of(options, surrounding.source, problems)?;
-    let auth = auth_of(surrounding.source, &request);
-    let tenant = tenant_of(options, surrounding.source, &auth, problems);
-    let credentials = credentials_of(surrounding.source, auth.scheme, options.send.auth, &integration).map_err(|reason| {
+    let (scheme, by_handshake) = scheme_for(surrounding.source, &request);
+    let tenant = tenant_of(options, surrounding.source, (scheme, by_handshake), problems);
+    let credentials = credentials_of(surrounding.source, scheme, options.send.auth, &integration).map_err(|reason| {
         let message = format!("credentials cannot be added for `{}`: {reason}", surrounding.source.name);
         let hint = "write them yourself and say `auth: none`";
         problems.report(Diagnostic::error("auth-not-a-path", options.send.span, message).hint(hint));
     });
+    let stale = credentials_of(surrounding.source, scheme, Some(AuthBreak::Stale), &integration).ok();
     let answers: Vec<Option<RecordedAnswer>> =
         options.apis.iter().map(|answer| answer_of(answer, surrounding, problems)).collect();
     let given = rows_of(&options.given, problems);
@@ -117,6 +122,8 @@ pub fn compile(options: &TestOptions, line: usize, surrounding: Surrounding<'_>,
         integration,
         request,
         credentials: credentials.ok()?,
+        stale,
+        broken: options.send.auth,
         answers: answers.into_iter().collect::<Option<_>>()?,
         given: given?,
         expected: expected?,
@@ -135,30 +142,17 @@ fn integration_of(options: &TestOptions, source: &Source, problems: &mut Diagnos
     all_known.then(|| given.collect())
 }
 
-/// How a request is verified.
-struct Verified<'a> {
-    scheme: &'a Auth,
-    /// Whether it is a handshake that says so itself.
-    by_handshake: bool,
-}
-
-/// By the scheme of the handshake that it is, else by the source's.
-fn auth_of<'a>(source: &'a Source, request: &WebhookRequest) -> Verified<'a> {
-    let arriving = request.arriving();
-    let params = source.receive.path_parameters(&arriving.path).unwrap_or_default();
-    let handshake = source.handshakes.find(&arriving, &params);
-    match handshake.and_then(|(_, handshake, _)| handshake.auth.as_ref()) {
-        Some((scheme, _)) => Verified { scheme, by_handshake: true },
-        None => Verified { scheme: &source.auth, by_handshake: false },
-    }
-}
-
-fn tenant_of(options: &TestOptions, source: &Source, auth: &Verified<'_>, problems: &mut Diagnostics) -> Option<Option<String>> {
+fn tenant_of(
+    options: &TestOptions,
+    source: &Source,
+    (scheme, by_handshake): (&Auth, bool),
+    problems: &mut Diagnostics,
+) -> Option<Option<String>> {
     let needs_tenant = match source.tenant {
         // its address has to be one of ours all the same
-        _ if auth.by_handshake => {
+        _ if by_handshake => {
             let by_address = source.integration().endpoint_place().is_some();
-            (by_address || auth.scheme.names_tenant()) && options.send.auth.is_none()
+            (by_address || scheme.names_tenant()) && options.send.auth.is_none()
         }
         TenantRule::Caller => options.send.auth.is_none(),
         TenantRule::Record => true,

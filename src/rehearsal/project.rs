@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use jiff::civil::Date;
 
 use crate::auth::secret::SecretReader;
@@ -17,14 +18,16 @@ use crate::http_client::recorded::{Recorded, RecordedAnswer};
 use crate::intake::address::Addresses;
 use crate::intake::receive::Intake;
 use crate::model::bundle::Bundle;
+use crate::model::lane::Claim;
 use crate::routes::folder::read_companion;
 use crate::routes::load::Texts;
 use crate::routes::registry::{Registry, Surroundings};
 use crate::steps::map::Destination;
+use crate::store::lanes::ClaimRequest;
 use crate::store::{OpenOptions, Store, lanes};
 use crate::target::{DatabaseOptions, Targets};
 use crate::worker::deliver::Tools;
-use crate::worker::pool::run_pending;
+use crate::worker::pool::{LEASE, run_pending};
 
 /// The moment at which every test begins: 2026-01-01T12:00:00Z.
 pub const START: Timestamp = Timestamp::from_micros(1_767_268_800_000_000);
@@ -32,7 +35,9 @@ pub const START: Timestamp = Timestamp::from_micros(1_767_268_800_000_000);
 const LONGEST: Duration = Duration::from_secs(4 * 86_400);
 /// How often it is moved at most.
 const MOST_MOVES: usize = 200;
-/// The number that the project's worker claims under.
+/// The most lanes that are claimed at once.
+const MOST_CLAIMS: usize = 64;
+/// The number that the project's worker claims under; other processes have the next ones.
 const OWNER: i64 = 1;
 
 /// A throwaway project.
@@ -43,8 +48,9 @@ pub struct Project {
     pub tools: Tools,
     /// The provider's APIs.
     pub recorded: Arc<Recorded>,
+    destinations: Vec<Destination>,
     clock: Clock,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// Secrets in tests: every declared one is `test-NAME`.
@@ -82,40 +88,84 @@ impl Project {
         let registry = Arc::new(Registry::new(surroundings(destinations.to_vec()), clock.clone()));
         registry.reload(&Texts::of_bundle(bundle), &BTreeMap::new());
         let recorded = Arc::new(Recorded::new(answers));
-        let http = HttpClient::new(ClientOptions {
-            clock: clock.clone(),
-            budget: Arc::new(MemoryBudget::new(clock.clone())),
-            simulated: Vec::new(),
-            recorded: Some(Arc::clone(&recorded)),
-            user_agent: "hooktable-test".to_owned(),
-        });
-        let http = Arc::new(http.map_err(|error| error.to_string())?);
+        let http = client(&recorded, &clock)?;
         let targets = open_tables(folder.path(), destinations, &clock);
         let intake = Intake::new(Arc::clone(&registry), store.clone(), Arc::clone(&http), Addresses::default());
         let tools = Tools { registry, store, targets, http };
-        Ok(Self { intake, tools, recorded, clock, _folder: folder })
+        Ok(Self { intake, tools, recorded, destinations: destinations.to_vec(), clock, folder })
+    }
+
+    /// What another process would work with: the same state and tables, with a client and connections of its own.
+    pub fn other_process(&self) -> Result<Tools, String> {
+        Ok(Tools {
+            http: client(&self.recorded, &self.clock)?,
+            targets: open_tables(self.folder.path(), &self.destinations, &self.clock),
+            ..self.tools.clone()
+        })
     }
 
     /// Works until nothing is open, moving the clock to whatever is due next, so that windows and retries run through at once.
     pub async fn settle(&self) -> Result<(), String> {
+        self.settle_with(&[&self.tools]).await
+    }
+
+    /// The same with several processes side by side.
+    pub async fn settle_with(&self, processes: &[&Tools]) -> Result<(), String> {
         let last = self.clock.now() + LONGEST;
         for _ in 0..MOST_MOVES {
-            run_pending(&self.tools, OWNER).await.map_err(|error| error.to_string())?;
-            let versions = self.tools.registry.table().active_versions();
-            let next = lanes::next_due(&self.tools.store, &versions).await.map_err(|error| error.to_string())?;
-            let forward = lanes::next_due_forward(&self.tools.store, &versions).await.map_err(|error| error.to_string())?;
-            match next.into_iter().chain(forward).min() {
-                Some(due) if due <= last => self.clock.move_to(due.max(self.clock.now() + Duration::from_micros(1))),
-                _ => return Ok(()),
+            let working = (OWNER..).zip(processes).map(|(owner, tools)| run_pending(tools, owner));
+            try_join_all(working).await.map_err(|error| error.to_string())?;
+            if !self.move_to_next(last).await? {
+                return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Claims what is due first, as a worker of this process, and leaves it to be worked on.
+    pub async fn claim(&self) -> Result<Vec<Claim>, String> {
+        let last = self.clock.now() + LONGEST;
+        for _ in 0..MOST_MOVES {
+            let versions = self.tools.registry.table().active_versions();
+            let request = ClaimRequest { owner: OWNER, versions: &versions, limit: MOST_CLAIMS, lease: LEASE };
+            let claims = lanes::claim(&self.tools.store, request).await.map_err(|error| error.to_string())?;
+            if !claims.is_empty() || !self.move_to_next(last).await? {
+                return Ok(claims);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Lets every lease end.
+    pub fn outlast_leases(&self) {
+        self.clock.move_to(self.clock.now() + LEASE + Duration::from_secs(1));
+    }
+
+    /// Moves the clock to what is due next, unless nothing is until `last`.
+    async fn move_to_next(&self, last: Timestamp) -> Result<bool, String> {
+        let versions = self.tools.registry.table().active_versions();
+        let due = lanes::next_due(&self.tools.store, &versions).await.map_err(|error| error.to_string())?;
+        let forward = lanes::next_due_forward(&self.tools.store, &versions).await.map_err(|error| error.to_string())?;
+        let Some(due) = due.into_iter().chain(forward).min().filter(|due| *due <= last) else { return Ok(false) };
+        self.clock.move_to(due.max(self.clock.now() + Duration::from_micros(1)));
+        Ok(true)
     }
 
     /// Closes the state before its folder vanishes.
     pub async fn close(self) {
         self.tools.store.clone().close().await;
     }
+}
+
+fn client(recorded: &Arc<Recorded>, clock: &Clock) -> Result<Arc<HttpClient>, String> {
+    let http = HttpClient::new(ClientOptions {
+        clock: clock.clone(),
+        budget: Arc::new(MemoryBudget::new(clock.clone())),
+        simulated: Vec::new(),
+        recorded: Some(Arc::clone(recorded)),
+        user_agent: "hooktable-test".to_owned(),
+    });
+    Ok(Arc::new(http.map_err(|error| error.to_string())?))
 }
 
 async fn open_state(folder: &Path, clock: Clock) -> Result<Store, String> {

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use super::compare::TableDifference;
+use super::hostile::VariantOutcome;
+use crate::model::attempt::ChangeTrace;
+use crate::model::record::RecordState;
 
 /// A test that ran, or could not.
 #[derive(Clone, Debug)]
@@ -17,6 +20,8 @@ pub struct Outcome {
     pub took: Duration,
     /// What it came to.
     pub verdict: Verdict,
+    /// The same under hostile conditions, where that was asked for and the test passed.
+    pub variants: Vec<VariantOutcome>,
 }
 
 /// What a test came to.
@@ -33,6 +38,13 @@ pub enum Verdict {
     },
     /// It could not be run, for example because the script that makes the tables is broken.
     Broken(String),
+}
+
+impl Outcome {
+    /// Whether everything is as expected, also under hostile conditions.
+    pub fn is_passed(&self) -> bool {
+        self.verdict.is_passed() && !self.variants.iter().any(VariantOutcome::is_failed)
+    }
 }
 
 impl Verdict {
@@ -76,6 +88,10 @@ pub struct Seen {
     pub headers: Vec<(String, String)>,
     /// What a handshake showed, by name.
     pub shown: Vec<(String, String)>,
+    /// The worst state of the delivery's records; none when nothing was stored.
+    pub worst: Option<RecordState>,
+    /// What happened to rows.
+    pub changes: Vec<ChangeTrace>,
     /// The delivery's records.
     pub records: Vec<SeenRecord>,
     /// The calls that were made, with the status of the answer where there was one: `GET https://… → 404`.
@@ -93,4 +109,6 @@ pub struct SeenRecord {
     pub attempts: u32,
     /// Why it is in that state, where there is something to say.
     pub reason: Option<String>,
+    /// The name of its event, once it is known.
+    pub event: Option<String>,
 }

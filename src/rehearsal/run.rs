@@ -13,19 +13,20 @@ use tower::ServiceExt as _;
 use super::answered::Answer;
 use super::cases::{Case, Expected};
 use super::compare::{Row, compare};
+use super::equip::{Age, Equipped, Sender};
 use super::forwarded;
 use super::made_up;
 use super::project::Project;
 use super::report::{Mismatch, Outcome, Seen, SeenRecord, Verdict};
-use super::send::{Credential, WebhookRequest};
-use super::signed;
+use super::send::WebhookRequest;
 use super::suite::Suite;
+use crate::intake::address::Addresses;
 use crate::model::delivery::DeliveryId;
 use crate::model::failure::Failure;
 use crate::model::integration::Integration;
 use crate::model::record::{RecordState, RecordSummary};
 use crate::model::tenant::Tenant;
-use crate::store::{api_keys, integrations, onboarding, records, tenants};
+use crate::store::{integrations, onboarding, records, tenants};
 use crate::target::Database;
 use crate::target::inspect::{ColumnKind, ColumnSchema};
 
@@ -39,7 +40,7 @@ pub async fn run(suite: &Suite, case: &Case) -> Outcome {
     let started = Instant::now();
     let verdict = verdict_of(suite, case).await.unwrap_or_else(Verdict::Broken);
     let (path, name) = (suite.path.clone(), case.name.clone());
-    Outcome { path, line: case.line, name, took: started.elapsed(), verdict }
+    Outcome { path, line: case.line, name, took: started.elapsed(), verdict, variants: Vec::new() }
 }
 
 async fn verdict_of(suite: &Suite, case: &Case) -> Result<Verdict, String> {
@@ -50,22 +51,12 @@ async fn verdict_of(suite: &Suite, case: &Case) -> Result<Verdict, String> {
 }
 
 async fn rehearse(suite: &Suite, case: &Case, project: &Project) -> Result<Verdict, String> {
-    make_tables(suite, project).await?;
-    for (table, rows) in &case.given {
-        give(suite, case, project, table, rows).await?;
-    }
-    let request = with_credentials(suite, case, project).await?;
-    open_window(suite, project).await?;
-    let mut seen = receive(project, request).await?;
-    seen.shown = shown(suite, project).await?;
-    let delivery = delivery_of(&seen.body);
+    prepare(suite, case, project).await?;
+    let request = equip(suite, case, project, Age::Fresh).await?.request;
+    let mut seen = receive(project, &request).await?;
     project.settle().await?;
-    let worst = match delivery {
-        Some(delivery) => look_at(project, delivery, &mut seen).await?,
-        None => None,
-    };
-    let calls = project.recorded.calls().len();
-    let mut mismatches = compare_values(&case.expected, &seen, worst, calls);
+    look_at(suite, project, &mut seen).await?;
+    let mut mismatches = compare_values(&case.expected, &seen, project.recorded.calls().len());
     if let Some(expected) = &case.expected.forwards {
         mismatches.extend(forwarded::compare(expected, &project.recorded.forwards()));
     }
@@ -73,6 +64,15 @@ async fn rehearse(suite: &Suite, case: &Case, project: &Project) -> Result<Verdi
         mismatches.extend(compare_rows(database(suite, project, table)?, table, rows).await);
     }
     Ok(if mismatches.is_empty() { Verdict::Passed } else { Verdict::Failed { mismatches, seen } })
+}
+
+/// Makes what is there before the request comes.
+pub(super) async fn prepare(suite: &Suite, case: &Case, project: &Project) -> Result<(), String> {
+    make_tables(suite, project).await?;
+    for (table, rows) in &case.given {
+        give(suite, case, project, table, rows).await?;
+    }
+    open_window(suite, project).await
 }
 
 async fn make_tables(suite: &Suite, project: &Project) -> Result<(), String> {
@@ -98,39 +98,26 @@ async fn give(suite: &Suite, case: &Case, project: &Project, table: &str, rows: 
     given.map_err(|failure| format!("the rows given for `{table}` cannot be made: {}", failure.reason))
 }
 
-async fn with_credentials(suite: &Suite, case: &Case, project: &Project) -> Result<WebhookRequest, String> {
-    let mut request = case.request.clone();
+/// Adds the credentials of a test to its request.
+pub(super) async fn equip(suite: &Suite, case: &Case, project: &Project, age: Age) -> Result<Equipped, String> {
+    let credentials = match (age, &case.stale) {
+        (Age::Stale, Some(stale)) => stale,
+        _ => &case.credentials,
+    };
     let integration = set_up(suite, case, project).await?;
-    for credential in &case.credentials {
-        match credential {
-            Credential::Value(place, value) => request.put(place, value)?,
-            Credential::Header(name, value) => request.put(&["headers".to_owned(), (*name).to_owned()], value)?,
-            Credential::Claims(scheme, secret) => {
-                let token = scheme.token(&case.claims, secret, project.tools.store.clock().now())?;
-                let place = scheme.place().ok_or("its `jwt` does not look at one place of the request")?;
-                request.put(&place, &token)?;
-            }
-            Credential::From(address) => request.client = Some(*address),
-            Credential::Signature(..) => {}
-            Credential::Endpoint(place) => {
-                let endpoint = integration.as_ref().map(|integration| integration.endpoint.expose().as_str());
-                request.put(place, endpoint.unwrap_or(made_up::ENDPOINT))?;
-            }
-            Credential::ApiKey(place) => {
-                let tenant = sending_tenant(case, project).await?;
-                let made = api_keys::create(&project.tools.store, &tenant, &suite.source.name, "test").await;
-                let (_, key) = made.map_err(|error| error.to_string())?;
-                request.put(place, key.expose())?;
-            }
-        }
-    }
-    for credential in &case.credentials {
-        if let Credential::Signature(scheme, signing, fields) = credential {
-            let with = signed::With { source: &suite.source, fields, now: project.tools.store.clock().now() };
-            signed::sign(&mut request, scheme, *signing, with)?;
-        }
-    }
-    Ok(request)
+    let tenant = if case.tenant.is_some() { Some(sending_tenant(case, project).await?) } else { None };
+    let sender = Sender {
+        store: &project.tools.store,
+        source: &suite.source,
+        tenant: tenant.as_ref(),
+        integration: integration.as_deref(),
+        api_key: None,
+        purpose: "test",
+        claims: &case.claims,
+        addresses: &Addresses::default(),
+        age,
+    };
+    super::equip::equip(case.request.clone(), credentials, &sender).await
 }
 
 /// Makes the tenant's integration, where the source needs one.
@@ -143,6 +130,10 @@ async fn set_up(suite: &Suite, case: &Case, project: &Project) -> Result<Option<
         return Ok(None);
     }
     let tenant = sending_tenant(case, project).await?;
+    let snapshot = project.tools.store.integrations();
+    if let Some(known) = snapshot.of_tenant(&suite.source.name, tenant.id).first() {
+        return Ok(Some(Arc::clone(known)));
+    }
     let (open, secret) = made_up::fields_of(rule, &case.integration, None);
     let fields = integrations::Fields { open, secret };
     let added = integrations::add(&project.tools.store, &tenant, &suite.source.name, "test", fields, &[]).await;
@@ -159,7 +150,7 @@ async fn sending_tenant(case: &Case, project: &Project) -> Result<Tenant, String
     }
 }
 
-async fn receive(project: &Project, request: WebhookRequest) -> Result<Seen, String> {
+pub(super) async fn receive(project: &Project, request: &WebhookRequest) -> Result<Seen, String> {
     let mut builder = Request::builder().method(request.method.as_str()).uri(request.target());
     for (name, value) in request.all_headers() {
         builder = builder.header(name, value);
@@ -196,27 +187,36 @@ fn delivery_of(body: &str) -> Option<DeliveryId> {
     serde_json::from_str::<serde_json::Value>(body).ok()?.get("delivery")?.as_str()?.parse().ok()
 }
 
-/// What became of the delivery; the worst state of its records.
-async fn look_at(project: &Project, delivery: DeliveryId, seen: &mut Seen) -> Result<Option<RecordState>, String> {
+/// What became of the request.
+pub(super) async fn look_at(suite: &Suite, project: &Project, seen: &mut Seen) -> Result<(), String> {
+    seen.shown = shown(suite, project).await?;
+    let Some(delivery) = delivery_of(&seen.body) else { return Ok(()) };
     let details = records::show(&project.tools.store, delivery).await.map_err(|error| error.to_string())?;
-    let Some(details) = details else { return Ok(None) };
-    let worst = details.records.iter().map(|record| record.state).max_by_key(|state| badness(*state));
+    let Some(details) = details else { return Ok(()) };
+    seen.worst = details.records.iter().map(|record| record.state).max_by_key(|state| badness(*state));
     let record = |record: RecordSummary| SeenRecord {
         number: record.number,
         state: record.state.word().to_owned(),
         attempts: record.attempts,
         reason: record.reason,
+        event: record.event,
     };
     seen.records = details.records.into_iter().map(record).collect();
-    let calls = details.attempts.into_iter().flat_map(|attempt| attempt.attempt.calls);
+    let (mut calls, mut changes) = (Vec::new(), Vec::new());
+    for attempt in details.attempts {
+        calls.extend(attempt.attempt.calls);
+        changes.extend(attempt.attempt.changes);
+    }
+    seen.changes = changes;
     seen.calls = calls
+        .into_iter()
         .map(|call| match (call.status, call.error) {
             (Some(status), _) => format!("{} {} → {status}", call.method, call.url),
             (None, Some(error)) => format!("{} {}: {error}", call.method, call.url),
             (None, None) => format!("{} {}", call.method, call.url),
         })
         .collect();
-    Ok(worst)
+    Ok(())
 }
 
 fn badness(state: RecordState) -> u8 {
@@ -233,7 +233,8 @@ fn badness(state: RecordState) -> u8 {
     }
 }
 
-fn compare_values(expected: &Expected, seen: &Seen, worst: Option<RecordState>, calls: usize) -> Vec<Mismatch> {
+fn compare_values(expected: &Expected, seen: &Seen, calls: usize) -> Vec<Mismatch> {
+    let worst = seen.worst;
     let mut mismatches = Vec::new();
     let mut differ = |what, expected: String, found: String| mismatches.push(Mismatch::Value { what, expected, found });
     if let Some(status) = expected.status.filter(|status| *status != seen.status) {
@@ -263,13 +264,13 @@ fn database<'p>(suite: &Suite, project: &'p Project, table: &str) -> Result<&'p 
 }
 
 /// The columns of a table; none when there is no such table.
-async fn columns_of(database: &Database, table: &str) -> Result<Vec<ColumnSchema>, Failure> {
+pub(super) async fn columns_of(database: &Database, table: &str) -> Result<Vec<ColumnSchema>, Failure> {
     let name = table.rsplit('.').next().unwrap_or(table);
     let found = database.tables().await?.into_iter().find(|found| found.name.eq_ignore_ascii_case(name));
     Ok(found.map(|found| found.columns).unwrap_or_default())
 }
 
-fn find_column<'c>(columns: &'c [ColumnSchema], name: &str) -> Option<&'c ColumnSchema> {
+pub(super) fn find_column<'c>(columns: &'c [ColumnSchema], name: &str) -> Option<&'c ColumnSchema> {
     columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))
 }
 

@@ -94,6 +94,17 @@ pub fn credentials_of(
     Ok(credentials)
 }
 
+/// How a request is verified: by the scheme of the handshake that it is, else by the source's. Says whether it is the handshake's.
+pub fn scheme_for<'a>(source: &'a Source, request: &WebhookRequest) -> (&'a Auth, bool) {
+    let arriving = request.arriving();
+    let params = source.receive.path_parameters(&arriving.path).unwrap_or_default();
+    let handshake = source.handshakes.find(&arriving, &params);
+    match handshake.and_then(|(_, handshake, _)| handshake.auth.as_ref()) {
+        Some((scheme, _)) => (scheme, true),
+        None => (&source.auth, false),
+    }
+}
+
 fn grows_old(auth: &Auth) -> bool {
     matches!(auth, Auth::Signature(scheme) if scheme.has_tolerance())
 }

@@ -30,6 +30,24 @@ pub async fn send(address: SocketAddr, request: &WebhookRequest) -> io::Result<S
     }
 }
 
+/// Sends a request to a whole URL, which may be `https`, and reads the answer; follows no redirects. The reason names no URL.
+pub async fn send_to(method: &str, url: &str, headers: &[(String, String)], body: Vec<u8>) -> Result<SentAnswer, String> {
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(LONGEST).build();
+    let method = reqwest::Method::from_bytes(method.as_bytes()).map_err(|error| error.to_string())?;
+    let mut request = client.map_err(|error| error.to_string())?.request(method, url).body(body);
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    let told = |error: reqwest::Error| {
+        let error = error.without_url();
+        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        causes.last().map(ToString::to_string).unwrap_or_default()
+    };
+    let answer = request.send().await.map_err(told)?;
+    let status = answer.status().as_u16();
+    Ok(SentAnswer { status, body: answer.text().await.map_err(told)? })
+}
+
 async fn exchange(address: SocketAddr, request: &WebhookRequest) -> io::Result<SentAnswer> {
     let body = request.bytes();
     let mut head = format!("{} {} HTTP/1.1\r\nhost: {address}\r\n", request.method, request.target());

@@ -18,16 +18,24 @@ pub(super) struct With<'a> {
     pub(super) fields: &'a SecretValues,
     /// When it is sent.
     pub(super) now: Timestamp,
+    /// The URL that the server is known by.
+    pub(super) addresses: &'a Addresses,
 }
 
-/// Puts into the request what its source's scheme asks for.
-pub(super) fn sign(request: &mut WebhookRequest, scheme: &Scheme, signing: Signing, with: With<'_>) -> Result<(), String> {
+/// Puts into the request what its source's scheme asks for; returns the signatures and where they are.
+pub(super) fn sign(
+    request: &mut WebhookRequest,
+    scheme: &Scheme,
+    signing: Signing,
+    with: With<'_>,
+) -> Result<Vec<Placed>, String> {
     let placed = with_evidence(request, with, |evidence| scheme.before_signing(evidence, signing, ID))?;
     put_all(request, &placed)?;
     let digest = with_evidence(request, with, |evidence| scheme.digest(evidence))?;
     put_all(request, digest.as_slice())?;
     let signatures = with_evidence(request, with, |evidence| scheme.signatures(evidence, signing, ID))?;
-    put_all(request, &signatures)
+    put_all(request, &signatures)?;
+    Ok(signatures)
 }
 
 fn put_all(request: &mut WebhookRequest, placed: &[Placed]) -> Result<(), String> {
@@ -36,10 +44,10 @@ fn put_all(request: &mut WebhookRequest, placed: &[Placed]) -> Result<(), String
 
 /// The request as it will be seen when it arrives.
 fn with_evidence<T>(request: &WebhookRequest, with: With<'_>, look: impl FnOnce(&Evidence<'_>) -> T) -> T {
-    let With { source, fields, now } = with;
+    let With { source, fields, now, addresses } = with;
     let arriving = request.arriving();
     let params = source.receive.path_parameters(&arriving.path).unwrap_or_default();
     let document = source.admission.read(&arriving, &params).document;
-    let url = Addresses::default().url(&arriving);
+    let url = addresses.url(&arriving);
     look(&Evidence { request: &arriving, document: &document, url: &url, now, source: &source.name, fields })
 }

@@ -1,10 +1,12 @@
 //! The tests of route files: found beside them, read, compiled, and all their problems told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sha2::Digest as _;
 
 use super::cases::{self, Case, Surrounding};
 use super::project::surroundings;
@@ -12,7 +14,7 @@ use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::source::Sources;
 use crate::routes::compile::World;
 use crate::routes::expected::expected_tables;
-use crate::routes::folder::Folder;
+use crate::routes::folder::{Folder, read_companion};
 use crate::routes::load::{self, Loaded, LoadedFile};
 use crate::routes::samples::read_tests;
 use crate::routes::source::Source;
@@ -36,6 +38,8 @@ pub struct Suite {
     pub schemas: Vec<(String, String)>,
     /// The tests.
     pub cases: Vec<Case>,
+    /// SHA-256 of all that they are made of.
+    pub digest: [u8; 32],
 }
 
 /// What was found in one folder.
@@ -46,6 +50,24 @@ pub struct Suites {
     pub problems: Diagnostics,
     /// What can be run.
     pub suites: Vec<Suite>,
+    /// The files beside the route files that were read or looked for.
+    pub companions: BTreeSet<PathBuf>,
+}
+
+/// What was read beside route files since it was last asked.
+#[derive(Default)]
+struct Companions(Mutex<BTreeMap<String, Result<String, String>>>);
+
+impl Companions {
+    fn read(&self, path: &str) -> Result<String, String> {
+        let text = read_companion(path);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), text.clone());
+        text
+    }
+
+    fn take(&self) -> BTreeMap<String, Result<String, String>> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Reads the tests of a folder's route files, which may include what is in `templates`: of all, or of those at the paths in `only`.
@@ -58,20 +80,31 @@ pub fn read(
     let surroundings = surroundings(destinations.to_vec());
     let mut texts = Folder::new(folder).with_templates(templates).read()?;
     texts.routes = texts.routes.into_iter().map(|(path, text)| (shown(&path), text)).collect();
-    let world = surroundings.world();
+    let companions = Companions::default();
+    let reading = |path: &str| companions.read(path);
+    let world = World { files: &reading, ..surroundings.world() };
     let Loaded { texts, files, .. } = load::load(&texts, world, &[]);
-    let mut found = Suites { texts, problems: Diagnostics::default(), suites: Vec::new() };
+    let mut found = Suites { texts, problems: Diagnostics::default(), suites: Vec::new(), companions: BTreeSet::new() };
     let tested: BTreeSet<String> = match only {
         Some(only) => only.iter().map(|path| shown(path)).collect(),
         None => test_files(folder)?.iter().map(|path| route_of(path)).collect(),
     };
     for path in tested {
         match files.iter().find(|file| file.path == path) {
-            Some(file) => read_suite(file, world, &mut found),
+            Some(file) => {
+                found.companions.extend(companions.take().into_keys().map(PathBuf::from));
+                read_suite(file, world, &companions, &mut found);
+            }
             None => found.problems.report(nothing_to_test(&path)),
         }
+        found.companions.insert(tests_of(&path).into());
     }
     Ok(found)
+}
+
+/// The tests of the route file at a path.
+pub fn read_folder(folder: &Path, templates: &Path, path: &str, destinations: &[Destination]) -> io::Result<Suites> {
+    read(folder, templates, Some(&BTreeSet::from([path.to_owned()])), destinations)
 }
 
 /// The route file whose tests are at `path`.
@@ -104,7 +137,7 @@ fn nothing_to_test(path: &str) -> Diagnostic {
         .hint("tests stand beside what they test: `NAME.test.yaml` beside `NAME.yaml`")
 }
 
-fn read_suite(file: &LoadedFile, world: World<'_>, found: &mut Suites) {
+fn read_suite(file: &LoadedFile, world: World<'_>, companions: &Companions, found: &mut Suites) {
     let Some(source) = &file.source else {
         found.problems.append(file.diagnostics.clone());
         return;
@@ -118,10 +151,24 @@ fn read_suite(file: &LoadedFile, world: World<'_>, found: &mut Suites) {
     let mut problems = Diagnostics::default();
     let tests = read_tests(&file.path, world, &mut found.texts, &mut problems);
     let suite = tests.and_then(|tests| compile(&tests, path, source, world, &found.texts, &mut problems));
+    let read = companions.take();
     if !problems.has_errors() {
-        found.suites.extend(suite);
+        let digest = digest_of(source, &read);
+        found.suites.extend(suite.map(|suite| Suite { digest, ..suite }));
     }
+    found.companions.extend(read.into_keys().map(PathBuf::from));
     found.problems.append(problems);
+}
+
+fn digest_of(source: &Source, read: &BTreeMap<String, Result<String, String>>) -> [u8; 32] {
+    let mut hash = sha2::Sha256::new_with_prefix(source.bundle_hash);
+    for (path, text) in read {
+        for part in [path, text.as_ref().unwrap_or_else(|reason| reason)] {
+            hash.update(part.len().to_be_bytes());
+            hash.update(part);
+        }
+    }
+    hash.finalize().into()
 }
 
 fn compile(
@@ -140,7 +187,14 @@ fn compile(
         .map(|test| cases::compile(test, texts.line_and_column(test.name.span).0, surrounding, problems))
         .collect();
     let cases = cases.into_iter().collect::<Option<_>>()?;
-    Some(Suite { source: Arc::clone(source), destinations: world.destinations.to_vec(), schemas: schemas?, cases, path })
+    Some(Suite {
+        source: Arc::clone(source),
+        destinations: world.destinations.to_vec(),
+        schemas: schemas?,
+        cases,
+        path,
+        digest: [0; 32],
+    })
 }
 
 /// The script of the test file for every database; without one, what makes the tables that the routes expect.

@@ -201,6 +201,22 @@ pub async fn run(
     Ok(Trial { source: source.name.clone(), tenant, auth: source.auth.word(), records })
 }
 
+/// The names of the events that a request holds, as far as they can be told without its sender.
+pub fn events_of(source: &Source, request: &Request) -> Vec<String> {
+    let params = source.receive.path_parameters(&request.path).unwrap_or_default();
+    let received_at = START;
+    let arrival = Arrival {
+        delivery: DeliveryId::at(received_at),
+        received_at,
+        caller: &StoredCaller::default(),
+        attempt: 1,
+        work_key: &[0; 32],
+        integrations: &Integrations::default(),
+    };
+    let items = source.admission.items(request, source.admission.read(request, &params), arrival, None);
+    items.into_iter().filter_map(|item| item.event).collect()
+}
+
 fn params_of(source: &Source, request: &Request) -> Result<Vec<(String, String)>, String> {
     let receive = &source.receive;
     let wanted = format!("`{}` receives {} {}", source.name, receive.methods.join(" or "), receive.path_text());

@@ -20,6 +20,8 @@ const LARGEST_COMPANION: u64 = 10 << 20;
 pub struct Folder {
     root: PathBuf,
     templates: Option<PathBuf>,
+    /// Files that are looked at, and not read.
+    companions: Vec<PathBuf>,
 }
 
 /// What the names, sizes, times and places of a folder's files say. Two equal ones most likely mean equal content.
@@ -38,13 +40,19 @@ struct Looks {
 impl Folder {
     /// The folder at a path.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), templates: None }
+        Self { root: root.into(), templates: None, companions: Vec::new() }
     }
 
     /// The same with a folder of templates; one that does not exist has none.
     #[must_use]
     pub fn with_templates(self, templates: impl Into<PathBuf>) -> Self {
         Self { templates: Some(templates.into()), ..self }
+    }
+
+    /// The same with further files whose changes count: tests, samples, scripts.
+    #[must_use]
+    pub fn with_companions(self, companions: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self { companions: companions.into_iter().collect(), ..self }
     }
 
     /// Its path.
@@ -84,7 +92,7 @@ impl Folder {
     /// What its files look like from outside.
     pub fn fingerprint(&self) -> io::Result<Fingerprint> {
         let templates = self.list_templates().into_iter().map(|(_, path)| path);
-        let entries = self.list()?.into_iter().chain(templates).map(|path| {
+        let entries = self.list()?.into_iter().chain(templates).chain(self.companions.iter().cloned()).map(|path| {
             // follows links: a ConfigMap's files are links into a folder that is swapped
             let looks = fs::metadata(&path).ok().map(|metadata| Looks {
                 size: metadata.len(),

@@ -93,6 +93,14 @@ impl WriteVersion {
         Some(Self { told: Told::By(value), column, span })
     }
 
+    /// What tells it; nothing where it is the moment of the fetch.
+    pub fn value(&self) -> Option<&Value> {
+        match &self.told {
+            Told::By(value) => Some(&value.value),
+            Told::Fetched(_) => None,
+        }
+    }
+
     /// Says which calls the values come from that it is the version of. What takes a row away needs none: where nothing was
     /// fetched, the thing was gone when the delivery came.
     pub fn set_calls(&mut self, calls: Vec<String>, takes_away: bool, write: Span, diagnostics: &mut Diagnostics) {

@@ -115,11 +115,11 @@ impl Older {
         let written = |table: &str| base.seen.changes.iter().any(|change| change.table.eq_ignore_ascii_case(table));
         let versions = routes.iter().flat_map(|route| {
             let writes = route.pipeline.writes.iter().filter(|write| written(&write.table.value));
-            writes.filter_map(|write| Some((*route, &write.version.as_ref()?.value.value)))
+            writes.filter_map(|write| Some((*route, write.version.as_ref()?.value()?)))
         });
         let versions: Vec<(&Route, &Value)> = versions.collect();
         if versions.is_empty() {
-            return Err("nothing that is written has a `version`".to_owned());
+            return Err("nothing that is written has a `version` that is told".to_owned());
         }
         let mut case = case.clone();
         let mut told: Vec<Told> = Vec::new();

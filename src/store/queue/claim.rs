@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::aside::BEYOND;
 use super::due::{Floors, due_lanes, due_pools};
-use super::gates;
 use super::forward_rows::read_forwards;
+use super::gates;
 use crate::clock::Timestamp;
 use crate::model::delivery::DeliveryId;
 use crate::model::lane::{Claim, LaneKind};

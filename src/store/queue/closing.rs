@@ -4,8 +4,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::aside::BEYOND;
-use super::gates::{self, Opened};
 use super::forward_rows::{ForwardChange, PreparedForward, change_forwards, insert_forwards};
+use super::gates::{self, Opened};
 use crate::clock::Timestamp;
 use crate::model::lane::HeldLane;
 use crate::model::record::RecordId;

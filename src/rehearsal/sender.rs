@@ -18,6 +18,8 @@ const LONGEST: Duration = Duration::from_secs(30);
 pub struct SentAnswer {
     /// The HTTP status.
     pub status: u16,
+    /// The headers, by lower-case name.
+    pub headers: Vec<(String, String)>,
     /// The body, as text.
     pub body: String,
 }
@@ -45,7 +47,9 @@ pub async fn send_to(method: &str, url: &str, headers: &[(String, String)], body
     };
     let answer = request.send().await.map_err(told)?;
     let status = answer.status().as_u16();
-    Ok(SentAnswer { status, body: answer.text().await.map_err(told)? })
+    let text = |value: &reqwest::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers = answer.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+    Ok(SentAnswer { status, headers, body: answer.text().await.map_err(told)? })
 }
 
 async fn exchange(address: SocketAddr, request: &WebhookRequest) -> io::Result<SentAnswer> {
@@ -68,7 +72,9 @@ async fn exchange(address: SocketAddr, request: &WebhookRequest) -> io::Result<S
 fn read(answer: &str) -> Option<SentAnswer> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    Some(SentAnswer { status, body: body.to_owned() })
+    let headers = head.lines().skip(1).filter_map(|line| line.split_once(':'));
+    let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
+    Some(SentAnswer { status, headers, body: body.to_owned() })
 }
 
 #[cfg(test)]
@@ -88,7 +94,8 @@ mod tests {
             ..WebhookRequest::default()
         };
         let answer = send(simulation.address(), &request).await.expect("answered");
-        assert_eq!(answer, SentAnswer { status: 200, body: "[1]".into() });
+        assert_eq!((answer.status, answer.body.as_str()), (200, "[1]"));
+        assert!(answer.headers.contains(&("content-type".to_owned(), "application/json".to_owned())), "{:?}", answer.headers);
         assert_eq!(simulation.calls(), ["POST /a?k=v+w"]);
     }
 }

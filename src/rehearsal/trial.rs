@@ -203,6 +203,15 @@ pub async fn run(
 
 /// The names of the events that a request holds, as far as they can be told without its sender.
 pub fn events_of(source: &Source, request: &Request) -> Vec<String> {
+    items_of(source, request, |item| item.event.clone())
+}
+
+/// Where the routes stand that want it, as far as that can be told without its sender.
+pub fn routes_of(source: &Source, request: &Request) -> Vec<String> {
+    items_of(source, request, |item| item.chosen.as_ref().ok().map(|chosen| chosen.route.place.clone()))
+}
+
+fn items_of(source: &Source, request: &Request, tell: impl Fn(&Item<'_>) -> Option<String>) -> Vec<String> {
     let params = source.receive.path_parameters(&request.path).unwrap_or_default();
     let received_at = START;
     let arrival = Arrival {
@@ -214,7 +223,7 @@ pub fn events_of(source: &Source, request: &Request) -> Vec<String> {
         integrations: &Integrations::default(),
     };
     let items = source.admission.items(request, source.admission.read(request, &params), arrival, None);
-    items.into_iter().filter_map(|item| item.event).collect()
+    items.iter().filter_map(tell).collect()
 }
 
 fn params_of(source: &Source, request: &Request) -> Result<Vec<(String, String)>, String> {

@@ -20,7 +20,7 @@ pub mod registry;
 pub mod reload;
 mod row_lanes;
 pub mod samples;
-mod shipped;
+pub mod shipped;
 mod side_by_side;
 mod signing;
 pub mod source;

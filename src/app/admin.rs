@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::metrics::Metrics;
 use super::sources::Sources;
 use crate::http_client::client::HttpClient;
-use crate::store::{Store, records, tenants};
+use crate::store::{Store, pools, records, tenants};
 
 /// What the pages are made from.
 pub(super) struct Admin {
@@ -53,6 +53,7 @@ async fn ready(State(admin): State<Arc<Admin>>) -> Response {
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     let counts = records::counts(&admin.store).await.ok();
-    let text = admin.metrics.text(&admin.sources.statuses(), &admin.http.circuits(), counts.as_deref());
+    let attention = pools::needing_attention(&admin.store).await.unwrap_or_default();
+    let text = admin.metrics.text(&admin.sources.statuses(), &admin.http.circuits(), &attention, counts.as_deref());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

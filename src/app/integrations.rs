@@ -17,6 +17,7 @@ use crate::routes::source::Source;
 use crate::steps::integration::FoundBy;
 use crate::store::integrations::{self, FieldChanges, Fields};
 use crate::store::lanes;
+use crate::store::pools::{self, Attention};
 
 /// What can be asked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -140,12 +141,15 @@ pub(super) async fn execute(context: &Context, operation: IntegrationOperation) 
                 tenant.as_ref().is_none_or(|name| one.tenant.name == *name)
                     && source.as_ref().is_none_or(|name| one.source == *name)
             };
-            Answer::Integrations(all.iter().filter(wanted).map(IntegrationSummary::from).collect())
+            let attention = pools::needing_attention(store).await?;
+            Answer::Integrations(all.iter().filter(wanted).map(|one| summary(one, &attention)).collect())
         }
         IntegrationOperation::Show { id, onboarding, language } => {
             let all = integrations::list(store).await?;
             let Some(found) = all.into_iter().find(|one| one.id == id) else { bail!("{}", no_integration(id)) };
-            Answer::Integration(Box::new(view(context, &found, onboarding.then_some(language.as_str()))?))
+            let mut view = view(context, &found, onboarding.then_some(language.as_str()))?;
+            view.summary = summary(&found, &pools::needing_attention(store).await?);
+            Answer::Integration(Box::new(view))
         }
         IntegrationOperation::Set { id, description, given, remove } => {
             let changed = set(context, id, description, given, remove).await?;
@@ -161,6 +165,13 @@ pub(super) async fn execute(context: &Context, operation: IntegrationOperation) 
             Answer::Integrations(vec![IntegrationSummary::from(&*revoked)])
         }
     })
+}
+
+/// What is listed of one; its work is its source's and tenant's.
+fn summary(one: &Integration, attention: &[Attention]) -> IntegrationSummary {
+    let is_its = |pool: &&Attention| pool.source == one.source && pool.tenant_id == one.tenant.id;
+    let found = attention.iter().filter(|_| one.is_active()).find(is_its);
+    IntegrationSummary { needs_attention: found.map(|pool| pool.reason.clone()), ..IntegrationSummary::from(one) }
 }
 
 fn no_integration(id: i64) -> String {

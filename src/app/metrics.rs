@@ -6,6 +6,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use crate::http_client::breaker::CircuitStatus;
 use crate::model::record::RecordState;
 use crate::routes::registry::{SourceStatus, Status};
+use crate::store::pools::Attention;
 use crate::store::records::Count;
 
 const METADATA: Metadata<'static> = Metadata::new("hooktable", Level::INFO, None);
@@ -28,6 +29,10 @@ impl Default for Metrics {
         gauge(
             "hooktable_circuit_open",
             "1 while an api is left alone because it fails, by api and scope (source/tenant/integration)",
+        );
+        gauge(
+            "hooktable_needs_attention",
+            "tenants of the source whose work waits because the provider refuses their credentials",
         );
         gauge("hooktable_state_up", "1 when the state answers, else 0");
         metrics
@@ -53,7 +58,13 @@ impl Metrics {
     }
 
     /// Everything as text, with what is only known when it is asked for. Without counts the state did not answer.
-    pub fn text(&self, statuses: &[SourceStatus], circuits: &[CircuitStatus], counts: Option<&[Count]>) -> String {
+    pub fn text(
+        &self,
+        statuses: &[SourceStatus],
+        circuits: &[CircuitStatus],
+        attention: &[Attention],
+        counts: Option<&[Count]>,
+    ) -> String {
         for circuit in circuits {
             let labels = vec![Label::new("api", circuit.api.clone()), Label::new("scope", circuit.scope.clone())];
             self.set("hooktable_circuit_open", labels, if circuit.is_open { 1.0 } else { 0.0 });
@@ -61,6 +72,8 @@ impl Metrics {
         for source in statuses {
             let ok = if source.status == Status::Active { 1.0 } else { 0.0 };
             self.set("hooktable_route_file_ok", vec![Label::new("source", source.name.clone())], ok);
+            let waiting = attention.iter().filter(|pool| pool.source == source.name).count();
+            self.set("hooktable_needs_attention", vec![Label::new("source", source.name.clone())], waiting as f64);
         }
         self.set("hooktable_state_up", Vec::new(), if counts.is_some() { 1.0 } else { 0.0 });
         if let Some(counts) = counts {
@@ -101,11 +114,13 @@ mod tests {
         let status = SourceStatus { name: "a".to_owned(), path: "a.yaml".to_owned(), status: Status::Active };
         let counts = [Count { source: "a".to_owned(), state: RecordState::Dead, count: 3 }];
         let circuits = [CircuitStatus { api: "shop".to_owned(), scope: "a/acme/".to_owned(), is_open: true }];
-        let text = metrics.text(&[status], &circuits, Some(&counts));
+        let attention = [Attention { source: "a".to_owned(), tenant_id: 1, reason: "401".to_owned() }];
+        let text = metrics.text(&[status], &circuits, &attention, Some(&counts));
         for line in [
             "hooktable_requests_total{status=\"200\"} 2",
             "hooktable_route_file_ok{source=\"a\"} 1",
             "hooktable_circuit_open{api=\"shop\",scope=\"a/acme/\"} 1",
+            "hooktable_needs_attention{source=\"a\"} 1",
             "hooktable_records{source=\"a\",state=\"dead\"} 3",
             "hooktable_records{source=\"a\",state=\"waiting\"} 0",
         ] {

@@ -214,6 +214,7 @@ fn show(view: &IntegrationView, format: Format) -> anyhow::Result<()> {
     about.push(["changed".to_owned(), output::to_the_second(&one.changed_at)]);
     let moments = [("last used", &one.last_used_at), ("revoked", &one.revoked_at)];
     about.extend(moments.into_iter().filter_map(|(what, at)| Some([what.to_owned(), output::to_the_second(at.as_ref()?)])));
+    about.extend(one.needs_attention.iter().map(|reason| ["needs attention".to_owned(), reason.clone()]));
     output::data("");
     output::table(["integration", &one.id.to_string()], about);
     let rows = field_rows(view);
@@ -270,4 +271,11 @@ fn list(all: &[IntegrationSummary]) {
         ]
     });
     output::table(["integration", "tenant", "source", "description", "fields", "created", "last used", "revoked"], rows);
+    for one in all {
+        if let Some(reason) = &one.needs_attention {
+            output::data("");
+            output::data(&format!("integration {} needs attention, its work waits: {reason}", one.id));
+            output::data(&format!("  `hooktable integrations set {}` with other credentials lets it go on", one.id));
+        }
+    }
 }

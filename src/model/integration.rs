@@ -180,6 +180,9 @@ pub struct IntegrationSummary {
     pub last_used_at: Option<String>,
     /// RFC 3339; absent while it is active.
     pub revoked_at: Option<String>,
+    /// What stops its work until somebody acts: the provider refuses its credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs_attention: Option<String>,
 }
 
 impl From<&Integration> for IntegrationSummary {
@@ -196,6 +199,7 @@ impl From<&Integration> for IntegrationSummary {
             changed_at: one.changed_at.to_string(),
             last_used_at: one.last_used_at.map(|moment| moment.to_string()),
             revoked_at: one.revoked_at.map(|moment| moment.to_string()),
+            needs_attention: None,
         }
     }
 }

@@ -122,8 +122,25 @@ pub async fn hold(
     reason: String,
     attempt: Option<(RecordId, Attempt)>,
 ) -> Result<(), FinishError> {
+    let pause = Pause { pool_id: claim.pool_id, until, reason, needs_attention: false };
+    pause_pool(store, claim, pause, attempt).await
+}
+
+/// The same, because the credentials are refused: only people can help, or they change.
+pub async fn hold_for_credentials(
+    store: &Store,
+    claim: &Claim,
+    until: Timestamp,
+    reason: String,
+    attempt: (RecordId, Attempt),
+) -> Result<(), FinishError> {
+    let pause = Pause { pool_id: claim.pool_id, until, reason, needs_attention: true };
+    pause_pool(store, claim, pause, Some(attempt)).await
+}
+
+async fn pause_pool(store: &Store, claim: &Claim, pause: Pause, attempt: Option<(RecordId, Attempt)>) -> Result<(), FinishError> {
     let attempt = attempt.map(|(record, attempt)| Ok::<_, StoreError>((record, attempts::pack(store, &attempt)?))).transpose()?;
-    let pause = Some(Pause { pool_id: claim.pool_id, until, reason });
+    let pause = Some(pause);
     store.writer().close(Closing { pause, attempt, ..untouched(claim) }).await
 }
 
@@ -190,7 +207,7 @@ async fn extend_lease(connection: &mut Connection, lane_id: i64, fence: i64, unt
 }
 
 async fn unpause(connection: &mut Connection, source: &str, tenant_id: i64) -> Result<(), StoreError> {
-    let sql = "update pool set paused_until = null, reason = null where source = $1 and tenant_id = $2";
+    let sql = "update pool set paused_until = null, reason = null, needs_attention = 0 where source = $1 and tenant_id = $2";
     query(sql).bind(source).bind(tenant_id).execute(connection).await?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::error::StoreError;
 use super::opening::hold_master_key;
-use super::sql::{Connection, query};
+use super::sql::{Connection, Row, query};
 use super::state::Store;
 use super::vault::DataKey;
 
@@ -41,6 +41,29 @@ impl KnownPools {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         entries.entry(source.to_owned()).or_default().insert(tenant_id, entry);
     }
+}
+
+/// A pool whose work waits because the provider refuses the credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attention {
+    /// The source.
+    pub source: String,
+    /// The tenant's number; 0 for none.
+    pub tenant_id: i64,
+    /// What the provider said.
+    pub reason: String,
+}
+
+/// The pools that wait for other credentials now.
+pub async fn needing_attention(store: &Store) -> Result<Vec<Attention>, StoreError> {
+    let sql =
+        "select source, tenant_id, reason from pool where needs_attention = 1 and paused_until > $1 order by source, tenant_id";
+    let rows = store.read(query(sql).bind(store.clock().now())).await?;
+    let attention = |row: &Row| {
+        let reason: Option<String> = row.get("reason")?;
+        Ok(Attention { source: row.get("source")?, tenant_id: row.get("tenant_id")?, reason: reason.unwrap_or_default() })
+    };
+    rows.iter().map(attention).collect()
 }
 
 /// The pools of these tenants.

@@ -11,7 +11,7 @@ use crate::http_client::client::HttpClient;
 use crate::model::attempt::Outcome;
 use crate::model::change::Change;
 use crate::model::event::EventDocument;
-use crate::model::failure::{Failure, Step};
+use crate::model::failure::{Failure, Retry, Step};
 use crate::model::integration::Integrations;
 use crate::model::lane::Claim;
 use crate::model::record::{ClaimedRecord, RecordId};
@@ -236,9 +236,13 @@ async fn close(
                 "attempt failed"
             );
             let reason = failure.reason.clone();
+            let is_refused = failure.retry == Retry::Credentials;
             let attempt = trace.end(Outcome::Failed { failure }, now);
             match verdict {
                 Verdict::Again(at) => lanes::retry(store, claim, record.id, attempt, reason, at).await,
+                Verdict::Hold(until) if is_refused => {
+                    lanes::hold_for_credentials(store, claim, until, reason, (record.id, attempt)).await
+                }
                 Verdict::Hold(until) => lanes::hold(store, claim, until, reason, Some((record.id, attempt))).await,
                 Verdict::Bury(reason) => lanes::finish(store, claim, ending(End::Dead(reason), attempt)).await,
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hooktable::http_client::breaker::CircuitStatus;
 use hooktable::model::attempt::Attempt;
 use hooktable::rehearsal::simulate::Simulation;
-use hooktable::store::{integrations, lanes, records};
+use hooktable::store::{integrations, lanes, pools, records};
 
 use crate::secrets::assert_absent;
 use crate::support::project::Project;
@@ -279,6 +279,12 @@ async fn refused_credentials_hold_the_work_until_they_change() {
     assert_eq!(app.api.calls().len(), 1, "the second one is not tried with credentials that are refused");
     assert!(reason(&app).await.contains("the API refuses the credentials (401)"), "{:?}", app.records().await);
     assert_absent(format!("{:?}", attempts(&app).await).as_bytes(), &["wrong-canary"], "an attempt");
+    let waiting = pools::needing_attention(&app.tools.store).await.expect("readable");
+    assert_eq!(
+        waiting.iter().map(|pool| (pool.source.as_str(), pool.tenant_id)).collect::<Vec<_>>(),
+        [("things", integration.tenant.id)]
+    );
+    assert!(waiting[0].reason.contains("(401)"), "{waiting:?}");
     let changes = integrations::FieldChanges {
         set: integrations::Fields { secret: [("token".to_owned(), "right-canary".into())].into(), ..Default::default() },
         ..Default::default()
@@ -287,6 +293,7 @@ async fn refused_credentials_hold_the_work_until_they_change() {
     lanes::resume_pool(&app.tools.store, "things", Some(&integration.tenant)).await.expect("resumed");
     run(&app).await;
     assert_eq!(app.states().await, ["done", "done"]);
+    assert_eq!(pools::needing_attention(&app.tools.store).await.expect("readable"), []);
 }
 
 #[tokio::test]

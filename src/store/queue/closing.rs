@@ -43,6 +43,8 @@ pub(crate) struct Pause {
     pub(crate) pool_id: i64,
     pub(crate) until: Timestamp,
     pub(crate) reason: String,
+    /// Whether only people can help: the credentials are refused.
+    pub(crate) needs_attention: bool,
 }
 
 /// The answers of a batch, and whether more work is due because of it.
@@ -125,7 +127,9 @@ async fn insert_attempts(connection: &mut Connection, attempts: &[&(RecordId, Ve
 }
 
 async fn pause_pool(connection: &mut Connection, pause: &Pause) -> Result<(), StoreError> {
-    let sql = "update pool set paused_until = max(coalesce(paused_until, 0), $1), reason = $2 where pool_id = $3";
-    query(sql).bind(pause.until).bind(&pause.reason).bind(pause.pool_id).execute(connection).await?;
+    let sql =
+        "update pool set paused_until = max(coalesce(paused_until, 0), $1), reason = $2, needs_attention = $3 where pool_id = $4";
+    let needs_attention = i64::from(pause.needs_attention);
+    query(sql).bind(pause.until).bind(&pause.reason).bind(needs_attention).bind(pause.pool_id).execute(connection).await?;
     Ok(())
 }

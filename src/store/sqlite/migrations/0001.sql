@@ -56,12 +56,14 @@ create table user (
 -- tenant 0: no tenant
 -- admit_hash: what the lanes of the open records were computed by
 -- readmit_after: while they are admitted again, the last that was; nothing is claimed then
+-- needs_attention: 1 when it waits because the provider refuses the credentials
 create table pool (
     pool_id integer primary key autoincrement,
     source text not null,
     tenant_id integer not null default 0,
     paused_until integer,
     reason text,
+    needs_attention integer not null default 0,
     admit_hash blob,
     readmit_after integer,
     unique (source, tenant_id)

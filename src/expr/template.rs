@@ -147,7 +147,7 @@ impl Template {
 
     /// Whether it is one expression, whose value keeps its type.
     pub fn is_expression(&self) -> bool {
-        matches!(self.cell.borrow_dependent(), Program::Expression(_))
+        self.cell.with_dependent(|_, program| matches!(program, Program::Expression(_)))
     }
 
     /// What it uses and what it may not do.

@@ -115,7 +115,10 @@ impl Play {
         let (server, reloaded) = Server::start(settings, Clock::system(), Box::new(TestSecrets)).await?;
         let screen = Screen::of_terminal();
         output::problems(&all_problems(&reloaded.loaded), &reloaded.loaded.texts);
-        output::problems(&suites.problems, &suites.texts);
+        // what is wrong with a route file has been said
+        if !all_problems(&reloaded.loaded).has_errors() {
+            output::problems(&suites.problems, &suites.texts);
+        }
         make_tables(database(&server)?, &files.schema().context("the script that makes the tables cannot be read")?).await?;
         let api_key = make_api_key(&server).await?;
         Ok(Self { files, apis, suites, server, api_key, screen })

@@ -29,7 +29,7 @@ pub(super) async fn play(screen: &Screen, stage: Stage<'_>, suites: &[Suite], le
     for (number, suite) in suites.iter().enumerate() {
         let own: Vec<&Played> = played.iter().filter(|one| one.suite == number).collect();
         if !own.is_empty() {
-            screen.source(&suite.source.title, &suite.path);
+            screen.source(&suite.source.title, &suite.source.path);
             own.into_iter().for_each(|one| screen.played(one));
         }
     }

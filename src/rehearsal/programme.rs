@@ -200,3 +200,86 @@ pub fn origins_of(suites: &[Suite]) -> BTreeSet<String> {
     let web = urls.into_iter().filter(|url| matches!(url.scheme(), "http" | "https"));
     web.map(|url| url.origin().ascii_serialization()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::rehearsal::suite;
+    use crate::steps::map::Destination;
+
+    fn shipped() -> Vec<Suite> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let destinations = [Destination { name: "main".to_owned(), tenant_column: "tenant".to_owned() }];
+        let found = suite::read(&root.join("routes.d"), &root.join("templates"), None, &destinations).expect("read");
+        assert!(!found.problems.has_errors(), "{:?}", found.problems.all());
+        found.suites
+    }
+
+    /// Where the routes of a source stand that do something.
+    fn working(suite: &Suite) -> BTreeSet<String> {
+        let routes = suite.source.admission.routes.iter().filter(|route| route.ignore.is_none());
+        routes.map(|route| route.place.clone()).collect()
+    }
+
+    #[test]
+    fn the_short_one_has_one_webhook_of_every_route_and_all_handshakes() {
+        let suites = shipped();
+        let programme = Programme::of(&suites, Length::Short, 1, "tenant");
+        for (number, suite) in suites.iter().enumerate() {
+            let parts: Vec<&Part> = programme.rounds.iter().flatten().filter(|part| part.suite == number).collect();
+            let routes: Vec<String> =
+                parts.iter().flat_map(|part| routes_of(&suite.source, &part.case.request.arriving())).collect();
+            let played: BTreeSet<String> = routes.iter().cloned().collect();
+            assert_eq!(played, working(suite), "{}", suite.source.name);
+            assert!(parts.len() <= played.len(), "{}: one of each is enough", suite.source.name);
+        }
+        assert_eq!(programme.handshakes.len(), 4, "those of Clockodo");
+    }
+
+    #[test]
+    fn no_two_tests_have_a_tenant_in_common_nor_answers_that_differ() {
+        let suites = shipped();
+        let programme = Programme::of(&suites, Length::Full, 2, "tenant");
+        let tenants: Vec<&String> = programme.parts().flat_map(|part| &part.tenants).collect();
+        assert_eq!(tenants.iter().collect::<BTreeSet<_>>().len(), tenants.len());
+        assert!(
+            tenants.iter().all(|tenant| crate::model::tenant::Tenant::is_name(tenant) && tenant.contains(".2")),
+            "{tenants:?}"
+        );
+        assert!(programme.rounds.len() > 1 && programme.rounds.len() < 15, "{} rounds", programme.rounds.len());
+        for round in &programme.rounds {
+            let answers = answers_of(round);
+            for answer in &answers {
+                let same = || answers.iter().filter(|other| other.is_for(&answer.method, &answer.url));
+                let own = round.iter().filter(|part| part.case.answers.iter().any(|own| own.is_for(&answer.method, &answer.url)));
+                assert!(own.count() == 1 || same().all(|other| is_same(answer, other)), "{}", answer.url);
+            }
+        }
+        let left_out: Vec<&str> = programme.left_out.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(left_out, ["a budget that is used up is waited for"]);
+    }
+
+    #[test]
+    fn rows_are_of_the_tenants_of_their_test() {
+        let suites = shipped();
+        let programme = Programme::of(&suites, Length::Full, 1, "tenant");
+        let deleted =
+            programme.parts().find(|part| part.case.name == "a deleted clocking loses its row, and only that of its tenant");
+        let part = deleted.expect("a test with rows of two tenants");
+        let own = part.case.tenant.clone().expect("a tenant");
+        assert_eq!(part.tenants, [own.clone(), format!("{own}-globex")]);
+        let row = |tenant: &str| Row::from_iter([("tenant".to_owned(), tenant.into())]);
+        assert!(part.is_own(&row(&own), "tenant") && part.is_own(&row(&part.tenants[1]), "tenant"));
+        assert!(!part.is_own(&row("acme"), "tenant") && !part.is_own(&row(&format!("{own}0")), "tenant"));
+    }
+
+    #[test]
+    fn everything_that_is_called_is_simulated() {
+        let origins = origins_of(&shipped());
+        for origin in ["https://restapi.e-conomic.com", "https://rackbeat.example", "https://webhook.smarttid.dk"] {
+            assert!(origins.contains(origin), "{origin} in {origins:?}");
+        }
+    }
+}

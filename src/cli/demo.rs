@@ -227,6 +227,8 @@ impl Play {
                 format!("{}  change it, and the next delivery follows", path(self.files.routes().join("economic.yaml"))),
             ),
             ("e-conomic", format!("{}  change an order and send its number", path(self.files.orders()))),
+            ("providers", format!("{}  a folder for each host that is called", path(self.files.providers()))),
+            ("secrets", "each one that a route file declares is `test-NAME`".to_owned()),
             ("rows", format!("sqlite3 {} 'select * from job_lines'", path(self.files.data().join("tables.db")))),
             ("health", format!("http://{}/readyz and /metrics", self.server.admin_address())),
         ]

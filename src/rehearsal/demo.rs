@@ -68,7 +68,7 @@ impl DemoFiles {
     fn simulate(&self, folder: &str) -> io::Result<()> {
         let files = shipped::files();
         let answers = files.iter().filter_map(|(path, content)| Some((path.strip_prefix(folder)?, content)));
-        answers.into_iter().try_for_each(|(path, content)| write(&self.root.join("simulated").join(path), content))
+        answers.into_iter().try_for_each(|(path, content)| write(&self.providers().join(path), content))
     }
 
     /// The script that makes the tables.
@@ -96,14 +96,19 @@ impl DemoFiles {
     pub fn simulated(&self, origin: &str) -> io::Result<PathBuf> {
         let known = FOLDERS.iter().find(|(known, _)| *known == origin).map(|(_, folder)| (*folder).to_owned());
         let host = || origin.split("://").last().unwrap_or_default().replace([':', '/'], "_");
-        let folder = self.root.join("simulated").join(known.unwrap_or_else(host));
+        let folder = self.providers().join(known.unwrap_or_else(host));
         fs::create_dir_all(&folder)?;
         Ok(folder)
     }
 
+    /// The folder of the simulated providers.
+    pub fn providers(&self) -> PathBuf {
+        self.root.join("simulated")
+    }
+
     /// The orders of the simulated e-conomic.
     pub fn orders(&self) -> PathBuf {
-        self.root.join("simulated/economic/orders")
+        self.providers().join("economic/orders")
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::simulate_file::{self, Fault};
-use super::simulate_recorded::{SentHere, Staged};
+use super::simulate_recorded::{Given, SentHere, Staged};
 use super::simulate_script::{Script, Scripted, Turn};
 use crate::http_client::recorded::RecordedAnswer;
 
@@ -164,7 +164,7 @@ async fn answer(State(provider): State<Arc<Provider>>, request: Request) -> Resp
     let (failing, delay) = provider.mood(|mood| mood.note(format!("{} {target}", parts.method), body.clone()));
     if let Some(staged) = &mut *provider.staged() {
         let headers: Vec<_> = parts.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        return staged.answer(&parts.method, &target, &headers, &body);
+        return given(staged.answer(&parts.method, &target, &headers, &body));
     }
     let turn =
         provider.script.lock().unwrap_or_else(PoisonError::into_inner).turn(parts.method.as_str(), &target, Instant::now());
@@ -192,6 +192,17 @@ async fn answer(State(provider): State<Arc<Provider>>, request: Request) -> Resp
         Some(fault) => spoiled(response, fault).await,
         None => response,
     }
+}
+
+fn given(given: Given) -> Response<Body> {
+    let mut response = Response::new(Body::from(given.body));
+    *response.status_mut() = StatusCode::from_u16(given.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in &given.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
 }
 
 /// The answer with what goes wrong on its way.

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method};
+use bytes::Bytes;
 use reqwest::Url;
 
 use crate::http_client::recorded::RecordedAnswer;
@@ -23,6 +23,13 @@ pub struct SentHere {
     pub headers: Vec<(String, String)>,
     /// As text.
     pub body: String,
+}
+
+/// What is answered.
+pub(super) struct Given {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Bytes,
 }
 
 /// The recorded answers of one origin.
@@ -47,13 +54,7 @@ impl Staged {
 
     /// The answer to a request for `target`: its path and query. Several to the same request are given in turn, the last one repeats;
     /// what a forward sends needs none.
-    pub(super) fn answer(
-        &mut self,
-        method: &Method,
-        target: &str,
-        headers: &[(HeaderName, HeaderValue)],
-        body: &str,
-    ) -> Response<Body> {
+    pub(super) fn answer(&mut self, method: &Method, target: &str, headers: &[(HeaderName, HeaderValue)], body: &str) -> Given {
         let Ok(url) = Url::parse(&format!("{}{target}", self.origin)) else { return refused("it is no URL") };
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let id = headers.iter().find(|(name, _)| name.as_str() == ID).map(|(_, value)| text(value));
@@ -73,7 +74,7 @@ impl Staged {
             return match (missing, id) {
                 (Some(name), _) => refused(&format!("its header `{name}` is not what the recorded one requires")),
                 (None, None) => refused("none is recorded"),
-                (None, Some(_)) => Response::new(Body::empty()),
+                (None, Some(_)) => Given { status: 200, headers: Vec::new(), body: Bytes::new() },
             };
         };
         self.used.insert(index);
@@ -81,22 +82,14 @@ impl Staged {
     }
 }
 
-fn answered(answer: &RecordedAnswer) -> Response<Body> {
-    let mut response = Response::new(Body::from(answer.body.clone()));
-    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    for (name, value) in &answer.headers {
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
-            response.headers_mut().insert(name, value);
-        }
-    }
-    response
+fn answered(answer: &RecordedAnswer) -> Given {
+    Given { status: answer.status, headers: answer.headers.clone(), body: answer.body.clone() }
 }
 
 /// An answer that is not tried again, nor taken for one that says that something is gone.
-fn refused(reason: &str) -> Response<Body> {
-    let mut response = Response::new(Body::from(format!("There is no recorded answer to this request: {reason}")));
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    response
+fn refused(reason: &str) -> Given {
+    let body = Bytes::from(format!("There is no recorded answer to this request: {reason}"));
+    Given { status: 400, headers: Vec::new(), body }
 }
 
 #[cfg(test)]
@@ -122,9 +115,8 @@ mod tests {
             recorded("https://other.example/c", &[], 200),
         ];
         let mut staged = Staged::new("https://api.example", &answers);
-        let mut ask = |target: &str, headers: &[(HeaderName, HeaderValue)]| {
-            staged.answer(&Method::GET, target, headers, "").status().as_u16()
-        };
+        let mut ask =
+            |target: &str, headers: &[(HeaderName, HeaderValue)]| staged.answer(&Method::GET, target, headers, "").status;
         assert_eq!([ask("/a?x=1&y=2", &[]), ask("/a?x=1&y=2", &[]), ask("/a?x=1&y=2", &[])], [429, 200, 200]);
         assert_eq!([ask("/b", &[]), ask("/b", &[header("x-key", "no")]), ask("/b", &[header("x-key", "k")])], [400, 400, 200]);
         assert_eq!(ask("/c", &[]), 400, "of another origin");
@@ -134,7 +126,7 @@ mod tests {
     fn what_forwards_send_is_kept() {
         let mut staged = Staged::new("https://api.example", &[]);
         let answer = staged.answer(&Method::POST, "/hook?a=1", &[header(ID, "7")], "x=1");
-        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.status, 200);
         let sent = staged.sent();
         assert_eq!(
             (sent[0].id.as_str(), sent[0].url.as_str(), sent[0].body.as_str()),

@@ -26,6 +26,7 @@ use crate::model::failure::Failure;
 use crate::model::integration::Integration;
 use crate::model::record::{RecordState, RecordSummary};
 use crate::model::tenant::Tenant;
+use crate::steps::reply::DELIVERY;
 use crate::store::{integrations, onboarding, records, tenants};
 use crate::target::Database;
 use crate::target::inspect::{ColumnKind, ColumnSchema};
@@ -183,14 +184,18 @@ async fn shown(suite: &Suite, project: &Project) -> Result<Vec<(String, String)>
     Ok(values.into_iter().map(|value| (value.name, value.value.expose().to_owned())).collect())
 }
 
-fn delivery_of(body: &str) -> Option<DeliveryId> {
-    serde_json::from_str::<serde_json::Value>(body).ok()?.get("delivery")?.as_str()?.parse().ok()
+/// The delivery that an answer is about: a reply of the route file has it in a header.
+fn delivery_of(seen: &Seen) -> Option<DeliveryId> {
+    if let Some((_, id)) = seen.headers.iter().find(|(name, _)| name == DELIVERY) {
+        return id.parse().ok();
+    }
+    serde_json::from_str::<serde_json::Value>(&seen.body).ok()?.get("delivery")?.as_str()?.parse().ok()
 }
 
 /// What became of the request.
 pub(super) async fn look_at(suite: &Suite, project: &Project, seen: &mut Seen) -> Result<(), String> {
     seen.shown = shown(suite, project).await?;
-    let Some(delivery) = delivery_of(&seen.body) else { return Ok(()) };
+    let Some(delivery) = delivery_of(seen) else { return Ok(()) };
     let details = records::show(&project.tools.store, delivery).await.map_err(|error| error.to_string())?;
     let Some(details) = details else { return Ok(()) };
     seen.worst = details.records.iter().map(|record| record.state).max_by_key(|state| badness(*state));

@@ -9,9 +9,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::send::WebhookRequest;
+use crate::steps::reply::DELIVERY;
 
 /// The longest that an answer may take.
-const LONGEST: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(45);
 
 /// What a server answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,13 +21,15 @@ pub struct SentAnswer {
     pub status: u16,
     /// The body, as text.
     pub body: String,
+    /// The delivery's id, where the route file says what is answered in its place.
+    pub delivery: Option<String>,
 }
 
 /// Sends a request on a connection of its own and reads the answer.
 pub async fn send(address: SocketAddr, request: &WebhookRequest) -> io::Result<SentAnswer> {
     match tokio::time::timeout(LONGEST, exchange(address, request)).await {
         Ok(answer) => answer,
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 30s")),
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 45s")),
     }
 }
 
@@ -45,7 +48,8 @@ pub async fn send_to(method: &str, url: &str, headers: &[(String, String)], body
     };
     let answer = request.send().await.map_err(told)?;
     let status = answer.status().as_u16();
-    Ok(SentAnswer { status, body: answer.text().await.map_err(told)? })
+    let delivery = answer.headers().get(DELIVERY).and_then(|id| id.to_str().ok()).map(str::to_owned);
+    Ok(SentAnswer { status, body: answer.text().await.map_err(told)?, delivery })
 }
 
 async fn exchange(address: SocketAddr, request: &WebhookRequest) -> io::Result<SentAnswer> {
@@ -68,7 +72,8 @@ async fn exchange(address: SocketAddr, request: &WebhookRequest) -> io::Result<S
 fn read(answer: &str) -> Option<SentAnswer> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    Some(SentAnswer { status, body: body.to_owned() })
+    let named = |line: &str| line.split_once(':').filter(|(name, _)| *name == DELIVERY).map(|(_, id)| id.trim().to_owned());
+    Some(SentAnswer { status, body: body.to_owned(), delivery: head.lines().find_map(named) })
 }
 
 #[cfg(test)]
@@ -88,7 +93,7 @@ mod tests {
             ..WebhookRequest::default()
         };
         let answer = send(simulation.address(), &request).await.expect("answered");
-        assert_eq!(answer, SentAnswer { status: 200, body: "[1]".into() });
+        assert_eq!(answer, SentAnswer { status: 200, body: "[1]".into(), delivery: None });
         assert_eq!(simulation.calls(), ["POST /a?k=v+w"]);
     }
 }

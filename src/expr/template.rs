@@ -145,6 +145,11 @@ impl Template {
         &self.cell.borrow_owner().text
     }
 
+    /// Whether it is one expression, whose value keeps its type.
+    pub fn is_expression(&self) -> bool {
+        self.cell.with_dependent(|_, program| matches!(program, Program::Expression(_)))
+    }
+
     /// What it uses and what it may not do.
     pub(crate) fn analysis(&self) -> &Analysis {
         &self.analysis

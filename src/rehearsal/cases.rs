@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use super::answered::{self, ExpectedAnswer};
 use super::captured;
 use super::compare::Row;
-use super::forwarded::{ExpectedForward, ExpectedForwards};
+use super::forwarded::{self, ExpectedForwards};
 use super::send::{Credential, WebhookBody, WebhookRequest, credentials_of, scheme_for};
 use crate::auth::scheme::Auth;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
@@ -21,7 +21,7 @@ use crate::model::record::RecordState;
 use crate::model::tenant::Tenant;
 use crate::routes::compile::World;
 use crate::routes::source::{Source, TenantRule};
-use crate::routes::test_file::{AnswerOptions, AuthBreak, ExpectOptions, SendOptions, SentOptions, TestOptions, beside};
+use crate::routes::test_file::{AnswerOptions, AuthBreak, ExpectOptions, SendOptions, TestOptions, beside};
 
 /// A test that can be run.
 #[derive(Clone)]
@@ -355,26 +355,6 @@ fn rows_of(tables: &Named<Vec<Node>>, problems: &mut Diagnostics) -> Option<Vec<
     Some(all)
 }
 
-fn forwards_of(
-    written: &Named<Vec<SentOptions>>,
-    source: &Source,
-    problems: &mut Diagnostics,
-) -> Option<Option<ExpectedForwards>> {
-    let forwards = || source.admission.routes.iter().flat_map(|route| &route.forwards).map(|forward| forward.name.as_str());
-    let mut all = Vec::new();
-    for (name, sent) in &written.entries {
-        if !forwards().any(|known| known == name.value) {
-            let message = format!("`{}` has no forward `{}`", source.name, name.value);
-            let diagnostic = Diagnostic::error("unknown-option", name.span, message);
-            problems.report(diagnostic.did_you_mean(&name.value, forwards(), name.span));
-            return None;
-        }
-        let sent = sent.iter().map(|options| ExpectedForward::of(options, problems));
-        all.push((name.value.clone(), sent.collect::<Option<_>>()?));
-    }
-    Some(written.span.map(|_| all))
-}
-
 fn expected_of(expect: &ExpectOptions, source: &Source, problems: &mut Diagnostics) -> Option<Expected> {
     let answer = answered::compile(expect, problems)?;
     let nothing = expect.status.is_none() && expect.state.is_none() && expect.reason.is_none() && expect.calls.is_none();
@@ -402,6 +382,6 @@ fn expected_of(expect: &ExpectOptions, source: &Source, problems: &mut Diagnosti
         rows: rows_of(&expect.rows, problems)?,
         calls: expect.calls.as_ref().map(|calls| usize::try_from(calls.value).unwrap_or(usize::MAX)),
         answer,
-        forwards: forwards_of(&expect.forwards, source, problems)?,
+        forwards: forwarded::compile(&expect.forwards, source, problems)?,
     })
 }

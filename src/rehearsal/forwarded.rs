@@ -4,8 +4,10 @@ use serde_json::Value as Json;
 
 use super::cases::pairs_of;
 use super::report::Mismatch;
-use crate::config::diagnostic::Diagnostics;
+use crate::config::diagnostic::{Diagnostic, Diagnostics};
+use crate::config::options::Named;
 use crate::http_client::call::Call;
+use crate::routes::source::Source;
 use crate::routes::test_file::SentOptions;
 
 /// What is expected of each forward, by its name, in order.
@@ -36,6 +38,27 @@ impl ExpectedForward {
             text: options.text.clone(),
         })
     }
+}
+
+/// What `expect.forwards` says, by the names that the source has.
+pub(super) fn compile(
+    written: &Named<Vec<SentOptions>>,
+    source: &Source,
+    problems: &mut Diagnostics,
+) -> Option<Option<ExpectedForwards>> {
+    let forwards = || source.admission.routes.iter().flat_map(|route| &route.forwards).map(|forward| forward.name.as_str());
+    let mut all = Vec::new();
+    for (name, sent) in &written.entries {
+        if !forwards().any(|known| known == name.value) {
+            let message = format!("`{}` has no forward `{}`", source.name, name.value);
+            let diagnostic = Diagnostic::error("unknown-option", name.span, message);
+            problems.report(diagnostic.did_you_mean(&name.value, forwards(), name.span));
+            return None;
+        }
+        let sent = sent.iter().map(|options| ExpectedForward::of(options, problems));
+        all.push((name.value.clone(), sent.collect::<Option<_>>()?));
+    }
+    Some(written.span.map(|_| all))
 }
 
 /// How what was sent differs from what was expected.

@@ -146,7 +146,8 @@ impl Project {
         let versions = self.tools.registry.table().active_versions();
         let due = lanes::next_due(&self.tools.store, &versions).await.map_err(|error| error.to_string())?;
         let forward = lanes::next_due_forward(&self.tools.store, &versions).await.map_err(|error| error.to_string())?;
-        let Some(due) = due.into_iter().chain(forward).min().filter(|due| *due <= last) else { return Ok(false) };
+        let back = lanes::next_return(&self.tools.store).await.map_err(|error| error.to_string())?;
+        let Some(due) = due.into_iter().chain(forward).chain(back).min().filter(|due| *due <= last) else { return Ok(false) };
         self.clock.move_to(due.max(self.clock.now() + Duration::from_micros(1)));
         Ok(true)
     }

@@ -108,12 +108,7 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
     let event = event.map_or(Some(None), |event| event.map(Some))?;
     lint::check(options, &routes, world.engine, diagnostics);
     let secret_origins = signing::check(options, root, diagnostics);
-    let values = row_lanes::Values {
-        extract: &extract,
-        event: event.as_ref(),
-        has_tenant: tenant != TenantRule::None,
-        engine: world.engine,
-    };
+    let values = row_lanes::Values { extract: &extract, event: event.as_ref(), has_tenant, engine: world.engine };
     row_lanes::check(options, &routes, &values, diagnostics);
     let (mask, secret_places) =
         secrecy((&auth, &handshakes, &routes), &integration, &payload.secret_places, &secrets, options, world.engine);

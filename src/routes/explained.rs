@@ -180,11 +180,15 @@ fn footer(source: &Arc<Source>, routes: &[(usize, &Route)], world: World<'_>, di
         lines.extend([String::new(), "secret, and masked wherever a request is shown".to_owned()]);
     }
     lines.extend(secrets);
+    let writes = || routes.iter().flat_map(|(_, route)| &route.pipeline.writes);
+    let is_written = |table: &str| writes().any(|write| write.table.value.eq_ignore_ascii_case(table));
     for (database, tables) in expected_tables(std::slice::from_ref(source), world) {
-        for dialect in dialects(&database) {
+        let any = tables.iter().any(|table| is_written(&table.name));
+        for dialect in dialects(&database).into_iter().filter(|_| any) {
             lines.push(String::new());
             lines.push(format!("tables expected in `{database}` ({})", dialect.name()));
-            lines.extend(tables.iter().flat_map(|table| create_table(dialect, table).lines().map(indented).collect::<Vec<_>>()));
+            let own = tables.iter().filter(|table| is_written(&table.name));
+            lines.extend(own.flat_map(|table| create_table(dialect, table).lines().map(indented).collect::<Vec<_>>()));
         }
     }
     for (index, route) in routes {

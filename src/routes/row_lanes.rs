@@ -175,6 +175,7 @@ impl Within<'_> {
 fn parts_in_full(value: &Value) -> Option<Vec<Place>> {
     match value {
         Value::Path(path) => Some(vec![names(path.text().strip_prefix("$.")?).unwrap_or_else(|| vec![path.text().to_owned()])]),
+        Value::Template(template) if template.is_expression() => names(template.text().trim()).map(|place| vec![place]),
         Value::Template(template) => holes(template.text()),
         Value::Literal(_) => Some(Vec::new()),
         Value::List(_) | Value::Map(_) => None,
@@ -184,14 +185,12 @@ fn parts_in_full(value: &Value) -> Option<Vec<Place>> {
 /// The value of `{{ old if not reused }}`: where the condition does not hold, the key is missing and there is no row.
 fn one_or_none(value: &Value) -> Option<Place> {
     let Value::Template(template) = value else { return None };
-    part_under_condition(template.text())
+    if template.is_expression() { part_under_condition(template.text()) } else { None }
 }
 
-fn part_under_condition(text: &str) -> Option<Place> {
-    let hole = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
-    let (part, condition) = hole.split_once(" if ")?;
-    let is_plain = !condition.contains(" else ") && !condition.contains("{{") && !condition.contains('|');
-    is_plain.then(|| names(part.trim()))?
+fn part_under_condition(expression: &str) -> Option<Place> {
+    let (part, condition) = expression.split_once(" if ")?;
+    if condition.contains(" else ") { None } else { names(part.trim()) }
 }
 
 fn holes(text: &str) -> Option<Vec<Place>> {
@@ -238,9 +237,8 @@ mod tests {
     #[test]
     fn a_value_that_may_be_missing_is_itself_where_it_is_not() {
         let part = |text: &str| part_under_condition(text).map(|place| place.join("."));
-        assert_eq!(part("{{ body.old if not reused }}"), Some("body.old".to_owned()));
-        assert_eq!(part("{{ old if reused else number }}"), None);
-        assert_eq!(part("{{ old | lower if reused }}"), None);
-        assert_eq!(part("{{ old if a }}{{ b }}"), None);
+        assert_eq!(part("body.old if not reused"), Some("body.old".to_owned()));
+        assert_eq!(part("old if reused else number"), None);
+        assert_eq!(part("old | lower if reused"), None);
     }
 }

@@ -55,7 +55,7 @@ impl FromYaml for VersionOptions {
 #[derive(Clone, Debug)]
 enum Told {
     /// From the delivery or from an answer.
-    By(Typed),
+    By(Box<Typed>),
     /// From the moment at which the first of these calls began.
     Fetched(Vec<String>),
 }
@@ -90,7 +90,7 @@ impl WriteVersion {
                 ),
             );
         }
-        Some(Self { told: Told::By(value), column, span })
+        Some(Self { told: Told::By(Box::new(value)), column, span })
     }
 
     /// What tells it; nothing where it is the moment of the fetch.

@@ -153,6 +153,13 @@ pub async fn bring_back(store: &Store) -> Result<bool, StoreError> {
     aside::bring_back(store).await
 }
 
+/// The earliest moment at which one of them comes back.
+pub async fn next_return(store: &Store) -> Result<Option<Timestamp>, StoreError> {
+    let row = store.read_first(query("select min(aside_until) as due from record where aside_until is not null")).await?;
+    let due: Option<i64> = row.map(|row| row.get("due")).transpose()?.flatten();
+    Ok(due.map(moment))
+}
+
 /// Gives the lane back and pauses its pool until `until`. No attempt is counted; one that was made is kept beside `record`.
 pub async fn hold(
     store: &Store,

@@ -91,8 +91,8 @@ fn explain_fills_in_defaults_and_says_what_follows() {
     for line in [
         "# source `economic`: POST /",
         "  max_body: 1MiB   # default",
-        "    lane: order/{{ order_no }}",
-        "  # lane: records with the same `order/{{ order_no }}` of one tenant run one at a time, in order",
+        "    lane: [\"order/{{ old }}\", \"order/{{ order_no }}\"]",
+        "  # lanes: a record is in `order/{{ old }}` and `order/{{ order_no }}` of one tenant, what is empty left out; it runs when it is the next in all of them",
         "      first: 5s   # default",
         "#   $.body.eConomicAPIKey",
         "#   create table \"jobs\" (",
@@ -144,7 +144,7 @@ fn a_request_is_tried_step_by_step_and_nothing_is_written() {
     for part in [
         "source `economic`, tenant `globex`; auth `api_key` is not checked, secrets are stand-ins, nothing is written",
         "body: {\"eConomicAPIKey\":\"•••\",\"number\":\"20417\"}",
-        "  number: 20417",
+        "  number: \"20417\"",
         "lane: order/20417",
         "order: GET https://restapi.e-conomic.com/orders/sent/20417 → 200",
         "upsert jobs in `main`",

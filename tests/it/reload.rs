@@ -238,7 +238,7 @@ fn a_source_without_a_file_is_known_until_it_is_retired() {
     server.wait_until_it_says("has vanished; it goes on for five minutes");
     goes_on(&server);
     let refused = project.run(&["sources", "retire", "sensors"]);
-    assert!(refused.code == 2 && refused.notes.contains("2 records of `sensors` are not done"), "{refused:?}");
+    assert!(refused.code == 2 && refused.notes.contains("2 records and forwards of `sensors` are not done"), "{refused:?}");
     assert_eq!(project.run(&["sources", "retire", "sensors", "--force"]).code, 0);
     assert_eq!(ask(&server, "/in/sensors", "any").status, 404);
     let waiting = project.data_of(&["deliveries", "list"]);

@@ -274,6 +274,9 @@ async fn send_prepared(url: &str, prepared: &Prepared) -> anyhow::Result<SentAns
 }
 
 fn delivery_of(answer: &SentAnswer) -> Option<String> {
+    if answer.delivery.is_some() {
+        return answer.delivery.clone();
+    }
     let body: serde_json::Value = serde_json::from_str(&answer.body).ok()?;
     Some(body.get("delivery")?.as_str()?.to_owned())
 }

@@ -20,6 +20,7 @@ use crate::model::attempt::{CallTrace, StepTrace};
 use crate::rehearsal::saved;
 use crate::rehearsal::trial::{self, Answers, End, StandIns, Trial, TriedChange, TriedRecord};
 use crate::rehearsal::tried_forward::TriedForward;
+use crate::rehearsal::tried_reply::TriedReply;
 use crate::routes::folder::{Folder, read_companion};
 use crate::routes::load::{Loaded, load};
 use crate::routes::source::Source;
@@ -168,6 +169,18 @@ fn record_text(record: &TriedRecord) -> String {
         text.push_str("\nforwards\n");
         record.forwards.iter().for_each(|forward| text.push_str(&forward_text(forward)));
     }
+    record.reply.iter().for_each(|reply| text.push_str(&reply_text(reply)));
+    text
+}
+
+fn reply_text(reply: &TriedReply) -> String {
+    let Some(status) = reply.status else {
+        let reason = reply.reason.as_deref().unwrap_or_default();
+        return format!("\nreply: cannot be made, so the sender is told the delivery's id: {reason}\n");
+    };
+    let mut text = format!("\nreply: {status}\n");
+    reply.headers.iter().for_each(|(name, value)| text.push_str(&format!("  {name}: {value}\n")));
+    reply.body.iter().for_each(|body| text.push_str(&format!("  {body}\n")));
     text
 }
 

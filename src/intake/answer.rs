@@ -5,15 +5,24 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
+use crate::model::answered::Answered;
 use crate::model::delivery::{Appended, DeliveryId};
-use crate::routes::handshake::Answered;
+use crate::steps::reply::DELIVERY;
 
-/// 200 with the delivery's id; of a duplicate, the first one's.
-pub(super) fn stored(id: DeliveryId, appended: Appended) -> Response {
-    match appended {
-        Appended::Stored => Json(json!({ "delivery": id.to_string() })).into_response(),
-        Appended::Duplicate(first) => Json(json!({ "delivery": first.to_string(), "duplicate": true })).into_response(),
+/// What the route file says, else 200 with the delivery's id; of a duplicate, the first one's.
+pub(super) fn stored(id: DeliveryId, appended: Appended, reply: Option<Answered>) -> Response {
+    match (appended, reply) {
+        (Appended::Stored, Some(reply)) => replied(id, reply),
+        (Appended::Stored, None) => Json(json!({ "delivery": id.to_string() })).into_response(),
+        (Appended::Duplicate(first), _) => Json(json!({ "delivery": first.to_string(), "duplicate": true })).into_response(),
     }
+}
+
+/// The words of the route file, and in a header the delivery's id.
+fn replied(id: DeliveryId, reply: Answered) -> Response {
+    let mut response = handshake(reply);
+    response.headers_mut().extend(HeaderValue::try_from(id.to_string()).ok().map(|id| (HeaderName::from_static(DELIVERY), id)));
+    response
 }
 
 /// What a handshake answers. It may repeat what its sender said, so no browser may take it for anything but what it is.

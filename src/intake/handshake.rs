@@ -10,8 +10,9 @@ use super::receive::Intake;
 use super::rejection::Rejection;
 use crate::clock::Timestamp;
 use crate::config::units::Rate;
+use crate::model::answered::Answered;
 use crate::model::event::EventDocument;
-use crate::routes::handshake::{Answered, Handshake};
+use crate::routes::handshake::Handshake;
 use crate::store::{StoreError, onboarding};
 
 /// How often the log says that nobody waits for what is shown, at most.

@@ -10,3 +10,4 @@ pub mod rate;
 pub mod receive;
 pub mod rejected;
 pub mod rejection;
+mod reply;

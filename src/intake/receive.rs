@@ -19,12 +19,12 @@ use super::handshake::{self, Reminders};
 use super::rate::Rates;
 use super::rejected::Rejected;
 use super::rejection::Rejection;
-use super::{answer, body};
+use super::{answer, body, reply};
 use crate::auth::caller::Caller;
 use crate::clock::Timestamp;
 use crate::http_client::client::HttpClient;
+use crate::model::answered::Answered;
 use crate::model::delivery::{AdmittedDelivery, Appended, DeliveryId, Request};
-use crate::routes::handshake::Answered;
 use crate::routes::registry::Registry;
 use crate::routes::source::Source;
 use crate::routes::table::{Matched, RouteTable};
@@ -82,7 +82,7 @@ type Parameters = Vec<(String, String)>;
 
 /// What a request came to.
 enum Outcome {
-    Stored(DeliveryId, Appended),
+    Stored(DeliveryId, Appended, Option<Answered>),
     Handshake(Answered),
 }
 
@@ -92,7 +92,7 @@ async fn receive(State(intake): State<Arc<Intake>>, request: axum::extract::Requ
     let source = OnceLock::new();
     let outcome = AssertUnwindSafe(outcome_of(&intake, request, &source)).catch_unwind().await;
     match outcome.unwrap_or(Err(Rejection::Fault)) {
-        Ok(Outcome::Stored(id, appended)) => answer::stored(id, appended),
+        Ok(Outcome::Stored(id, appended, reply)) => answer::stored(id, appended, reply),
         Ok(Outcome::Handshake(answered)) => answer::handshake(answered),
         Err(rejection) => {
             let (reason, findings) = (rejection.reason(), rejection.findings().join("; "));
@@ -149,8 +149,8 @@ async fn handshake_or_delivery(intake: &Intake, arrived: Arrived<'_>) -> Result<
     let caller = intake.gate.authenticate(arrived).await?;
     limit(intake, source, &caller)?;
     body::refuse_uninflatable(arrived.request, source.receive.max_body)?;
-    let delivery = admit(intake, source, arrived.request.clone(), arrived.params, &caller);
-    store(intake, &caller, delivery).await.map(|(id, appended)| Outcome::Stored(id, appended))
+    let (delivery, reply) = admit(intake, source, arrived.request.clone(), arrived.params, &caller);
+    store(intake, &caller, delivery).await.map(|(id, appended)| Outcome::Stored(id, appended, reply))
 }
 
 fn refuse_when_closed(intake: &Intake) -> Result<(), Rejection> {
@@ -182,8 +182,14 @@ fn limit(intake: &Intake, source: &Source, caller: &Caller) -> Result<(), Reject
     intake.rates.admit(&source.name, tenant, rate, intake.store.clock().now()).map_err(Rejection::TooMany)
 }
 
-/// From a verified request to a delivery that nothing but the commit can fail.
-fn admit(intake: &Intake, source: &Source, request: Request, params: &[(String, String)], caller: &Caller) -> AdmittedDelivery {
+/// From a verified request to a delivery that nothing but the commit can fail, and what its sender is answered after it.
+fn admit(
+    intake: &Intake,
+    source: &Source,
+    request: Request,
+    params: &[(String, String)],
+    caller: &Caller,
+) -> (AdmittedDelivery, Option<Answered>) {
     let received_at: Timestamp = intake.store.clock().now();
     let id = DeliveryId::at(received_at);
     let stored = caller.to_stored();
@@ -195,9 +201,10 @@ fn admit(intake: &Intake, source: &Source, request: Request, params: &[(String, 
     let mask = source.mask_for(&received.document, integration.as_deref());
     let masked = source.masked_view(&request, &received, &mask);
     let items = source.admission.items(&request, received, arrival, None);
+    let reply = reply::of(&items, reply::About { source: &source.name, delivery: id, mask: &mask });
     let records: Vec<_> = items.into_iter().map(|item| item.into_record().masked(&mask)).collect();
     records.iter().filter_map(|record| record.integration).for_each(|id| integrations::used(&intake.store, id));
-    AdmittedDelivery {
+    let delivery = AdmittedDelivery {
         id,
         source: source.name.clone(),
         received_at,
@@ -207,7 +214,8 @@ fn admit(intake: &Intake, source: &Source, request: Request, params: &[(String, 
         bundle_hash: source.bundle_hash,
         admit_hash: source.admit_hash,
         records,
-    }
+    };
+    (delivery, reply)
 }
 
 /// The only way into the inbox: with a verified caller.

@@ -1,5 +1,6 @@
 //! Plain data that every layer may name: what a delivery, a record, an attempt, a change is. No I/O and no rules.
 
+pub mod answered;
 pub mod api_key;
 pub mod attempt;
 pub mod bundle;

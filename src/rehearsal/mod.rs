@@ -26,3 +26,4 @@ pub mod sketch;
 pub mod suite;
 pub mod trial;
 pub mod tried_forward;
+pub mod tried_reply;

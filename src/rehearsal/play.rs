@@ -145,7 +145,7 @@ impl Stage<'_> {
         let request = equip_in(suite, &part.case, self.store, Age::Fresh).await?.request;
         let sent_at = self.store.clock().now();
         let answer = sender::send(self.address, &request).await.map_err(|error| format!("it cannot be sent: {error}"))?;
-        let delivery = delivery_of(&answer.body);
+        let delivery = delivery_of(&answer.headers, &answer.body);
         Ok(OnItsWay { sent_at, answer, delivery })
     }
 

@@ -26,6 +26,7 @@ use crate::model::failure::Failure;
 use crate::model::integration::Integration;
 use crate::model::record::{RecordState, RecordSummary};
 use crate::model::tenant::Tenant;
+use crate::steps::reply::DELIVERY;
 use crate::store::{Store, integrations, onboarding, records, tenants};
 use crate::target::inspect::{ColumnKind, ColumnSchema};
 use crate::target::{Database, Targets};
@@ -188,7 +189,11 @@ async fn shown(suite: &Suite, store: &Store) -> Result<Vec<(String, String)>, St
     Ok(values.into_iter().map(|value| (value.name, value.value.expose().to_owned())).collect())
 }
 
-pub(super) fn delivery_of(body: &str) -> Option<DeliveryId> {
+/// The delivery that an answer is about: a reply of the route file has it in a header.
+pub(super) fn delivery_of(headers: &[(String, String)], body: &str) -> Option<DeliveryId> {
+    if let Some((_, id)) = headers.iter().find(|(name, _)| name == DELIVERY) {
+        return id.parse().ok();
+    }
     serde_json::from_str::<serde_json::Value>(body).ok()?.get("delivery")?.as_str()?.parse().ok()
 }
 
@@ -200,7 +205,7 @@ pub(super) async fn look_at(suite: &Suite, project: &Project, seen: &mut Seen) -
 /// The same with any state.
 pub(super) async fn look_in(suite: &Suite, store: &Store, seen: &mut Seen) -> Result<(), String> {
     seen.shown = shown(suite, store).await?;
-    let Some(delivery) = delivery_of(&seen.body) else { return Ok(()) };
+    let Some(delivery) = delivery_of(&seen.headers, &seen.body) else { return Ok(()) };
     let details = records::show(store, delivery).await.map_err(|error| error.to_string())?;
     let Some(details) = details else { return Ok(()) };
     seen.worst = details.records.iter().map(|record| record.state).max_by_key(|state| badness(*state));

@@ -9,9 +9,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::send::WebhookRequest;
+use crate::steps::reply::DELIVERY;
 
 /// The longest that an answer may take.
-const LONGEST: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(45);
 
 /// What a server answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,13 +23,15 @@ pub struct SentAnswer {
     pub headers: Vec<(String, String)>,
     /// The body, as text.
     pub body: String,
+    /// The delivery's id, where the route file says what is answered in its place.
+    pub delivery: Option<String>,
 }
 
 /// Sends a request on a connection of its own and reads the answer.
 pub async fn send(address: SocketAddr, request: &WebhookRequest) -> io::Result<SentAnswer> {
     match tokio::time::timeout(LONGEST, exchange(address, request)).await {
         Ok(answer) => answer,
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 30s")),
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 45s")),
     }
 }
 
@@ -49,7 +52,8 @@ pub async fn send_to(method: &str, url: &str, headers: &[(String, String)], body
     let status = answer.status().as_u16();
     let text = |value: &reqwest::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers = answer.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
-    Ok(SentAnswer { status, headers, body: answer.text().await.map_err(told)? })
+    let delivery = answer.headers().get(DELIVERY).and_then(|id| id.to_str().ok()).map(str::to_owned);
+    Ok(SentAnswer { status, headers, body: answer.text().await.map_err(told)?, delivery })
 }
 
 async fn exchange(address: SocketAddr, request: &WebhookRequest) -> io::Result<SentAnswer> {
@@ -73,8 +77,9 @@ fn read(answer: &str) -> Option<SentAnswer> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
     let headers = head.lines().skip(1).filter_map(|line| line.split_once(':'));
-    let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
-    Some(SentAnswer { status, headers, body: body.to_owned() })
+    let headers: Vec<_> = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
+    let delivery = headers.iter().find(|(name, _)| name == DELIVERY).map(|(_, id)| id.clone());
+    Some(SentAnswer { status, headers, body: body.to_owned(), delivery })
 }
 
 #[cfg(test)]
@@ -94,7 +99,7 @@ mod tests {
             ..WebhookRequest::default()
         };
         let answer = send(simulation.address(), &request).await.expect("answered");
-        assert_eq!((answer.status, answer.body.as_str()), (200, "[1]"));
+        assert_eq!((answer.status, answer.body.as_str(), answer.delivery), (200, "[1]", None));
         assert!(answer.headers.contains(&("content-type".to_owned(), "application/json".to_owned())), "{:?}", answer.headers);
         assert_eq!(simulation.calls(), ["POST /a?k=v+w"]);
     }

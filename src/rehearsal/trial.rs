@@ -10,6 +10,7 @@ use super::cases::{self, Surrounding};
 use super::made_up;
 use super::project::START;
 use super::tried_forward::{TriedForward, Trying, try_forwards};
+use super::tried_reply::{TriedReply, try_reply};
 use crate::auth::secret::SecretReader;
 use crate::clock::Clock;
 use crate::config::diagnostic::Diagnostics;
@@ -72,6 +73,9 @@ pub struct TriedRecord {
     /// What would be sent elsewhere afterwards.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub forwards: Vec<TriedForward>,
+    /// What the sender would be answered; only of the first record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply: Option<TriedReply>,
 }
 
 /// How a record ended.
@@ -281,6 +285,7 @@ async fn try_item(source: &Source, item: Item<'_>, around: Around<'_>) -> TriedR
         calls: Vec::new(),
         end: End::WouldCall,
         forwards: Vec::new(),
+        reply: item.reply.iter().filter(|_| item.number == 0).map(|reply| try_reply(reply, &item.document, &mask)).next(),
     };
     record.end = match item.chosen {
         Err(NotChosen::Ignored(reason)) => End::Ignored { reason },

@@ -11,7 +11,7 @@ use super::names::{self, Scopes};
 use super::onboarding;
 use super::receive::{self, Receive};
 use super::source::{Source, TenantRule};
-use super::{handshake, lint, row_lanes, signing, verifying};
+use super::{handshake, lint, replies, row_lanes, signing, verifying};
 use crate::auth::secret::{self, SecretReader, Surroundings};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::Named;
@@ -98,6 +98,7 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
     let event = options.event.as_ref().map(|node| Value::compile_text(node, &builder.compiler(&scopes.event), diagnostics));
     let extract = extract::compile(&options.extract, &builder.compiler(&scopes.extract), diagnostics);
     let routes = builder.routes(apis.as_deref(), diagnostics);
+    let reply = replies::of_file(options, &builder.identified(), world.engine);
     unset.append(builder.unset.into_inner());
     let fields: Vec<&str> = options.integration.iter().flat_map(|integration| integration.fields.names()).collect();
     let onboarding = onboarding::compile(options.onboarding.as_ref(), &fields, world.engine, diagnostics);
@@ -111,8 +112,7 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
     row_lanes::check(options, &routes, &values, diagnostics);
     let (mask, secret_places) =
         secrecy((&auth, &handshakes, &routes), &integration, &payload.secret_places, &secrets, options, world.engine);
-    let reads_raw =
-        routes.iter().any(|route| route.reads.reads_name("raw")) || raw_in_names(&extract, event.as_ref(), world.engine);
+    let reads_raw = names::reads_raw(&routes, reply.as_deref(), (&extract, event.as_ref()), world.engine);
     Some(Source {
         title: options.title.clone().unwrap_or_else(|| name.to_owned()),
         name: name.to_owned(),
@@ -126,7 +126,7 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
         auth,
         handshakes,
         tenant,
-        admission: Admission { source: name.to_owned(), payload, event, integration, extract, routes, reads_raw },
+        admission: Admission { source: name.to_owned(), payload, event, integration, extract, routes, reply, reads_raw },
         onboarding: onboarding?,
         samples: options.onboarding.iter().flat_map(|onboarding| onboarding.samples.clone()).collect(),
         secrets,
@@ -232,7 +232,11 @@ impl<'a> Builder<'a> {
                     .hint("remove one of the two"),
             );
         }
-        let matcher = self.matcher(route, diagnostics)?;
+        let own = route.reply.as_ref().map(|reply| replies::compile(reply, &self.identified(), self.world.engine, diagnostics));
+        let (matcher, reply) = (
+            self.matcher(route, diagnostics)?,
+            own.map_or(Some(replies::of_file(self.options, &self.identified(), self.world.engine)), |own| own.map(Some))?,
+        );
         Some(Route {
             matcher,
             ignore: Some(reason.value.clone()),
@@ -242,13 +246,14 @@ impl<'a> Builder<'a> {
             retry: RetryPolicy::default(),
             pipeline: Pipeline::default(),
             forwards: Vec::new(),
+            reply,
             writes_what_it_fetches: false,
             place,
         })
     }
 
     fn matcher(&self, route: &RouteOptions, diagnostics: &mut Diagnostics) -> Option<Matcher> {
-        let known = self.scopes.extract.with(self.options.extract.names());
+        let known = self.identified();
         let when = compile_condition(route.when.as_ref(), &self.compiler(&known), diagnostics)?;
         let events = route.event.iter().map(|event| event.value.clone()).collect::<Vec<_>>();
         Some(Matcher { events: if events.is_empty() { vec![Pattern::any()] } else { events }, when })
@@ -262,7 +267,7 @@ impl<'a> Builder<'a> {
         diagnostics: &mut Diagnostics,
     ) -> Option<Route> {
         let file = self.options;
-        let known = self.scopes.extract.with(file.extract.names());
+        let known = self.identified();
         let extract = extract::compile(&route.extract, &self.compiler(&known), diagnostics);
         let admitted = known.with(route.extract.names());
         let calls = merged(&file.enrich, &route.enrich);
@@ -282,8 +287,10 @@ impl<'a> Builder<'a> {
         };
         let named = merged(&file.forward, &route.forward);
         let forwards = forward::compile_all(&named, around, diagnostics, &mut self.unset.borrow_mut());
+        let reply = route.reply.as_ref().or(file.reply.as_ref());
+        let reply = reply.map(|reply| replies::compile(reply, &admitted, self.world.engine, diagnostics));
         let (extract, matcher, mut queueing, enrich, writes) = (extract?, matcher?, queueing?, enrich?, writes?);
-        let forwards = forwards?;
+        let (forwards, reply) = (forwards?, reply.map_or(Some(None), |reply| reply.map(Some))?);
         queueing.each_by_itself = writes.iter().all(|write| write.verb == Verb::Insert);
         lint::refuse_coalesced(route.coalesce.as_ref().or(file.coalesce.as_ref()), &writes, &forwards, diagnostics);
         let pipeline = Pipeline { enrich, writes };
@@ -297,7 +304,24 @@ impl<'a> Builder<'a> {
             }
         };
         let writes_what_it_fetches = late::writes_what_it_fetches(&pipeline, self.world.engine);
-        Some(Route { matcher, ignore: None, extract, queueing, reads, retry, pipeline, forwards, writes_what_it_fetches, place })
+        Some(Route {
+            matcher,
+            ignore: None,
+            extract,
+            queueing,
+            reads,
+            retry,
+            pipeline,
+            forwards,
+            reply,
+            writes_what_it_fetches,
+            place,
+        })
+    }
+
+    /// What the file itself knows of a record.
+    fn identified(&self) -> Scope {
+        self.scopes.extract.with(self.options.extract.names())
     }
 
     fn queueing(&self, route: &RouteOptions, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Queueing> {
@@ -365,11 +389,4 @@ fn compile_condition(node: Option<&Node>, compiler: &Compiler<'_>, diagnostics: 
 
 fn compile_value(node: Option<&Node>, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Option<Value>> {
     node.map(|node| Value::compile_text(node, compiler, diagnostics)).map_or(Some(None), |compiled| compiled.map(Some))
-}
-
-fn raw_in_names(extract: &Extract, event: Option<&Value>, engine: &Engine) -> bool {
-    let mut reads = Reads::default();
-    extract.add_reads(engine, &mut reads);
-    event.iter().for_each(|event| event.add_reads(engine, &mut reads));
-    reads.reads_name("raw")
 }

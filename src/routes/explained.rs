@@ -19,7 +19,7 @@ use crate::target::dialect::Dialect;
 use crate::target::preview::{Statement, statements};
 
 /// What a route takes over whole from its file when it does not say it itself.
-const TAKEN_OVER: [&str; 8] = ["gone", "id", "remember", "lane", "stuck", "coalesce", "retry", "write"];
+const TAKEN_OVER: [&str; 9] = ["gone", "id", "remember", "lane", "stuck", "coalesce", "retry", "write", "reply"];
 /// What a route adds to by name.
 const ADDED_TO: [&str; 2] = ["enrich", "forward"];
 
@@ -130,6 +130,7 @@ fn words_of(route: &Route, source: &Source) -> Vec<String> {
     let mut lines = vec![format!("events {}", events.join(", "))];
     if let Some(reason) = &route.ignore {
         lines.push(format!("left alone: {reason}"));
+        lines.extend(route.reply.iter().map(|reply| format!("answered: {}", reply.words())));
         return lines;
     }
     let queueing = &route.queueing;
@@ -156,6 +157,7 @@ fn words_of(route: &Route, source: &Source) -> Vec<String> {
     for forward in &route.forwards {
         lines.push(format!("forward `{}`: {}, tried again by itself", forward.name, forward.words()));
     }
+    lines.extend(route.reply.iter().map(|reply| format!("answered: {}", reply.words())));
     lines.push(match &queueing.id {
         Some(id) => format!("duplicates: a second `{}` is one", id.origin()),
         None => "duplicates: none, as there is no `id`: what comes twice is done twice".to_owned(),

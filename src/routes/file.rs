@@ -19,6 +19,7 @@ use crate::steps::choose::Pattern;
 use crate::steps::forward::ForwardOptions;
 use crate::steps::integration_options::IntegrationOptions;
 use crate::steps::lane::Coalesce;
+use crate::steps::reply::ReplyOptions;
 use crate::steps::retry_options::RetryOptions;
 use crate::steps::version::VersionOptions;
 use crate::steps::write_options::WriteOptions;
@@ -80,6 +81,8 @@ options! {
         write: Vec<WriteOptions>,
         /// What is sent to other systems once the rows are written.
         forward: Named<ForwardOptions>,
+        /// What the sender is answered in place of the delivery's id.
+        reply: Option<ReplyOptions>,
         /// Which events take which way; without it the file is itself one route.
         routes: Vec<RouteOptions>,
         /// What is shown and tried when a customer is set up.
@@ -122,6 +125,8 @@ options! {
         write: Vec<WriteOptions>,
         /// What is sent to other systems once the rows are written.
         forward: Named<ForwardOptions>,
+        /// What the sender is answered in place of the delivery's id; also for what is left alone.
+        reply: Option<ReplyOptions>,
     }
 }
 
@@ -170,6 +175,7 @@ impl RouteOptions {
             enrich: Named::default(),
             write: Vec::new(),
             forward: Named::default(),
+            reply: None,
         }
     }
 }

@@ -1,8 +1,6 @@
 //! `handshake:`: what providers ask before they send, or between deliveries: an echo, a challenge, a secret for a person to read.
 //! What may be written, what it compiles to, and what comes of a request; who asks and who may see it is the intake's to say.
 
-use serde_json::Value as Json;
-
 use super::oracle;
 use super::receive::METHODS;
 use super::verifying::reads_body;
@@ -18,18 +16,17 @@ use crate::expr::reads::Reads;
 use crate::expr::scope::{SecretRule, SecretValues};
 use crate::expr::template::{Context, Engine};
 use crate::expr::value::{Compiler, Condition, Value, ValueError};
+use crate::model::answered::Answered;
 use crate::model::delivery::Request;
 use crate::model::event::EventDocument;
 use crate::payload::options::Payload;
 use crate::payload::request::document;
 use crate::secret::{Mask, Secret};
-use crate::steps::api::compile_headers;
 use crate::steps::integration::IntegrationRule;
+use crate::steps::reply::{Content, Written, compile_content};
 
 /// The largest body that a handshake looks into, on the wire and inflated.
 const MOST_BYTES: u64 = 64 << 10;
-/// Headers that are the server's own to write.
-const OWN_HEADERS: [&str; 4] = ["connection", "content-length", "date", "transfer-encoding"];
 
 options! {
     /// A request that is no delivery: it is answered at once and never reaches the inbox.
@@ -76,37 +73,9 @@ pub struct Handshake {
     pub auth: Option<(Auth, bool)>,
     when: Condition,
     when_reads_body: bool,
-    reply: Reply,
+    reply: Content,
     show: Vec<(String, Value)>,
     methods: Vec<String>,
-}
-
-/// A compiled reply.
-#[derive(Debug)]
-struct Reply {
-    status: u16,
-    body: ReplyBody,
-    headers: Vec<(String, Value)>,
-}
-
-#[derive(Debug)]
-enum ReplyBody {
-    Empty,
-    Text(Value),
-    Json(Value),
-}
-
-/// What a sender is answered.
-#[derive(Debug)]
-pub struct Answered {
-    /// From 200 to 299.
-    pub status: u16,
-    /// `text/plain` or `application/json`; nothing of an empty body.
-    pub content_type: Option<&'static str>,
-    /// Header names in lower case with their values.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub body: String,
 }
 
 /// What handshakes are compiled with.
@@ -203,43 +172,15 @@ fn compile_reply(
     options: Option<&HandshakeReplyOptions>,
     compiler: &Compiler<'_>,
     diagnostics: &mut Diagnostics,
-) -> Option<Reply> {
-    let Some(options) = options else { return Some(Reply { status: 200, body: ReplyBody::Empty, headers: Vec::new() }) };
-    let body = match (&options.text, &options.json) {
-        (Some(_), Some(json)) => {
-            let message = "a reply is either `text` or `json`; found both";
-            diagnostics.report(Diagnostic::error("one-of", json.head(), message).hint("remove one of the two"));
-            None
-        }
-        (Some(text), None) => Value::compile_text(text, compiler, diagnostics).map(ReplyBody::Text),
-        (None, Some(json)) => Value::compile(json, compiler, diagnostics).map(ReplyBody::Json),
-        (None, None) => Some(ReplyBody::Empty),
-    };
-    let headers = compile_headers(&options.headers, compiler, diagnostics)
-        .map(|headers| headers.into_iter().map(|(name, value)| (name.as_str().to_owned(), value)).collect::<Vec<_>>());
-    for (name, _) in &options.headers.entries {
-        if OWN_HEADERS.contains(&name.value.to_ascii_lowercase().as_str()) {
-            let message = format!("the header `{}` is the server's own to write", name.value);
-            diagnostics.report(Diagnostic::error("bad-header", name.span, message).hint("leave it out"));
-        }
-    }
-    let written = options.headers.entries.iter().map(|(_, node)| node).chain(&options.text).chain(&options.json);
-    written.for_each(|node| refuse_bare_secrets(node, compiler, diagnostics));
-    let status = compile_status(options, diagnostics);
-    Some(Reply { status: status?, body: body?, headers: headers? })
-}
-
-fn compile_status(options: &HandshakeReplyOptions, diagnostics: &mut Diagnostics) -> Option<u16> {
-    let Some(status) = &options.status else { return Some(200) };
-    let has_body = options.text.is_some() || options.json.is_some();
-    let message = match status.value {
-        204 | 205 if has_body => format!("an answer with the status {} has no body; found one", status.value),
-        200..=299 => return u16::try_from(status.value).ok(),
-        other => format!("expected a status from 200 to 299; found {other}"),
-    };
+) -> Option<Content> {
+    let Some(options) = options else { return Some(Content::empty()) };
+    let HandshakeReplyOptions { status, json, text, headers, .. } = options;
     let hint = "what is not accepted is refused by `auth`, with 401";
-    diagnostics.report(Diagnostic::error("bad-status", status.span, message).hint(hint));
-    None
+    let reply = Written { status: status.as_ref(), json: json.as_ref(), text: text.as_ref(), headers, hint };
+    let compiled = compile_content(&reply, compiler, diagnostics);
+    let written = headers.entries.iter().map(|(_, node)| node).chain(text).chain(json);
+    written.for_each(|node| refuse_bare_secrets(node, compiler, diagnostics));
+    compiled
 }
 
 /// A reply that shows a secret gives it to whoever asks.
@@ -318,11 +259,8 @@ impl Handshake {
     fn reads_body(&self, engine: &Engine) -> bool {
         let mut reads = Reads::default();
         self.when.add_reads(engine, &mut reads);
-        self.reply.headers.iter().chain(&self.show).for_each(|(_, value)| value.add_reads(engine, &mut reads));
-        match &self.reply.body {
-            ReplyBody::Text(value) | ReplyBody::Json(value) => value.add_reads(engine, &mut reads),
-            ReplyBody::Empty => {}
-        }
+        self.show.iter().for_each(|(_, value)| value.add_reads(engine, &mut reads));
+        self.reply.add_reads(engine, &mut reads);
         reads.reads_name("body")
     }
 
@@ -340,16 +278,6 @@ impl Handshake {
 
     /// What is answered; or what the request lacks for it.
     pub fn answer(&self, document: &EventDocument, secrets: &SecretValues) -> Result<Answered, ValueError> {
-        let context = Context { document, secrets: Some(secrets) };
-        let (content_type, body) = match &self.reply.body {
-            ReplyBody::Empty => (None, String::new()),
-            ReplyBody::Text(value) => (Some("text/plain; charset=utf-8"), value.text(context)?),
-            ReplyBody::Json(value) => {
-                let json = value.evaluate(context)?.unwrap_or(Json::Null);
-                (Some("application/json"), json.to_string())
-            }
-        };
-        let headers = self.reply.headers.iter().map(|(name, value)| Ok((name.clone(), value.text(context)?)));
-        Ok(Answered { status: self.reply.status, content_type, headers: headers.collect::<Result<_, ValueError>>()?, body })
+        self.reply.render(Context { document, secrets: Some(secrets) })
     }
 }

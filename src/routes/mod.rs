@@ -18,6 +18,7 @@ mod oracle;
 pub mod receive;
 pub mod registry;
 pub mod reload;
+mod replies;
 mod row_lanes;
 pub mod samples;
 pub mod shipped;

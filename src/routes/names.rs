@@ -4,10 +4,15 @@ use super::file::FileOptions;
 use crate::auth::scheme::AuthOptions;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::source::{Span, Spanned};
+use crate::expr::reads::Reads;
 use crate::expr::scope::{Scope, SecretRule};
 use crate::expr::template::Engine;
+use crate::expr::value::Value;
 use crate::payload;
+use crate::steps::admission::Route;
+use crate::steps::extract::Extract;
 use crate::steps::integration_options::IntegrationOptions;
+use crate::steps::reply::Reply;
 
 /// What decoding adds.
 pub const BODY: [&str; 2] = ["body", "raw"];
@@ -111,6 +116,20 @@ pub(super) fn check(options: &FileOptions, engine: &Engine, diagnostics: &mut Di
             taken.push((step, &name.value, name.span));
         }
     }
+}
+
+/// Whether something looks at the body's bytes.
+pub(super) fn reads_raw(
+    routes: &[Route],
+    reply: Option<&Reply>,
+    (extract, event): (&Extract, Option<&Value>),
+    engine: &Engine,
+) -> bool {
+    let mut reads = Reads::default();
+    extract.add_reads(engine, &mut reads);
+    event.iter().for_each(|event| event.add_reads(engine, &mut reads));
+    reply.iter().for_each(|reply| reads.extend(reply.reads()));
+    reads.reads_name("raw") || routes.iter().any(Route::reads_raw)
 }
 
 /// Reports an author's own name that means something else already.

@@ -12,6 +12,7 @@ use super::forward::Forward;
 use super::integration::IntegrationRule;
 use super::lane::Queueing;
 use super::pipeline::Pipeline;
+use super::reply::Reply;
 use super::work;
 use crate::clock::Timestamp;
 use crate::expr::convert::scalar_text;
@@ -44,6 +45,8 @@ pub struct Admission {
     pub extract: Extract,
     /// The routes in file order.
     pub routes: Vec<Route>,
+    /// What is answered when no route wants the first record.
+    pub reply: Option<Arc<Reply>>,
     /// Whether something reads `raw`.
     pub reads_raw: bool,
 }
@@ -67,6 +70,8 @@ pub struct Route {
     pub pipeline: Pipeline,
     /// What is sent elsewhere afterwards.
     pub forwards: Vec<Forward>,
+    /// What the sender is answered.
+    pub reply: Option<Arc<Reply>>,
     /// Whether its rows are right also when newer records of the lane ran before: they come from a fetch made then.
     pub writes_what_it_fetches: bool,
     /// Where it stands: `routes[0]`.
@@ -112,8 +117,17 @@ pub struct Item<'r> {
     pub tenant: Option<Tenant>,
     /// The integration it is for.
     pub integration: Option<Arc<Integration>>,
+    /// What its sender is answered when it is the first of its delivery and nothing kept it from being understood.
+    pub reply: Option<Arc<Reply>>,
     /// Its route, or why it has none.
     pub chosen: Result<Chosen<'r>, NotChosen>,
+}
+
+/// What becomes known of an item while its route is looked for.
+struct Found<'a> {
+    event: &'a mut Option<String>,
+    reply: &'a mut Option<Arc<Reply>>,
+    document: &'a mut EventDocument,
 }
 
 /// What admission decided for an item.
@@ -180,7 +194,9 @@ impl Admission {
         match self.split(&base) {
             Ok(None) if first > 0 => Vec::new(),
             Ok(None) => vec![self.item(0, work::item_sha256(&request.body), base, &arrival)],
-            Ok(Some((_, items))) if items.is_empty() => vec![emptied(request, base, first, &arrival)],
+            Ok(Some((_, items))) if items.is_empty() => {
+                vec![Item { reply: self.reply.clone(), ..emptied(request, base, first, &arrival) }]
+            }
             Ok(Some((name, items))) => {
                 let wanted =
                     items.into_iter().zip(0u32..).filter(|(_, number)| only.as_ref().is_none_or(|only| only.contains(number)));
@@ -220,23 +236,24 @@ impl Admission {
     }
 
     fn item(&self, number: u32, item_sha256: [u8; 32], mut document: EventDocument, arrival: &Arrival<'_>) -> Item<'_> {
-        let mut event = None;
+        let (mut event, mut reply) = (None, None);
         let tenant = arrival.caller.tenant.clone();
         let (tenant, integration, chosen) = match self.add_integration(&mut document, arrival) {
             Ok(integration) => {
                 let tenant = integration.as_ref().map(|one| one.tenant.clone()).or(tenant);
-                let chosen = self.choose(&mut event, &mut document, number, arrival, integration.as_deref());
+                let found = Found { event: &mut event, reply: &mut reply, document: &mut document };
+                let chosen = self.choose(found, number, arrival, integration.as_deref());
                 (tenant, integration, chosen)
             }
             Err(failure) => (tenant, None, Err(NotChosen::Failed(failure))),
         };
-        Item { number, item_sha256, event, document, tenant, integration, chosen }
+        let reply = reply.filter(|_| !matches!(chosen, Err(NotChosen::Failed(_))));
+        Item { number, item_sha256, event, document, tenant, integration, reply, chosen }
     }
 
     fn choose(
         &self,
-        event: &mut Option<String>,
-        document: &mut EventDocument,
+        Found { event, reply, document }: Found<'_>,
         number: u32,
         arrival: &Arrival<'_>,
         integration: Option<&Integration>,
@@ -248,6 +265,11 @@ impl Admission {
         document.set("event", json!(name));
         self.extract.run(document)?;
         let route = self.route_for(&name, document)?;
+        *reply = route.map_or(&self.reply, |route| &route.reply).clone();
+        let Some(route) = route else { return Err(NotChosen::Ignored(format!("no route wants the event `{name}`"))) };
+        if let Some(reason) = &route.ignore {
+            return Err(NotChosen::Ignored(reason.clone()));
+        }
         route.extract.run(document)?;
         let gone = route.queueing.is_gone(document)?;
         let sender_id = route.queueing.sender_id(document)?;
@@ -274,16 +296,20 @@ impl Admission {
         }
     }
 
-    fn route_for(&self, event: &str, document: &EventDocument) -> Result<&Route, NotChosen> {
+    fn route_for(&self, event: &str, document: &EventDocument) -> Result<Option<&Route>, Failure> {
         for route in &self.routes {
             if route.matcher.wants(event, document)? {
-                return match &route.ignore {
-                    Some(reason) => Err(NotChosen::Ignored(reason.clone())),
-                    None => Ok(route),
-                };
+                return Ok(Some(route));
             }
         }
-        Err(NotChosen::Ignored(format!("no route wants the event `{event}`")))
+        Ok(None)
+    }
+}
+
+impl Route {
+    /// Whether something of it looks at the raw body.
+    pub fn reads_raw(&self) -> bool {
+        self.reads.reads_name("raw") || self.reply.iter().any(|reply| reply.reads().reads_name("raw"))
     }
 }
 
@@ -326,11 +352,11 @@ impl From<Failure> for NotChosen {
 fn undecoded(request: &Request, document: EventDocument, number: u32, reason: String, arrival: &Arrival<'_>) -> Item<'static> {
     let chosen = Err(NotChosen::Failed(Failure::permanent(Step::Decode, reason)));
     let (item_sha256, tenant) = (work::item_sha256(&request.body), arrival.caller.tenant.clone());
-    Item { number, item_sha256, event: None, document, tenant, integration: None, chosen }
+    Item { number, item_sha256, event: None, document, tenant, integration: None, reply: None, chosen }
 }
 
 fn emptied(request: &Request, document: EventDocument, number: u32, arrival: &Arrival<'_>) -> Item<'static> {
     let chosen = Err(NotChosen::Ignored("the list to split is empty".to_owned()));
     let (item_sha256, tenant) = (work::item_sha256(&request.body), arrival.caller.tenant.clone());
-    Item { number, item_sha256, event: None, document, tenant, integration: None, chosen }
+    Item { number, item_sha256, event: None, document, tenant, integration: None, reply: None, chosen }
 }

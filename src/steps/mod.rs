@@ -23,6 +23,7 @@ pub mod map;
 mod mapping;
 pub mod pages;
 pub mod pipeline;
+pub mod reply;
 mod request;
 pub mod retry_options;
 pub mod session;

@@ -31,6 +31,7 @@ mod registry;
 mod reload;
 mod reload_load;
 mod renumbering;
+mod replies;
 mod retention;
 mod rust_source;
 mod schema;

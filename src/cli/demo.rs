@@ -1,5 +1,5 @@
-//! `hooktable demo`: everything at once, offline. Starts a server and a simulated provider, sends a real webhook over HTTP,
-//! shows the rows, changes the order, shows them again, and goes on serving.
+//! `hooktable demo`: everything at once, offline. Starts a server and simulated providers, sends a real webhook over HTTP, shows the
+//! rows, changes the order, shows them again, plays the webhooks of every source, and goes on serving.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -7,26 +7,30 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
+use super::demo_programme;
 use super::demo_text::{Screen, Told};
 use super::flags::GlobalFlags;
 use super::output;
 use super::run::Exit;
 use crate::app::server::Server;
-use crate::app::settings::{EnvironmentSecrets, Settings};
+use crate::app::settings::Settings;
 use crate::app::shutdown::StopSignals;
 use crate::app::sources::all_problems;
 use crate::app::telemetry::{self, LogFormat};
-use crate::auth::secret::SecretReader;
 use crate::clock::{Clock, Timestamp};
 use crate::model::delivery::DeliveryId;
 use crate::model::record::{RecordState, RecordSummary};
 use crate::rehearsal::compare::Row;
-use crate::rehearsal::demo::{DemoFiles, ORDER, ORIGIN, SCHEMA, SOURCE, Stage, TABLES, TENANT, check, is_own, webhook};
-use crate::rehearsal::sender;
+use crate::rehearsal::demo::{DemoFiles, ORDER, ORIGIN, SOURCE, Stage, TABLES, TENANT, check, is_own, webhook};
+use crate::rehearsal::programme::{Length, origins_of};
+use crate::rehearsal::project::TestSecrets;
 use crate::rehearsal::simulate::Simulation;
+use crate::rehearsal::suite::{self, Suites};
+use crate::rehearsal::{play, sender};
 use crate::secret::{MASK, Secret};
+use crate::steps::map::Destination;
 use crate::store::{api_keys, records, tenants};
-use crate::target::Database;
+use crate::target::{Database, DatabaseOptions};
 
 /// The longest that a record may take; it needs little more than its route's `coalesce`.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -34,15 +38,15 @@ const LONGEST: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Log lines that are shown: the show itself says what happens.
 const LOGGED: &str = "warn";
-/// The secret that the route file asks for, and what the demo answers.
-const APP_TOKEN: (&str, &str) = ("ECONOMIC_APP_SECRET_TOKEN", "demo");
-
 /// What the demo is told.
 #[derive(Debug, clap::Args)]
 pub struct Demo {
     /// Stop after the show: with 0 when the rows are right, with 1 when not
     #[arg(long)]
     once: bool,
+    /// Send every webhook that the tests beside the route files hold and that ends well, not one of each kind
+    #[arg(long)]
+    full: bool,
     /// Where webhooks come to [default: 127.0.0.1:8080, or a free port]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
@@ -71,65 +75,60 @@ impl Demo {
 
 async fn show(arguments: &Demo, root: &Path) -> anyhow::Result<(Play, bool)> {
     let files = DemoFiles::write(root).with_context(|| format!("cannot write the demo's files to `{}`", root.display()))?;
-    let api = Simulation::start(files.simulated(), (Ipv4Addr::LOCALHOST, 0).into()).await.context("no free port")?;
-    let play = Play::start(arguments, files, api).await?;
-    let is_right = play.play().await?;
+    let play = Play::start(arguments, files).await?;
+    let is_right = play.play(if arguments.full { Length::Full } else { Length::Short }).await?;
     Ok((play, is_right))
 }
 
 /// The demo with everything it started.
 struct Play {
     files: DemoFiles,
-    api: Simulation,
+    /// The simulated providers, by origin.
+    apis: Vec<(String, Simulation)>,
+    suites: Suites,
     server: Server,
     api_key: Secret<String>,
     screen: Screen,
 }
 
-/// Secrets of the demo; what a changed route file asks for besides comes from the environment.
-struct DemoSecrets(EnvironmentSecrets);
-
-impl SecretReader for DemoSecrets {
-    fn environment(&self, name: &str) -> Option<String> {
-        if name == APP_TOKEN.0 { Some(APP_TOKEN.1.to_owned()) } else { self.0.environment(name) }
-    }
-
-    fn file(&self, path: &str) -> Option<String> {
-        self.0.file(path)
-    }
-
-    fn today(&self) -> jiff::civil::Date {
-        self.0.today()
-    }
-
-    fn stand_in(&self, name: &str) -> Option<String> {
-        self.0.stand_in(name)
-    }
-}
-
 impl Play {
-    async fn start(arguments: &Demo, files: DemoFiles, api: Simulation) -> anyhow::Result<Self> {
-        let clock = Clock::system();
-        let secrets = DemoSecrets(EnvironmentSecrets::new(clock.clone()));
+    async fn start(arguments: &Demo, files: DemoFiles) -> anyhow::Result<Self> {
         let settings = Settings {
             routes: files.routes(),
+            templates: files.templates(),
             listen: arguments.listen.clone().unwrap_or_else(|| address_with(8080)),
             admin_listen: address_with(8081),
-            simulate_api: vec![(ORIGIN.to_owned(), api.url().parse()?)],
             ..Settings::in_folder(files.data())
         };
-        let (server, reloaded) = Server::start(settings, clock, Box::new(secrets)).await?;
+        let suites = read_tests(&settings)?;
+        let mut apis = Vec::new();
+        for origin in origins_of(&suites.suites).into_iter().chain([ORIGIN.to_owned()]) {
+            if !apis.iter().any(|(known, _)| *known == origin) {
+                let folder = files.simulated(&origin).context("cannot make the folder of a simulated API")?;
+                let api = Simulation::start(folder, (Ipv4Addr::LOCALHOST, 0).into()).await.context("no free port")?;
+                apis.push((origin, api));
+            }
+        }
+        let simulated = apis.iter().map(|(origin, api)| Ok((origin.clone(), api.url().parse()?)));
+        let settings = Settings { simulate_api: simulated.collect::<anyhow::Result<_>>()?, ..settings };
+        // secrets are those of the tests: nothing that is real goes out, nor anything at all
+        let (server, reloaded) = Server::start(settings, Clock::system(), Box::new(TestSecrets)).await?;
         let screen = Screen::of_terminal();
         output::problems(&all_problems(&reloaded.loaded), &reloaded.loaded.texts);
-        make_tables(database(&server)?).await?;
+        // what is wrong with a route file has been said
+        if !all_problems(&reloaded.loaded).has_errors() {
+            output::problems(&suites.problems, &suites.texts);
+        }
+        make_tables(database(&server)?, &files.schema().context("the script that makes the tables cannot be read")?).await?;
         let api_key = make_api_key(&server).await?;
-        Ok(Self { files, api, server, api_key, screen })
+        Ok(Self { files, apis, suites, server, api_key, screen })
     }
 
     /// The show; says whether all rows were right.
-    async fn play(&self) -> anyhow::Result<bool> {
+    async fn play(&self, length: Length) -> anyhow::Result<bool> {
         let screen = &self.screen;
-        screen.title(&self.server.public_url(), &self.api.url());
+        let api = self.apis.iter().find(|(origin, _)| origin == ORIGIN).map(|(_, api)| api.url()).unwrap_or_default();
+        screen.title(&self.server.public_url(), &api);
         screen.step(&format!("e-conomic says that order {ORDER} has changed, and no more than that:"));
         let (first, first_is_right) = self.send(Stage::Before, None).await?;
         self.files.change_order().context("cannot change the simulated order")?;
@@ -137,7 +136,20 @@ impl Play {
         let (_, second_is_right) = self.send(Stage::After, Some(&first)).await?;
         let is_right = first_is_right && second_is_right;
         screen.verdict(is_right);
-        Ok(is_right)
+        let all_are_right = self.play_sources(length).await?;
+        Ok(is_right && all_are_right && !self.suites.problems.has_errors())
+    }
+
+    /// The webhooks of every source.
+    async fn play_sources(&self, length: Length) -> anyhow::Result<bool> {
+        let stage = play::Stage {
+            store: self.server.store(),
+            targets: self.server.targets(),
+            address: self.server.intake_address(),
+            apis: &self.apis,
+            tenant_column: database(&self.server)?.tenant_column(),
+        };
+        demo_programme::play(&self.screen, stage, &self.suites.suites, length).await
     }
 
     /// Sends the webhook, waits for its rows and shows them; says whether they are right.
@@ -214,11 +226,20 @@ impl Play {
                 "route file",
                 format!("{}  change it, and the next delivery follows", path(self.files.routes().join("economic.yaml"))),
             ),
-            ("e-conomic", format!("{}  change an order and send its number", path(self.files.simulated().join("orders")))),
+            ("e-conomic", format!("{}  change an order and send its number", path(self.files.orders()))),
+            ("providers", format!("{}  a folder for each host that is called", path(self.files.providers()))),
+            ("secrets", "each one that a route file declares is `test-NAME`".to_owned()),
             ("rows", format!("sqlite3 {} 'select * from job_lines'", path(self.files.data().join("tables.db")))),
             ("health", format!("http://{}/readyz and /metrics", self.server.admin_address())),
         ]
     }
+}
+
+fn read_tests(settings: &Settings) -> anyhow::Result<Suites> {
+    let destination =
+        |database: &DatabaseOptions| Destination { name: database.name.clone(), tenant_column: database.tenant_column.clone() };
+    let destinations: Vec<Destination> = settings.databases.iter().map(destination).collect();
+    suite::read(&settings.routes, &settings.templates, None, &destinations).context("the tests of the route files cannot be read")
 }
 
 /// The usual port when it is free, else any.
@@ -233,13 +254,13 @@ fn database(server: &Server) -> anyhow::Result<&Database> {
 }
 
 /// Makes the tables, unless an earlier demo did.
-async fn make_tables(database: &Database) -> anyhow::Result<()> {
+async fn make_tables(database: &Database, script: &str) -> anyhow::Result<()> {
     let failed = |failure: crate::model::failure::Failure| anyhow::anyhow!(failure.reason);
     let there = database.tables().await.map_err(failed)?;
     if there.iter().any(|table| table.name == TABLES[0].0) {
         return Ok(());
     }
-    database.run_script(SCHEMA).await.map_err(failed)
+    database.run_script(script).await.map_err(failed)
 }
 
 async fn make_api_key(server: &Server) -> anyhow::Result<Secret<String>> {

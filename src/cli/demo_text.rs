@@ -15,6 +15,8 @@ use crate::model::attempt::CallTrace;
 use crate::model::record::RecordState;
 use crate::rehearsal::compare::{Row, TableDifference, text_of};
 use crate::rehearsal::demo::changes;
+use crate::rehearsal::play::Played;
+use crate::rehearsal::report::Verdict;
 use crate::rehearsal::sender::SentAnswer;
 
 /// Prints a line.
@@ -24,6 +26,23 @@ macro_rules! say {
 
 /// How far what belongs to a step is moved in.
 const INDENT: &str = "   ";
+
+/// The most rows of a table that are shown.
+const MOST_ROWS: usize = 6;
+/// How many letters fit where there is no terminal.
+const WIDTH: usize = 110;
+/// How many letters of a value are shown at most.
+const LONGEST_VALUE: usize = 36;
+
+/// What all webhooks came to.
+pub(super) struct Total {
+    pub(super) webhooks: usize,
+    pub(super) sources: usize,
+    pub(super) calls: usize,
+    pub(super) forwards: usize,
+    /// How many were not as expected.
+    pub(super) wrong: usize,
+}
 
 /// Where the demo is shown.
 pub(super) struct Screen {
@@ -64,7 +83,7 @@ impl Screen {
     }
 
     pub(super) fn title(&self, server: &str, api: &str) {
-        say!("{}", self.bold("Hooktable demo: one webhook becomes rows, offline"));
+        say!("{}", self.bold("Hooktable demo: webhooks become rows, offline"));
         say!("{}", self.faint(&format!("Hooktable listens on {server}; a simulated e-conomic answers on {api}")));
     }
 
@@ -151,6 +170,80 @@ impl Screen {
         }
     }
 
+    /// A source, before its webhooks.
+    pub(super) fn source(&self, title: &str, path: &str) {
+        let file = path.rsplit('/').next().unwrap_or(path);
+        say!("\n{INDENT}{}  {}", self.bold(title), self.faint(file));
+    }
+
+    /// One webhook, and what is wrong with it.
+    pub(super) fn played(&self, played: &Played) {
+        let paint = Paint { colour: self.colour };
+        let sign = if played.verdict.is_passed() { paint.good("✓") } else { paint.bad("✗") };
+        let status = played.status.map_or_else(|| "–".to_owned(), |status| self.status(status));
+        let state = played.state.map_or_else(|| "answered".to_owned(), |state| state.to_string());
+        let counted = |count: usize, what: &str| match count {
+            0 => String::new(),
+            1 => format!(", 1 {what}"),
+            many => format!(", {many} {what}s"),
+        };
+        let took = played.took.map(|took| format!(", {}", shown(took))).unwrap_or_default();
+        let what = format!("{state}{}{}{took}", counted(played.calls, "call"), counted(played.forwards, "forward"));
+        let events = played.events.first().map(|event| format!("{event}: ")).unwrap_or_default();
+        say!("{INDENT}{sign} {events}{}  → {status} {}", played.name, self.faint(&what));
+        match &played.verdict {
+            Verdict::Passed => {}
+            Verdict::Broken(reason) => say!("{INDENT}{INDENT}{}", paint.bad(reason)),
+            Verdict::Failed { mismatches, seen } => {
+                let texts = mismatches.iter().map(|mismatch| test_report::mismatch_text(mismatch, paint));
+                let texts = texts.chain([test_report::seen_text(seen)]).collect::<String>();
+                texts.lines().for_each(|line| say!("{INDENT}{INDENT}{line}"));
+            }
+        }
+    }
+
+    /// Tests that were not played, by their reasons.
+    pub(super) fn left_out(&self, tests: &[(String, &'static str)]) {
+        let mut reasons: Vec<&str> = tests.iter().map(|(_, reason)| *reason).collect();
+        reasons.dedup();
+        for reason in reasons {
+            let names: Vec<String> =
+                tests.iter().filter(|(_, known)| *known == reason).map(|(name, _)| format!("“{name}”")).collect();
+            say!("\n{INDENT}{}", self.faint(&format!("not played, {reason}: {}", names.join(", "))));
+        }
+    }
+
+    /// A table with its first rows, as wide as there is room for.
+    pub(super) fn excerpt(&self, table: &str, rows: &[Row]) {
+        let count = if rows.len() == 1 { "1 row".to_owned() } else { format!("{} rows", rows.len()) };
+        say!("\n{INDENT}{}  {}", self.bold(table), self.faint(&count));
+        let shown: Vec<Row> = rows.iter().take(MOST_ROWS).cloned().collect();
+        let cut = fitting(&shown, Table::new().width().map_or(WIDTH, usize::from));
+        self.drawn(&Told { table, key: "", rows: &cut, before: None }).lines().for_each(|line| say!("{INDENT}{line}"));
+        if rows.len() > MOST_ROWS {
+            say!("{INDENT}{}", self.faint(&format!("… and {} more", rows.len() - MOST_ROWS)));
+        }
+    }
+
+    /// How many rows there are in each table.
+    pub(super) fn counts(&self, tables: &[(String, usize)]) {
+        if !tables.is_empty() {
+            let counts: Vec<String> = tables.iter().map(|(table, count)| format!("{table} {count}")).collect();
+            say!("\n{INDENT}rows: {}", counts.join(", "));
+        }
+    }
+
+    pub(super) fn total(&self, total: &Total) {
+        let counted = |count: usize, what: &str| if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") };
+        let Total { webhooks, sources, calls, forwards, wrong } = *total;
+        let (webhooks, sources) = (counted(webhooks, "webhook"), counted(sources, "source"));
+        let text = format!("{webhooks} of {sources}, {}, {}", counted(calls, "API call"), counted(forwards, "forward"));
+        match wrong {
+            0 => say!("\n{} {text}: all rows as expected", self.paint("32", "✓")),
+            wrong => say!("\n{} {text}: {} not as expected", self.paint("31", "✗"), counted(wrong, "webhook")),
+        }
+    }
+
     /// What there is to try while it goes on serving.
     pub(super) fn invite(&self, invitation: &[(&str, String)]) {
         say!("\n{}", self.bold("It goes on serving; ctrl-c stops it."));
@@ -161,10 +254,14 @@ impl Screen {
 
     /// Progress, written over itself on a terminal and said once elsewhere.
     pub(super) fn waiting(&self, since: Duration) {
+        self.progress(&format!("waiting for more updates of this order… {:.1} s", since.as_secs_f64()));
+    }
+
+    pub(super) fn progress(&self, text: &str) {
         if self.progress {
-            write_over(&format!("\r{INDENT}waiting for more updates of this order… {:.1} s", since.as_secs_f64()));
+            write_over(&format!("\r{INDENT}{text}"));
         } else if !self.waits.replace(true) {
-            output::note(&format!("{INDENT}waiting for more updates of this order…"));
+            output::note(&format!("{INDENT}{text}"));
         }
     }
 
@@ -191,6 +288,36 @@ impl Screen {
 
     fn paint(&self, code: &str, text: &str) -> String {
         Paint { colour: self.colour }.paint(code, text)
+    }
+}
+
+/// The rows with as many columns as fit into so many letters, without those that are empty in all of them, and long values cut.
+fn fitting(rows: &[Row], width: usize) -> Vec<Row> {
+    let text = |row: &Row, column: &str| match row.get(column) {
+        None | Some(Json::Null) => String::new(),
+        Some(value) => cut(&text_of(value)),
+    };
+    let mut left = width.saturating_sub(INDENT.len() + 1);
+    let mut kept = Vec::new();
+    let all: Vec<String> = rows.first().into_iter().flat_map(Row::keys).cloned().collect();
+    let filled = all.into_iter().filter(|column| rows.iter().any(|row| row.get(column).is_some_and(|value| !value.is_null())));
+    for column in filled {
+        let widest = rows.iter().map(|row| text(row, &column).chars().count()).chain([column.chars().count()]).max();
+        let needed = widest.unwrap_or(0) + 3;
+        if needed > left {
+            break;
+        }
+        left -= needed;
+        kept.push(column);
+    }
+    let row = |row: &Row| kept.iter().map(|column| (column.clone(), Json::from(text(row, column)))).collect();
+    rows.iter().map(row).collect()
+}
+
+fn cut(text: &str) -> String {
+    match text.chars().count() {
+        ..=LONGEST_VALUE => text.to_owned(),
+        _ => text.chars().take(LONGEST_VALUE - 1).chain(['…']).collect(),
     }
 }
 

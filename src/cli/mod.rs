@@ -5,6 +5,7 @@ pub mod check_signature;
 pub mod deliveries;
 mod delivery_text;
 pub mod demo;
+mod demo_programme;
 mod demo_text;
 pub mod explain;
 mod explained;

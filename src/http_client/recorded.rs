@@ -32,6 +32,18 @@ pub struct RecordedAnswer {
     pub body: Bytes,
 }
 
+impl RecordedAnswer {
+    /// Whether it is for this request, whatever that carries.
+    pub fn is_for(&self, method: &Method, url: &Url) -> bool {
+        Target::of(&self.method, &self.url) == Target::of(method, url)
+    }
+
+    /// The first header that it requires and `headers` do not hold with that value.
+    pub fn missing_header(&self, headers: &[(HeaderName, HeaderValue)]) -> Option<&str> {
+        missing_header(self, headers)
+    }
+}
+
 /// A request that was made, answered by a recording or not.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RecordedCall {

@@ -1,5 +1,5 @@
-//! The demo's project, carried inside the program: a route file, tables, a simulated e-conomic, one webhook, and the rows that
-//! must come of it. What starts it and shows it is the command line's.
+//! The demo's project, written from what the program carries, and its opening act: a simulated e-conomic, one webhook, and the rows
+//! that must come of it. What starts it and shows it is the command line's.
 
 use std::fs;
 use std::io;
@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::compare::{Row, TableDifference, compare, text_of};
 use super::send::{WebhookBody, WebhookRequest};
+use crate::routes::shipped;
 use crate::target::inspect::ColumnKind;
 
 /// The tenant that the demo plays.
@@ -21,51 +22,14 @@ pub const ORDER: u64 = 20417;
 pub const ORIGIN: &str = "https://restapi.e-conomic.com";
 /// The tables that are written, with the columns that tell their rows apart.
 pub const TABLES: [(&str, &str); 2] = [("jobs", "job_no"), ("job_lines", "line_no")];
-/// What makes the tables.
-pub const SCHEMA: &str = include_str!("../../examples/timetracking/schema/sqlite.sql");
-
-/// What a user may change and keep.
-const KEPT: &[(&str, &str)] = &[
-    ("routes.d/economic.yaml", include_str!("../../routes.d/economic.yaml")),
-    ("routes.d/economic.test.yaml", include_str!("../../routes.d/economic.test.yaml")),
-    ("routes.d/samples/economic-cashbook.http", include_str!("../../routes.d/samples/economic-cashbook.http")),
-    ("routes.d/samples/economic-customer-barred.json", include_str!("../../routes.d/samples/economic-customer-barred.json")),
-    (
-        "routes.d/samples/economic-customer-without-quotes.http",
-        include_str!("../../routes.d/samples/economic-customer-without-quotes.http"),
-    ),
-    ("routes.d/samples/economic-customer.http", include_str!("../../routes.d/samples/economic-customer.http")),
-    ("routes.d/samples/economic-customer.json", include_str!("../../routes.d/samples/economic-customer.json")),
-    ("routes.d/samples/economic-forbidden.json", include_str!("../../routes.d/samples/economic-forbidden.json")),
-    ("routes.d/samples/economic-invoice-draft.http", include_str!("../../routes.d/samples/economic-invoice-draft.http")),
-    ("routes.d/samples/economic-invoice-draft.json", include_str!("../../routes.d/samples/economic-invoice-draft.json")),
-    ("routes.d/samples/economic-invoice-posted.http", include_str!("../../routes.d/samples/economic-invoice-posted.http")),
-    ("routes.d/samples/economic-invoice.json", include_str!("../../routes.d/samples/economic-invoice.json")),
-    ("routes.d/samples/economic-not-found.json", include_str!("../../routes.d/samples/economic-not-found.json")),
-    ("routes.d/samples/economic-offer.http", include_str!("../../routes.d/samples/economic-offer.http")),
-    ("routes.d/samples/economic-order.http", include_str!("../../routes.d/samples/economic-order.http")),
-    ("routes.d/samples/economic-product.http", include_str!("../../routes.d/samples/economic-product.http")),
-    ("routes.d/samples/economic-product.json", include_str!("../../routes.d/samples/economic-product.json")),
-    ("routes.d/samples/economic-project-closed.json", include_str!("../../routes.d/samples/economic-project-closed.json")),
-    ("routes.d/samples/economic-project.http", include_str!("../../routes.d/samples/economic-project.http")),
-    ("routes.d/samples/economic-project.json", include_str!("../../routes.d/samples/economic-project.json")),
-    ("routes.d/samples/economic-quote.json", include_str!("../../routes.d/samples/economic-quote.json")),
-    ("routes.d/samples/economic-stock.http", include_str!("../../routes.d/samples/economic-stock.http")),
-    ("routes.d/samples/order-bare.json", include_str!("../../routes.d/samples/order-bare.json")),
-    ("routes.d/samples/order-changed.json", include_str!("../../routes.d/samples/order-changed.json")),
-    ("routes.d/samples/order-without-lines.json", include_str!("../../routes.d/samples/order-without-lines.json")),
-    ("routes.d/samples/order.json", include_str!("../../routes.d/samples/order.json")),
-    ("examples/timetracking/schema/sqlite.sql", SCHEMA),
-];
-/// What the simulated provider has at the start.
-const BEFORE: &[(&str, &str)] = &[
-    ("sent/20417.json", include_str!("../../examples/timetracking/apis/economic/orders/sent/20417.json")),
-    ("drafts/20418.json", include_str!("../../examples/timetracking/apis/economic/orders/drafts/20418.json")),
-    ("archived/20311.json", include_str!("../../examples/timetracking/apis/economic/orders/archived/20311.json")),
-];
+/// The simulated origins that answer from a folder of the example.
+const FOLDERS: [(&str, &str); 2] = [(ORIGIN, "economic"), ("https://my.clockodo.com", "clockodo")];
+/// The script that makes the tables.
+const SCHEMA: &str = "examples/timetracking/schema/sqlite.sql";
+/// What the simulated providers have at the start.
+const BEFORE: &str = "examples/timetracking/apis/";
 /// What is different after the change.
-const AFTER: &[(&str, &str)] =
-    &[("sent/20417.json", include_str!("../../examples/timetracking/apis-after/economic/orders/sent/20417.json"))];
+const AFTER: &str = "examples/timetracking/apis-after/";
 
 /// Where the demo's files are.
 #[derive(Clone, Debug)]
@@ -83,22 +47,38 @@ pub enum Stage {
 }
 
 impl DemoFiles {
-    /// Writes them; route files that are there already are kept, the provider's orders are not.
+    /// Writes them; what is there already is kept, but for what the providers answer.
     pub fn write(root: &Path) -> io::Result<Self> {
         let files = Self { root: root.to_owned() };
-        for (path, content) in KEPT {
+        for (path, content) in shipped::files() {
             let path = root.join(path);
             if !path.exists() {
-                write(&path, content)?;
+                write(&path, &content)?;
             }
         }
-        BEFORE.iter().try_for_each(|(path, content)| write(&files.orders().join(path), content))?;
+        files.simulate(BEFORE)?;
         Ok(files)
     }
 
     /// Changes the order at the provider.
     pub fn change_order(&self) -> io::Result<()> {
-        AFTER.iter().try_for_each(|(path, content)| write(&self.orders().join(path), content))
+        self.simulate(AFTER)
+    }
+
+    fn simulate(&self, folder: &str) -> io::Result<()> {
+        let files = shipped::files();
+        let answers = files.iter().filter_map(|(path, content)| Some((path.strip_prefix(folder)?, content)));
+        answers.into_iter().try_for_each(|(path, content)| write(&self.providers().join(path), content))
+    }
+
+    /// The script that makes the tables.
+    pub fn schema(&self) -> io::Result<String> {
+        fs::read_to_string(self.root.join(SCHEMA))
+    }
+
+    /// The folder of templates.
+    pub fn templates(&self) -> PathBuf {
+        self.root.join("templates")
     }
 
     /// The folder of route files.
@@ -111,17 +91,28 @@ impl DemoFiles {
         self.root.join("data")
     }
 
-    /// The folder that the simulated provider answers from.
-    pub fn simulated(&self) -> PathBuf {
-        self.root.join("simulated/economic")
+    /// The folder that a simulated origin answers from, made if need be: a provider of the example has one there, any other an empty
+    /// one of its host's name.
+    pub fn simulated(&self, origin: &str) -> io::Result<PathBuf> {
+        let known = FOLDERS.iter().find(|(known, _)| *known == origin).map(|(_, folder)| (*folder).to_owned());
+        let host = || origin.split("://").last().unwrap_or_default().replace([':', '/'], "_");
+        let folder = self.providers().join(known.unwrap_or_else(host));
+        fs::create_dir_all(&folder)?;
+        Ok(folder)
     }
 
-    fn orders(&self) -> PathBuf {
-        self.simulated().join("orders")
+    /// The folder of the simulated providers.
+    pub fn providers(&self) -> PathBuf {
+        self.root.join("simulated")
+    }
+
+    /// The orders of the simulated e-conomic.
+    pub fn orders(&self) -> PathBuf {
+        self.providers().join("economic/orders")
     }
 }
 
-fn write(path: &Path, content: &str) -> io::Result<()> {
+fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }

@@ -1,5 +1,7 @@
 //! What a test expects forwards to send against what they sent: each in order, and nothing else.
 
+use std::sync::Arc;
+
 use serde_json::Value as Json;
 
 use super::cases::pairs_of;
@@ -9,6 +11,7 @@ use crate::config::options::Named;
 use crate::http_client::call::Call;
 use crate::routes::source::Source;
 use crate::routes::test_file::SentOptions;
+use crate::secret::Mask;
 
 /// What is expected of each forward, by its name, in order.
 pub type ExpectedForwards = Vec<(String, Vec<ExpectedForward>)>;
@@ -25,6 +28,11 @@ pub struct ExpectedForward {
 }
 
 impl ExpectedForward {
+    /// The whole address that it is to be sent to, where the test says it.
+    pub(super) fn url(&self) -> Option<&str> {
+        self.url.as_deref()
+    }
+
     /// As it is written.
     pub(super) fn of(options: &SentOptions, problems: &mut Diagnostics) -> Option<Self> {
         let headers = pairs_of(&options.headers, problems)?;
@@ -61,8 +69,40 @@ pub(super) fn compile(
     Some(written.span.map(|_| all))
 }
 
+/// What a forward sent.
+pub(super) struct Sent {
+    /// Its name.
+    pub(super) name: String,
+    /// `POST`, …
+    pub(super) method: String,
+    /// The whole address.
+    pub(super) url: String,
+    /// By lower-case name.
+    pub(super) headers: Vec<(String, String)>,
+    /// As text.
+    pub(super) body: String,
+    /// Covers secrets where it is told.
+    pub(super) mask: Arc<Mask>,
+}
+
+impl From<&Call> for Sent {
+    fn from(call: &Call) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let kind = call.body.iter().map(|(kind, _)| ("content-type".to_owned(), kind.clone()));
+        Self {
+            name: call.name.clone(),
+            method: call.method.to_string(),
+            url: call.url.to_string(),
+            // the type that a header says goes before that of the body
+            headers: call.headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).chain(kind).collect(),
+            body: call.body.as_ref().map(|(_, content)| text(content)).unwrap_or_default(),
+            mask: Arc::clone(&call.mask),
+        }
+    }
+}
+
 /// How what was sent differs from what was expected.
-pub(super) fn compare(expected: &[(String, Vec<ExpectedForward>)], sent: &[Call]) -> Vec<Mismatch> {
+pub(super) fn compare(expected: &[(String, Vec<ExpectedForward>)], sent: &[Sent]) -> Vec<Mismatch> {
     let mut mismatches = Vec::new();
     let mut names: Vec<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
     for call in sent.iter().filter(|call| !expected.iter().any(|(name, _)| *name == call.name)) {
@@ -72,7 +112,7 @@ pub(super) fn compare(expected: &[(String, Vec<ExpectedForward>)], sent: &[Call]
     }
     for name in names {
         let wanted = expected.iter().find(|(known, _)| known == name).map_or(&[][..], |(_, wanted)| wanted);
-        let found: Vec<&Call> = sent.iter().filter(|call| call.name == name).collect();
+        let found: Vec<&Sent> = sent.iter().filter(|call| call.name == name).collect();
         if wanted.len() != found.len() {
             let all: Vec<String> = found.iter().map(|call| in_words(call)).collect();
             let found = if all.is_empty() { "nothing".to_owned() } else { format!("{}: {}", all.len(), all.join("; ")) };
@@ -86,25 +126,23 @@ pub(super) fn compare(expected: &[(String, Vec<ExpectedForward>)], sent: &[Call]
     mismatches
 }
 
-fn compare_one(name: &str, wanted: &ExpectedForward, found: &Call, mismatches: &mut Vec<Mismatch>) {
+fn compare_one(name: &str, wanted: &ExpectedForward, found: &Sent, mismatches: &mut Vec<Mismatch>) {
     let mut check = |what: &str, wanted: String, sent: String| {
         if wanted != sent {
             mismatches.push(differs(format!("`{name}` {what} {wanted}"), found.mask.text(&sent)));
         }
     };
     if let Some(method) = &wanted.method {
-        check("method", method.clone(), found.method.to_string());
+        check("method", method.clone(), found.method.clone());
     }
     if let Some(url) = &wanted.url {
-        check("url", url.clone(), found.url.to_string());
+        check("url", url.clone(), found.url.clone());
     }
     for (header, value) in &wanted.headers {
-        let sent = found.headers.iter().find(|(known, _)| known.as_str() == header);
-        let sent = sent.map(|(_, value)| String::from_utf8_lossy(value.as_bytes()).into_owned());
-        let kind = || found.body.as_ref().filter(|_| header == "content-type").map(|(kind, _)| kind.clone());
-        check(&format!("header {header}"), value.clone(), sent.or_else(kind).unwrap_or_else(|| "none".to_owned()));
+        let sent = found.headers.iter().find(|(known, _)| known == header).map(|(_, value)| value.clone());
+        check(&format!("header {header}"), value.clone(), sent.unwrap_or_else(|| "none".to_owned()));
     }
-    let body = found.body.as_ref().map(|(_, content)| String::from_utf8_lossy(content).into_owned()).unwrap_or_default();
+    let body = found.body.clone();
     if let Some(json) = &wanted.json {
         let sent = serde_json::from_str::<Json>(&body);
         let is_same = sent.as_ref().is_ok_and(|sent| sent == json);
@@ -124,9 +162,8 @@ fn sorted(mut pairs: Vec<(String, String)>) -> Vec<(String, String)> {
     pairs
 }
 
-fn in_words(call: &Call) -> String {
-    let body = call.body.as_ref().map(|(_, content)| String::from_utf8_lossy(content).into_owned()).unwrap_or_default();
-    call.mask.text(&format!("{} {} {body}", call.method, call.url)).trim_end().to_owned()
+fn in_words(sent: &Sent) -> String {
+    sent.mask.text(&format!("{} {} {}", sent.method, sent.url, sent.body)).trim_end().to_owned()
 }
 
 fn differs(expected: String, found: String) -> Mismatch {

@@ -28,9 +28,9 @@ use crate::model::integration::Integration;
 use crate::model::record::{RecordState, RecordSummary};
 use crate::model::tenant::Tenant;
 use crate::steps::reply::DELIVERY;
-use crate::store::{integrations, onboarding, records, tenants};
-use crate::target::Database;
+use crate::store::{Store, integrations, onboarding, records, tenants};
 use crate::target::inspect::{ColumnKind, ColumnSchema};
+use crate::target::{Database, Targets};
 
 /// The largest answer that is read, in bytes; ours are far smaller.
 const LARGEST_ANSWER: usize = 1 << 20;
@@ -59,10 +59,11 @@ async fn rehearse(suite: &Suite, case: &Case, project: &Project) -> Result<Verdi
     look_at(suite, project, &mut seen).await?;
     let mut mismatches = compare_values(&case.expected, &seen, project.recorded.calls().len());
     if let Some(expected) = &case.expected.forwards {
-        mismatches.extend(forwarded::compare(expected, &project.recorded.forwards()));
+        let sent: Vec<forwarded::Sent> = project.recorded.forwards().iter().map(forwarded::Sent::from).collect();
+        mismatches.extend(forwarded::compare(expected, &sent));
     }
     for (table, rows) in &case.expected.rows {
-        mismatches.extend(compare_rows(database(suite, project, table)?, table, rows).await);
+        mismatches.extend(compare_rows(database(suite, &project.tools.targets, table)?, table, rows, |_| true).await);
     }
     Ok(if mismatches.is_empty() { Verdict::Passed } else { Verdict::Failed { mismatches, seen } })
 }
@@ -71,9 +72,9 @@ async fn rehearse(suite: &Suite, case: &Case, project: &Project) -> Result<Verdi
 pub(super) async fn prepare(suite: &Suite, case: &Case, project: &Project) -> Result<(), String> {
     make_tables(suite, project).await?;
     for (table, rows) in &case.given {
-        give(suite, case, project, table, rows).await?;
+        give(suite, case, &project.tools.targets, table, rows).await?;
     }
-    open_window(suite, project).await
+    open_window(suite, &project.tools.store).await
 }
 
 async fn make_tables(suite: &Suite, project: &Project) -> Result<(), String> {
@@ -86,8 +87,8 @@ async fn make_tables(suite: &Suite, project: &Project) -> Result<(), String> {
 }
 
 /// Makes the rows that are there before; those that name no tenant are the sender's where the table has tenants.
-async fn give(suite: &Suite, case: &Case, project: &Project, table: &str, rows: &[Row]) -> Result<(), String> {
-    let database = database(suite, project, table)?;
+pub(super) async fn give(suite: &Suite, case: &Case, targets: &Targets, table: &str, rows: &[Row]) -> Result<(), String> {
+    let database = database(suite, targets, table)?;
     let columns = columns_of(database, table).await.map_err(|failure| failure.reason)?;
     let mut rows = rows.to_vec();
     if let (Some(column), Some(tenant)) = (find_column(&columns, database.tenant_column()), &case.tenant) {
@@ -101,14 +102,19 @@ async fn give(suite: &Suite, case: &Case, project: &Project, table: &str, rows: 
 
 /// Adds the credentials of a test to its request.
 pub(super) async fn equip(suite: &Suite, case: &Case, project: &Project, age: Age) -> Result<Equipped, String> {
+    equip_in(suite, case, &project.tools.store, age).await
+}
+
+/// The same with any state, in which the tenant and its integration are made.
+pub(super) async fn equip_in(suite: &Suite, case: &Case, store: &Store, age: Age) -> Result<Equipped, String> {
     let credentials = match (age, &case.stale) {
         (Age::Stale, Some(stale)) => stale,
         _ => &case.credentials,
     };
-    let integration = set_up(suite, case, project).await?;
-    let tenant = if case.tenant.is_some() { Some(sending_tenant(case, project).await?) } else { None };
+    let integration = set_up(suite, case, store).await?;
+    let tenant = if case.tenant.is_some() { Some(sending_tenant(case, store).await?) } else { None };
     let sender = Sender {
-        store: &project.tools.store,
+        store,
         source: &suite.source,
         tenant: tenant.as_ref(),
         integration: integration.as_deref(),
@@ -122,7 +128,7 @@ pub(super) async fn equip(suite: &Suite, case: &Case, project: &Project, age: Ag
 }
 
 /// Makes the tenant's integration, where the source needs one.
-async fn set_up(suite: &Suite, case: &Case, project: &Project) -> Result<Option<Arc<Integration>>, String> {
+async fn set_up(suite: &Suite, case: &Case, store: &Store) -> Result<Option<Arc<Integration>>, String> {
     let rule = suite.source.integration();
     let all_come_along = case.integration.is_empty() && rule.fields.iter().all(|field| field.from.is_some());
     let is_stored = rule.is_declared && (rule.names_tenant() || !all_come_along);
@@ -130,19 +136,18 @@ async fn set_up(suite: &Suite, case: &Case, project: &Project) -> Result<Option<
     if case.tenant.is_none() || !(is_stored || by_scheme) {
         return Ok(None);
     }
-    let tenant = sending_tenant(case, project).await?;
-    let snapshot = project.tools.store.integrations();
+    let tenant = sending_tenant(case, store).await?;
+    let snapshot = store.integrations();
     if let Some(known) = snapshot.of_tenant(&suite.source.name, tenant.id).first() {
         return Ok(Some(Arc::clone(known)));
     }
     let (open, secret) = made_up::fields_of(rule, &case.integration, None);
     let fields = integrations::Fields { open, secret };
-    let added = integrations::add(&project.tools.store, &tenant, &suite.source.name, "test", fields, &[]).await;
+    let added = integrations::add(store, &tenant, &suite.source.name, "test", fields, &[]).await;
     added.map(Some).map_err(|error| error.to_string())
 }
 
-async fn sending_tenant(case: &Case, project: &Project) -> Result<Tenant, String> {
-    let store = &project.tools.store;
+async fn sending_tenant(case: &Case, store: &Store) -> Result<Tenant, String> {
     let name = case.tenant.as_deref().unwrap_or_default();
     let found = tenants::find_by_name(store, name).await.map_err(|error| error.to_string())?;
     match found {
@@ -195,32 +200,37 @@ pub(super) async fn receive(project: &Project, request: &WebhookRequest) -> Resu
 }
 
 /// Opens the onboarding window of a source whose handshakes show something.
-async fn open_window(suite: &Suite, project: &Project) -> Result<(), String> {
+pub(super) async fn open_window(suite: &Suite, store: &Store) -> Result<(), String> {
     if suite.source.handshakes.show_something() {
-        let opened = onboarding::open(&project.tools.store, &suite.source.name).await;
+        let opened = onboarding::open(store, &suite.source.name).await;
         opened.map_err(|error| error.to_string())?;
     }
     Ok(())
 }
 
-async fn shown(suite: &Suite, project: &Project) -> Result<Vec<(String, String)>, String> {
-    let values = onboarding::values(&project.tools.store, &suite.source.name).await.map_err(|error| error.to_string())?;
+async fn shown(suite: &Suite, store: &Store) -> Result<Vec<(String, String)>, String> {
+    let values = onboarding::values(store, &suite.source.name).await.map_err(|error| error.to_string())?;
     Ok(values.into_iter().map(|value| (value.name, value.value.expose().to_owned())).collect())
 }
 
 /// The delivery that an answer is about: a reply of the route file has it in a header.
-fn delivery_of(seen: &Seen) -> Option<DeliveryId> {
-    if let Some((_, id)) = seen.headers.iter().find(|(name, _)| name == DELIVERY) {
+pub(super) fn delivery_of(headers: &[(String, String)], body: &str) -> Option<DeliveryId> {
+    if let Some((_, id)) = headers.iter().find(|(name, _)| name == DELIVERY) {
         return id.parse().ok();
     }
-    serde_json::from_str::<serde_json::Value>(&seen.body).ok()?.get("delivery")?.as_str()?.parse().ok()
+    serde_json::from_str::<serde_json::Value>(body).ok()?.get("delivery")?.as_str()?.parse().ok()
 }
 
 /// What became of the request.
 pub(super) async fn look_at(suite: &Suite, project: &Project, seen: &mut Seen) -> Result<(), String> {
-    seen.shown = shown(suite, project).await?;
-    let Some(delivery) = delivery_of(seen) else { return Ok(()) };
-    let details = records::show(&project.tools.store, delivery).await.map_err(|error| error.to_string())?;
+    look_in(suite, &project.tools.store, seen).await
+}
+
+/// The same with any state.
+pub(super) async fn look_in(suite: &Suite, store: &Store, seen: &mut Seen) -> Result<(), String> {
+    seen.shown = shown(suite, store).await?;
+    let Some(delivery) = delivery_of(&seen.headers, &seen.body) else { return Ok(()) };
+    let details = records::show(store, delivery).await.map_err(|error| error.to_string())?;
     let Some(details) = details else { return Ok(()) };
     seen.worst = details.records.iter().map(|record| record.state).max_by_key(|state| badness(*state));
     let record = |record: RecordSummary| SeenRecord {
@@ -262,7 +272,7 @@ fn badness(state: RecordState) -> u8 {
     }
 }
 
-fn compare_values(expected: &Expected, seen: &Seen, calls: usize) -> Vec<Mismatch> {
+pub(super) fn compare_values(expected: &Expected, seen: &Seen, calls: usize) -> Vec<Mismatch> {
     let worst = seen.worst;
     let mut mismatches = Vec::new();
     let mut differ = |what, expected: String, found: String| mismatches.push(Mismatch::Value { what, expected, found });
@@ -285,11 +295,11 @@ fn compare_values(expected: &Expected, seen: &Seen, calls: usize) -> Vec<Mismatc
 }
 
 /// The database that the source writes a table of this name to; the default one for a table that it does not write.
-fn database<'p>(suite: &Suite, project: &'p Project, table: &str) -> Result<&'p Database, String> {
+pub(super) fn database<'t>(suite: &Suite, targets: &'t Targets, table: &str) -> Result<&'t Database, String> {
     let writes = suite.source.admission.routes.iter().flat_map(|route| &route.pipeline.writes);
     let written = writes.into_iter().find(|write| write.table.eq_ignore_ascii_case(table));
     let name = written.map_or(DEFAULT_DATABASE, |write| write.database.as_str());
-    project.tools.targets.database(name).ok_or_else(|| format!("there is no database `{name}`"))
+    targets.database(name).ok_or_else(|| format!("there is no database `{name}`"))
 }
 
 /// The columns of a table; none when there is no such table.
@@ -303,9 +313,16 @@ pub(super) fn find_column<'c>(columns: &'c [ColumnSchema], name: &str) -> Option
     columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))
 }
 
-async fn compare_rows(database: &Database, table: &str, expected: &[Row]) -> Option<Mismatch> {
+/// How those rows of a table that count differ from what is expected.
+pub(super) async fn compare_rows(
+    database: &Database,
+    table: &str,
+    expected: &[Row],
+    counts: impl Fn(&Row) -> bool,
+) -> Option<Mismatch> {
     let difference = async {
-        let found = database.rows(table, None, &[]).await?;
+        let mut found = database.rows(table, None, &[]).await?;
+        found.retain(&counts);
         let stored = database.as_stored(table, expected).await?;
         let columns = columns_of(database, table).await?;
         let kind = |name: &str| find_column(&columns, name).map_or(ColumnKind::Unknown, |column| column.kind);

@@ -19,6 +19,8 @@ const LONGEST: Duration = Duration::from_secs(45);
 pub struct SentAnswer {
     /// The HTTP status.
     pub status: u16,
+    /// The headers, by lower-case name.
+    pub headers: Vec<(String, String)>,
     /// The body, as text.
     pub body: String,
     /// The delivery's id, where the route file says what is answered in its place.
@@ -48,8 +50,10 @@ pub async fn send_to(method: &str, url: &str, headers: &[(String, String)], body
     };
     let answer = request.send().await.map_err(told)?;
     let status = answer.status().as_u16();
+    let text = |value: &reqwest::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers = answer.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
     let delivery = answer.headers().get(DELIVERY).and_then(|id| id.to_str().ok()).map(str::to_owned);
-    Ok(SentAnswer { status, body: answer.text().await.map_err(told)?, delivery })
+    Ok(SentAnswer { status, headers, body: answer.text().await.map_err(told)?, delivery })
 }
 
 async fn exchange(address: SocketAddr, request: &WebhookRequest) -> io::Result<SentAnswer> {
@@ -72,8 +76,10 @@ async fn exchange(address: SocketAddr, request: &WebhookRequest) -> io::Result<S
 fn read(answer: &str) -> Option<SentAnswer> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    let named = |line: &str| line.split_once(':').filter(|(name, _)| *name == DELIVERY).map(|(_, id)| id.trim().to_owned());
-    Some(SentAnswer { status, body: body.to_owned(), delivery: head.lines().find_map(named) })
+    let headers = head.lines().skip(1).filter_map(|line| line.split_once(':'));
+    let headers: Vec<_> = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
+    let delivery = headers.iter().find(|(name, _)| name == DELIVERY).map(|(_, id)| id.clone());
+    Some(SentAnswer { status, headers, body: body.to_owned(), delivery })
 }
 
 #[cfg(test)]
@@ -93,7 +99,8 @@ mod tests {
             ..WebhookRequest::default()
         };
         let answer = send(simulation.address(), &request).await.expect("answered");
-        assert_eq!(answer, SentAnswer { status: 200, body: "[1]".into(), delivery: None });
+        assert_eq!((answer.status, answer.body.as_str(), answer.delivery), (200, "[1]", None));
+        assert!(answer.headers.contains(&("content-type".to_owned(), "application/json".to_owned())), "{:?}", answer.headers);
         assert_eq!(simulation.calls(), ["POST /a?k=v+w"]);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -19,7 +19,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::simulate_file::{self, Fault};
+use super::simulate_recorded::{SentHere, Staged};
 use super::simulate_script::{Script, Scripted, Turn};
+use crate::http_client::recorded::RecordedAnswer;
 
 /// Older requests are forgotten, so that a long load run does not fill the memory.
 const MOST_CALLS_KEPT: usize = 100_000;
@@ -41,6 +43,7 @@ struct Provider {
     folder: PathBuf,
     script: Mutex<Script>,
     mood: Mutex<Mood>,
+    staged: Mutex<Option<Staged>>,
 }
 
 #[derive(Default)]
@@ -61,7 +64,8 @@ impl Simulation {
         let script = Script::of(simulate_file::read(&folder)?);
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let provider = Arc::new(Provider { folder, script: Mutex::new(script), mood: Mutex::default() });
+        let provider =
+            Arc::new(Provider { folder, script: Mutex::new(script), mood: Mutex::default(), staged: Mutex::default() });
         let router = Router::new().fallback(answer).with_state(Arc::clone(&provider));
         let (stop, stopped) = oneshot::channel::<()>();
         let server = axum::serve(listener, router).with_graceful_shutdown(async {
@@ -123,6 +127,16 @@ impl Simulation {
         self.mood(|mood| mood.delay = delay);
     }
 
+    /// From now on it answers what is recorded for `origin`, and nothing else.
+    pub fn stage(&self, origin: &str, answers: &[RecordedAnswer]) {
+        *self.provider.staged() = Some(Staged::new(origin, answers));
+    }
+
+    /// It answers from its folder again; what forwards sent in the meantime, in order.
+    pub fn unstage(&self) -> Vec<SentHere> {
+        self.provider.staged().take().map(|staged| staged.sent()).unwrap_or_default()
+    }
+
     /// Ends the server; requests under way have a second to finish.
     pub async fn stop(mut self) {
         if let Some(stop) = self.stop.take() {
@@ -147,7 +161,11 @@ async fn answer(State(provider): State<Arc<Provider>>, request: Request) -> Resp
     let target = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let body = to_bytes(body, LARGEST_REQUEST).await.unwrap_or_default();
     let body = String::from_utf8_lossy(&body).into_owned();
-    let (failing, delay) = provider.mood(|mood| mood.note(format!("{} {target}", parts.method), body));
+    let (failing, delay) = provider.mood(|mood| mood.note(format!("{} {target}", parts.method), body.clone()));
+    if let Some(staged) = &mut *provider.staged() {
+        let headers: Vec<_> = parts.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        return staged.answer(&parts.method, &target, &headers, &body);
+    }
     let turn =
         provider.script.lock().unwrap_or_else(PoisonError::into_inner).turn(parts.method.as_str(), &target, Instant::now());
     let delay = delay + turn.delay;
@@ -215,6 +233,10 @@ impl Mood {
 }
 
 impl Provider {
+    fn staged(&self) -> MutexGuard<'_, Option<Staged>> {
+        self.staged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn mood<T>(&self, change: impl FnOnce(&mut Mood) -> T) -> T {
         change(&mut self.mood.lock().unwrap_or_else(PoisonError::into_inner))
     }

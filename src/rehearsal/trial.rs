@@ -205,20 +205,34 @@ pub async fn run(
     Ok(Trial { source: source.name.clone(), tenant, auth: source.auth.word(), records })
 }
 
-/// The names of the events that a request holds, as far as they can be told without its sender.
+/// The names of the events that a request holds, whoever sends it.
 pub fn events_of(source: &Source, request: &Request) -> Vec<String> {
+    items_of(source, request, |item| item.event.clone())
+}
+
+/// Where the routes stand that want it, whoever sends it.
+pub fn routes_of(source: &Source, request: &Request) -> Vec<String> {
+    items_of(source, request, |item| item.chosen.as_ref().ok().map(|chosen| chosen.route.place.clone()))
+}
+
+/// Tells something of every item of a request whose sender has an integration that was made up.
+fn items_of(source: &Source, request: &Request, tell: impl Fn(&Item<'_>) -> Option<String>) -> Vec<String> {
     let params = source.receive.path_parameters(&request.path).unwrap_or_default();
-    let received_at = START;
+    let received = source.admission.read(request, &params);
+    let owner = Tenant { id: 0, name: SOMEONE.to_owned() };
+    let rule = source.integration();
+    let made_up = rule.is_declared.then(|| made_up::integration(rule, &source.name, owner.clone(), &received.document, START));
+    let integrations: Integrations = made_up.into_iter().map(Arc::new).collect();
+    let caller = StoredCaller { tenant: Some(owner), ..StoredCaller::default() };
     let arrival = Arrival {
-        delivery: DeliveryId::at(received_at),
-        received_at,
-        caller: &StoredCaller::default(),
+        delivery: DeliveryId::at(START),
+        received_at: START,
+        caller: &caller,
         attempt: 1,
         work_key: &[0; 32],
-        integrations: &Integrations::default(),
+        integrations: &integrations,
     };
-    let items = source.admission.items(request, source.admission.read(request, &params), arrival, None);
-    items.into_iter().filter_map(|item| item.event).collect()
+    source.admission.items(request, received, arrival, None).iter().filter_map(tell).collect()
 }
 
 fn params_of(source: &Source, request: &Request) -> Result<Vec<(String, String)>, String> {

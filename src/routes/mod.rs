@@ -21,7 +21,7 @@ pub mod reload;
 mod replies;
 mod row_lanes;
 pub mod samples;
-mod shipped;
+pub mod shipped;
 mod side_by_side;
 mod signing;
 pub mod source;

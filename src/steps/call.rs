@@ -289,6 +289,11 @@ impl Call {
         self.take.as_ref().map_or_else(|| "$.answer.body".to_owned(), Value::origin)
     }
 
+    /// Scheme, host and port of its API.
+    pub fn origin(&self) -> &str {
+        &self.api.origin
+    }
+
     /// The request as the client makes it, with all that this call says otherwise than its api.
     pub(super) fn outgoing(&self, filled: Filled, context: &RunContext<'_>) -> http_client::call::Call {
         let mut call = outgoing(&self.name, &self.api, filled, self.timeout, context);

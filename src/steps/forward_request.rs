@@ -41,6 +41,11 @@ pub struct Sending<'a> {
 }
 
 impl Forward {
+    /// Scheme, host and port of its API, where that is known before it is sent.
+    pub fn origin(&self) -> &str {
+        &self.api.origin
+    }
+
     /// Sends it; the traces say what was called, also when it fails.
     pub async fn send(
         &self,

@@ -98,6 +98,11 @@ impl Clock {
         }
     }
 
+    /// Whether it stands still until someone moves it.
+    pub fn is_moved_by_hand(&self) -> bool {
+        matches!(self.0, Source::Manual(_))
+    }
+
     /// The current moment as this machine sees it.
     #[expect(clippy::disallowed_methods, reason = "the one place where the system is asked for the time")]
     pub fn uncorrected(&self) -> Timestamp {

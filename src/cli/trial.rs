@@ -178,7 +178,10 @@ fn reply_text(reply: &TriedReply) -> String {
         let reason = reply.reason.as_deref().unwrap_or_default();
         return format!("\nreply: cannot be made, so the sender is told the delivery's id: {reason}\n");
     };
-    let mut text = format!("\nreply: {status}\n");
+    let mut text = match &reply.wait {
+        Some(wait) => format!("\nreply: {status} once all records have ended, 202 after {wait}\n"),
+        None => format!("\nreply: {status}\n"),
+    };
     reply.headers.iter().for_each(|(name, value)| text.push_str(&format!("  {name}: {value}\n")));
     reply.body.iter().for_each(|body| text.push_str(&format!("  {body}\n")));
     text

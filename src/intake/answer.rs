@@ -5,15 +5,19 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
+use super::reply::Answer;
 use crate::model::answered::Answered;
 use crate::model::delivery::{Appended, DeliveryId};
 use crate::steps::reply::DELIVERY;
 
 /// What the route file says, else 200 with the delivery's id; of a duplicate, the first one's.
-pub(super) fn stored(id: DeliveryId, appended: Appended, reply: Option<Answered>) -> Response {
+pub(super) fn stored(id: DeliveryId, appended: Appended, reply: Answer) -> Response {
     match (appended, reply) {
-        (Appended::Stored, Some(reply)) => replied(id, reply),
-        (Appended::Stored, None) => Json(json!({ "delivery": id.to_string() })).into_response(),
+        (Appended::Stored, Answer::Reply(reply)) => replied(id, reply),
+        (Appended::Stored, Answer::Ordinary) => Json(json!({ "delivery": id.to_string() })).into_response(),
+        (Appended::Stored, Answer::Accepted | Answer::Later(_)) => {
+            (StatusCode::ACCEPTED, Json(json!({ "delivery": id.to_string() }))).into_response()
+        }
         (Appended::Duplicate(first), _) => Json(json!({ "delivery": first.to_string(), "duplicate": true })).into_response(),
     }
 }

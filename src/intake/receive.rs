@@ -19,6 +19,7 @@ use super::handshake::{self, Reminders};
 use super::rate::Rates;
 use super::rejected::Rejected;
 use super::rejection::Rejection;
+use super::reply::{About, Answer};
 use super::{answer, body, reply};
 use crate::auth::caller::Caller;
 use crate::clock::Timestamp;
@@ -69,6 +70,7 @@ impl Intake {
     /// From now on senders are told to come again: the program is about to stop.
     pub fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
+        self.store.waiting().close();
     }
 
     /// The routes of the listener that webhooks come to: all of them.
@@ -82,7 +84,7 @@ type Parameters = Vec<(String, String)>;
 
 /// What a request came to.
 enum Outcome {
-    Stored(DeliveryId, Appended, Option<Answered>),
+    Stored(DeliveryId, Appended, Answer),
     Handshake(Answered),
 }
 
@@ -150,7 +152,12 @@ async fn handshake_or_delivery(intake: &Intake, arrived: Arrived<'_>) -> Result<
     limit(intake, source, &caller)?;
     body::refuse_uninflatable(arrived.request, source.receive.max_body)?;
     let (delivery, reply) = admit(intake, source, arrived.request.clone(), arrived.params, &caller);
-    store(intake, &caller, delivery).await.map(|(id, appended)| Outcome::Stored(id, appended, reply))
+    let (id, appended) = store(intake, &caller, delivery).await?;
+    let reply = match (reply, appended) {
+        (Answer::Later(later), Appended::Stored) => later.answer(&intake.store).await,
+        (reply, _) => reply,
+    };
+    Ok(Outcome::Stored(id, appended, reply))
 }
 
 fn refuse_when_closed(intake: &Intake) -> Result<(), Rejection> {
@@ -189,7 +196,7 @@ fn admit(
     request: Request,
     params: &[(String, String)],
     caller: &Caller,
-) -> (AdmittedDelivery, Option<Answered>) {
+) -> (AdmittedDelivery, Answer) {
     let received_at: Timestamp = intake.store.clock().now();
     let id = DeliveryId::at(received_at);
     let stored = caller.to_stored();
@@ -201,7 +208,7 @@ fn admit(
     let mask = source.mask_for(&received.document, integration.as_deref());
     let masked = source.masked_view(&request, &received, &mask);
     let items = source.admission.items(&request, received, arrival, None);
-    let reply = reply::of(&items, reply::About { source: &source.name, delivery: id, mask: &mask });
+    let reply = reply::of(&items, &intake.store, About { source: &source.name, delivery: id, received_at, mask: &mask });
     let records: Vec<_> = items.into_iter().map(|item| item.into_record().masked(&mask)).collect();
     records.iter().filter_map(|record| record.integration).for_each(|id| integrations::used(&intake.store, id));
     let delivery = AdmittedDelivery {

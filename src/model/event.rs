@@ -1,5 +1,6 @@
 //! The event document: the JSON document a record becomes. Each step adds a key to it; `$` always means this document.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
@@ -44,6 +45,13 @@ impl EventDocument {
     pub fn fetched_at(&self, calls: &[String]) -> Option<Timestamp> {
         let own = self.fetched.iter().filter(|(call, _)| calls.contains(call)).map(|(_, at)| *at).min();
         own.or_else(|| self.fetched.iter().map(|(_, at)| *at).min())
+    }
+
+    /// The same without everything that has no name among these.
+    #[must_use]
+    pub fn only(&self, names: &BTreeSet<&str>) -> Self {
+        let values = self.values.iter().filter(|(name, _)| names.contains(name.as_str())).cloned().collect();
+        Self { values, fetched: Vec::new() }
     }
 
     /// The first names, in order.

@@ -8,6 +8,7 @@ use std::time::Instant;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderName, HeaderValue, Request};
+use tokio::sync::Notify;
 use tower::ServiceExt as _;
 
 use super::answered::Answer;
@@ -54,8 +55,7 @@ async fn verdict_of(suite: &Suite, case: &Case) -> Result<Verdict, String> {
 async fn rehearse(suite: &Suite, case: &Case, project: &Project) -> Result<Verdict, String> {
     prepare(suite, case, project).await?;
     let request = equip(suite, case, project, Age::Fresh).await?.request;
-    let mut seen = receive(project, &request).await?;
-    project.settle().await?;
+    let mut seen = receive_and_work(project, &request).await?;
     look_at(suite, project, &mut seen).await?;
     let mut mismatches = compare_values(&case.expected, &seen, project.recorded.calls().len());
     if let Some(expected) = &case.expected.forwards {
@@ -154,6 +154,30 @@ async fn sending_tenant(case: &Case, store: &Store) -> Result<Tenant, String> {
         Some(tenant) => Ok(tenant),
         None => tenants::add(store, name).await.map_err(|error| error.to_string()),
     }
+}
+
+/// Receives a request and does its work; a sender that waits for that does so meanwhile.
+async fn receive_and_work(project: &Project, request: &WebhookRequest) -> Result<Seen, String> {
+    let waiting = project.tools.store.waiting();
+    let answered = Notify::new();
+    let receiving = async {
+        let seen = receive(project, request).await;
+        answered.notify_one();
+        seen
+    };
+    let working = async {
+        tokio::select! {
+            () = answered.notified() => {}
+            () = waiting.begun() => {}
+        }
+        let worked = project.settle().await;
+        // nothing more will happen
+        waiting.release();
+        worked
+    };
+    let (seen, worked) = tokio::join!(receiving, working);
+    worked?;
+    seen
 }
 
 pub(super) async fn receive(project: &Project, request: &WebhookRequest) -> Result<Seen, String> {

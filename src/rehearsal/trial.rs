@@ -285,8 +285,12 @@ async fn try_item(source: &Source, item: Item<'_>, around: Around<'_>) -> TriedR
         calls: Vec::new(),
         end: End::WouldCall,
         forwards: Vec::new(),
-        reply: item.reply.iter().filter(|_| item.number == 0).map(|reply| try_reply(reply, &item.document, &mask)).next(),
+        reply: None,
     };
+    let waits = item.chosen.is_ok() && item.reply.as_ref().is_some_and(|reply| reply.wait.is_some());
+    if let Some(reply) = item.reply.filter(|_| item.number == 0 && !waits) {
+        record.reply = Some(try_reply(&reply, &item.document, &mask));
+    }
     record.end = match item.chosen {
         Err(NotChosen::Ignored(reason)) => End::Ignored { reason },
         Err(NotChosen::Failed(failure)) => End::Failed { failure },
@@ -335,6 +339,10 @@ async fn run_route(
     let mask = &growing.now();
     let answers: Vec<&str> = pipeline.enrich.calls().map(|call| call.name.as_str()).collect();
     record.steps.extend(step("enrich", &document, |name| answers.contains(&name), mask));
+    if let Some(reply) = chosen.route.reply.as_ref().filter(|_| record.number == 0 && planned.is_ok()) {
+        // one that waits may look at what was fetched
+        record.reply = record.reply.take().or_else(|| Some(try_reply(reply, &document, mask)));
+    }
     match planned {
         Ok(Planned::Changes(changes)) => {
             let sending = Trying { request: around.request, source: &source.name, now: arrival.received_at };

@@ -232,7 +232,8 @@ impl<'a> Builder<'a> {
                     .hint("remove one of the two"),
             );
         }
-        let own = route.reply.as_ref().map(|reply| replies::compile(reply, &self.identified(), self.world.engine, diagnostics));
+        let own =
+            route.reply.as_ref().map(|reply| replies::compile(reply, &self.identified(), &[], self.world.engine, diagnostics));
         let (matcher, reply) = (
             self.matcher(route, diagnostics)?,
             own.map_or(Some(replies::of_file(self.options, &self.identified(), self.world.engine)), |own| own.map(Some))?,
@@ -288,7 +289,7 @@ impl<'a> Builder<'a> {
         let named = merged(&file.forward, &route.forward);
         let forwards = forward::compile_all(&named, around, diagnostics, &mut self.unset.borrow_mut());
         let reply = route.reply.as_ref().or(file.reply.as_ref());
-        let reply = reply.map(|reply| replies::compile(reply, &admitted, self.world.engine, diagnostics));
+        let reply = reply.map(|reply| replies::compile(reply, &admitted, &answers, self.world.engine, diagnostics));
         let (extract, matcher, mut queueing, enrich, writes) = (extract?, matcher?, queueing?, enrich?, writes?);
         let (forwards, reply) = (forwards?, reply.map_or(Some(None), |reply| reply.map(Some))?);
         queueing.each_by_itself = writes.iter().all(|write| write.verb == Verb::Insert);

@@ -1,5 +1,7 @@
 //! `reply:`: what the sender of a delivery is answered in place of the delivery's id. When it is answered is the intake's business.
 
+use std::time::Duration;
+
 use reqwest::header::HeaderValue;
 use serde_json::Value as Json;
 
@@ -8,6 +10,7 @@ use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{Named, options};
 use crate::config::shape;
 use crate::config::source::Spanned;
+use crate::config::units::format_duration;
 use crate::config::yaml::Node;
 use crate::expr::reads::Reads;
 use crate::expr::template::{Context, Engine};
@@ -17,6 +20,8 @@ use crate::model::event::EventDocument;
 
 /// Headers that are the server's own to write.
 const OWN_HEADERS: [&str; 5] = ["connection", "content-length", "date", DELIVERY, "transfer-encoding"];
+/// The longest that a sender is made to wait: few wait any longer themselves.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// The header of every reply that has the delivery's id.
 pub const DELIVERY: &str = "hooktable-delivery";
 
@@ -31,6 +36,9 @@ options! {
         text: Option<Node> as shape::text_value,
         /// Headers.
         headers: Named<Node> as shape::text_value,
+        /// How long the sender is made to wait for the rows, 30s at most; the reply may look at what was fetched then. It is told
+        /// 202 and the delivery's id when a record fails or the time is over.
+        wait: Option<Spanned<Duration>>,
     }
 }
 
@@ -69,10 +77,14 @@ enum Body {
 pub struct Reply {
     content: Content,
     reads: Reads,
+    /// How long its sender waits for the records to end.
+    pub wait: Option<Duration>,
+    /// Whether it looks at what is known only then.
+    pub reads_later: bool,
 }
 
-/// Compiles a `reply`.
-pub fn compile(options: &ReplyOptions, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Reply> {
+/// Compiles a `reply`. `later` are the names of what is known only when the records have ended.
+pub fn compile(options: &ReplyOptions, later: &[&str], compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Reply> {
     let written = Written {
         status: options.status.as_ref(),
         json: options.json.as_ref(),
@@ -80,10 +92,19 @@ pub fn compile(options: &ReplyOptions, compiler: &Compiler<'_>, diagnostics: &mu
         headers: &options.headers,
         hint: "senders take anything but success for a failure and send again; what is to be refused is refused by `auth`",
     };
-    let content = compile_content(&written, compiler, diagnostics)?;
+    let content = compile_content(&written, compiler, diagnostics);
+    let wait = options.wait.as_ref().filter(|wait| wait.value.is_zero() || wait.value > LONGEST_WAIT);
+    if let Some(wait) = wait {
+        let found = format_duration(wait.value);
+        let message = format!("a sender can be made to wait for up to {}; found {found}", format_duration(LONGEST_WAIT));
+        let hint = "senders give up after some seconds and send again: `wait: 3s`";
+        diagnostics.report(Diagnostic::error("bad-wait", wait.span, message).hint(hint));
+    }
+    let content = content?;
     let mut reads = Reads::default();
     content.add_reads(compiler.engine, &mut reads);
-    Some(Reply { content, reads })
+    let reads_later = later.iter().any(|name| reads.reads_name(name));
+    Some(Reply { content, reads, reads_later, wait: options.wait.as_ref().map(|wait| wait.value) })
 }
 
 impl Reply {
@@ -108,7 +129,13 @@ impl Reply {
             Body::Text(_) => "a text",
             Body::Json(_) => "JSON",
         };
-        format!("{} with {body}", self.content.status)
+        let status = self.content.status;
+        match self.wait {
+            Some(wait) => {
+                format!("{status} with {body} once all records have ended; 202 after {} or a failure", format_duration(wait))
+            }
+            None => format!("{status} with {body} once it is stored"),
+        }
     }
 }
 

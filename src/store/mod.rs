@@ -18,6 +18,7 @@ pub mod rotation;
 pub mod state;
 pub mod tenants;
 pub mod users;
+pub mod waiting;
 
 mod compression;
 mod control;

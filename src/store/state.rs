@@ -21,6 +21,7 @@ use super::opening::open_vault;
 use super::pools::KnownPools;
 use super::sql::{Connection, Query, Readers, Row, query};
 use super::vault::Vault;
+use super::waiting::Waiting;
 use super::writing::message::Writer;
 use super::writing::thread::End;
 use super::{bundles, postgres, sqlite};
@@ -68,6 +69,7 @@ struct Inner {
     writer: Writer,
     readers: Readers,
     work_arrived: Arc<Notify>,
+    waiting: Arc<Waiting>,
     pools: KnownPools,
     master_key_turn: tokio::sync::Mutex<()>,
     api_keys: Snapshot,
@@ -157,6 +159,7 @@ impl Store {
             writer: started.writer,
             readers,
             work_arrived: started.work_arrived,
+            waiting: Arc::default(),
             pools: KnownPools::default(),
             master_key_turn: tokio::sync::Mutex::default(),
             api_keys: loaded.api_keys,
@@ -204,6 +207,11 @@ impl Store {
     /// Told whenever a commit of this store has made work due or asked for records to be admitted again.
     pub fn work_arrived(&self) -> &Notify {
         &self.inner.work_arrived
+    }
+
+    /// The senders that wait for their deliveries.
+    pub fn waiting(&self) -> &Arc<Waiting> {
+        &self.inner.waiting
     }
 
     pub(crate) fn vault(&self) -> &Vault {

@@ -28,6 +28,7 @@ use crate::steps::forward::{Asking, HOP, asked_for, hops};
 use crate::steps::pipeline::{Planned, RunContext};
 use crate::store::lanes::{End, Ending};
 use crate::store::records::StoredDelivery;
+use crate::store::waiting::{Fetched, News};
 use crate::store::{FinishError, Store, StoreError, lanes, records};
 use crate::target::{Targets, Unit, WriteError};
 
@@ -69,6 +70,8 @@ struct Work<'a> {
     secrets: SecretValues,
     /// How often its delivery was forwarded before.
     hops: u32,
+    /// What was fetched for it, for those who wait.
+    fetched: &'a mut Option<Fetched>,
 }
 
 /// Runs the last record of a claim for all of them (they are the same work), or sends its forward, and ends the claim.
@@ -85,12 +88,24 @@ pub async fn deliver(tools: &Tools, claim: &Claim) -> Result<(), FinishError> {
     };
     let mut trace = Trace::start(record.attempts + 1, tools.store.clock().now());
     let mut policy = RetryPolicy::default();
-    let ended = attempt(tools, claim, record, &mut trace, &mut policy).await;
+    let mut fetched = None;
+    let ended = attempt(tools, claim, record, &mut trace, &mut policy, &mut fetched).await;
     let merged: Vec<RecordId> = merged.iter().map(|record| record.id).collect();
-    close(tools, claim, record, merged, ended, trace, policy).await
+    let news = if matches!(ended, Ended::Failed(_)) { News::Failed } else { News::Ended(fetched) };
+    close(tools, claim, record, merged, ended, trace, policy).await?;
+    let records = claim.records.iter().map(|record| (record.delivery, record.number));
+    tools.store.waiting().tell(records, &news, tools.store.clock().now());
+    Ok(())
 }
 
-async fn attempt(tools: &Tools, claim: &Claim, record: &ClaimedRecord, trace: &mut Trace, policy: &mut RetryPolicy) -> Ended {
+async fn attempt(
+    tools: &Tools,
+    claim: &Claim,
+    record: &ClaimedRecord,
+    trace: &mut Trace,
+    policy: &mut RetryPolicy,
+    fetched: &mut Option<Fetched>,
+) -> Ended {
     let stored = match records::request(&tools.store, record.delivery).await {
         Ok(stored) => stored,
         // what is gone does not come back
@@ -122,7 +137,7 @@ async fn attempt(tools: &Tools, claim: &Claim, record: &ClaimedRecord, trace: &m
             match secrets {
                 Ok(secrets) => {
                     let hops = hops(stored.request.header(HOP));
-                    run(tools, claim, record, source, Work { chosen, document, secrets, hops }, trace).await
+                    run(tools, claim, record, source, Work { chosen, document, secrets, hops, fetched }, trace).await
                 }
                 Err(failure) => Ended::Failed(failure),
             }
@@ -171,7 +186,7 @@ pub(super) fn admitted_again<'s>(
 }
 
 async fn run(tools: &Tools, claim: &Claim, record: &ClaimedRecord, source: &Source, work: Work<'_>, trace: &mut Trace) -> Ended {
-    let Work { chosen, mut document, secrets, hops } = work;
+    let Work { chosen, mut document, secrets, hops, fetched } = work;
     let admitted: Vec<String> = document.names().map(str::to_owned).collect();
     let request = ["method", "path", "query", "query_all", "params", "headers", "headers_all", "body", "raw"];
     let own: Vec<&str> = admitted.iter().map(String::as_str).filter(|name| !request.contains(name)).collect();
@@ -196,6 +211,8 @@ async fn run(tools: &Tools, claim: &Claim, record: &ClaimedRecord, source: &Sour
     trace.mask = Mask::clone(&mask.now());
     let answers: Vec<&str> = chosen.route.pipeline.enrich.calls().map(|call| call.name.as_str()).collect();
     trace.step("enrich", &document, &answers);
+    let known = answers.iter().chain(&["gone"]).filter_map(|name| Some(((*name).to_owned(), Arc::clone(document.get(name)?))));
+    *fetched = Some(Fetched(known.collect()));
     match planned {
         Ok(Planned::Changes(changes)) => {
             let gone = document.get("gone").is_some_and(|gone| **gone == true);

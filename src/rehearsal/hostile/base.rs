@@ -42,6 +42,8 @@ impl Base {
     /// Runs the test once.
     pub(super) async fn of(suite: &Suite, case: &Case) -> Result<Self, String> {
         let project = Project::new(&suite.source.bundle, &suite.destinations, case.answers.clone()).await?;
+        // what comes is worked on afterwards here
+        project.tools.store.waiting().close();
         let base = Self::in_project(suite, case, &project).await;
         project.close().await;
         base

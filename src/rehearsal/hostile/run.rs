@@ -90,6 +90,7 @@ impl<'a> Stage<'a> {
     /// A fresh one.
     pub(super) async fn new(suite: &'a Suite, case: &'a Case, base: &'a Base) -> Result<Self, String> {
         let project = Project::new(&suite.source.bundle, &suite.destinations, case.answers.clone()).await?;
+        project.tools.store.waiting().close();
         prepare(suite, case, &project).await?;
         Ok(Self { suite, case, base, project })
     }

@@ -7,6 +7,7 @@ mod listing;
 mod readmission;
 mod replay;
 mod replay_many;
+mod standing;
 
 pub use changed_pools::{ChangedPool, changed_pools, next_open, pause_changed, readmit_open};
 pub use details::{DeliveryDetails, StoredDelivery, find, request, requests, show};
@@ -15,3 +16,4 @@ pub use listing::{Count, Filter, count_open, counts, list};
 pub use readmission::{Readmission, Readmitted, readmit, to_readmit};
 pub use replay::{Replay, ReplayAnswer, ask_replay};
 pub use replay_many::{Group, Matching, ask_replay_matching, count_matching};
+pub use standing::{Standing, standing};

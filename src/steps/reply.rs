@@ -28,8 +28,8 @@ pub const DELIVERY: &str = "hooktable-delivery";
 options! {
     /// What the sender is answered in place of the delivery's id, once the delivery is stored. Of several records the first one's counts.
     pub struct ReplyOptions {
-        /// The status, from 200 to 299.
-        status: Option<Spanned<u32>> = "200",
+        /// The status, from 200 to 299; 200 if it is left out.
+        status: Option<Spanned<u32>>,
         /// The body as JSON.
         json: Option<Node>,
         /// The body as plain text.

@@ -181,9 +181,10 @@ mod tests {
     #[tokio::test]
     async fn a_failure_and_the_end_of_the_program_are_heard_at_once() {
         let waiting = Arc::new(Waiting::default());
-        let mut failing = waiting.enter("a", delivery(1), BTreeSet::from([0])).expect("a place");
-        let mut released = waiting.enter("a", delivery(2), BTreeSet::from([0])).expect("a place");
-        waiting.tell([(delivery(1), 0)].into_iter(), &News::Failed, NOW);
+        let (one, other) = (delivery(1), delivery(2));
+        let mut failing = waiting.enter("a", one, BTreeSet::from([0])).expect("a place");
+        let mut released = waiting.enter("a", other, BTreeSet::from([0])).expect("a place");
+        waiting.tell([(one, 0)].into_iter(), &News::Failed, NOW);
         assert!(failing.ended().await.is_none());
         waiting.close();
         assert!(released.ended().await.is_none());

@@ -25,5 +25,6 @@ mod simulate_script;
 pub mod sketch;
 pub mod suite;
 pub mod trial;
+pub mod tried_change;
 pub mod tried_forward;
 pub mod tried_reply;

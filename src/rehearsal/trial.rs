@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 use super::cases::{self, Surrounding};
 use super::made_up;
 use super::project::START;
+use super::tried_change::{TriedChange, shown};
 use super::tried_forward::{TriedForward, Trying, try_forwards};
 use super::tried_reply::{TriedReply, try_reply};
 use crate::auth::secret::SecretReader;
@@ -20,7 +21,6 @@ use crate::http_client::client::{ClientOptions, HttpClient};
 use crate::http_client::recorded::{Recorded, RecordedAnswer};
 use crate::model::attempt::{CallTrace, StepTrace};
 use crate::model::caller::StoredCaller;
-use crate::model::change::{Cell, Change};
 use crate::model::delivery::{DeliveryId, Request};
 use crate::model::event::EventDocument;
 use crate::model::failure::{Failure, Step};
@@ -36,8 +36,6 @@ use crate::routes::test_file::tests_of;
 use crate::secret::{GrowingMask, Mask};
 use crate::steps::admission::{Arrival, Chosen, Item, NotChosen};
 use crate::steps::pipeline::{Planned, RunContext};
-use crate::target::dialect::Dialect;
-use crate::target::preview::statements;
 
 /// The tenant that sends when nobody says which.
 const SOMEONE: &str = "example";
@@ -99,30 +97,6 @@ pub enum End {
         /// Where and why.
         failure: Failure,
     },
-}
-
-/// One row operation that would be done.
-#[derive(Clone, Debug, Serialize)]
-pub struct TriedChange {
-    /// The named database.
-    pub database: String,
-    /// The table.
-    pub table: String,
-    /// `insert`, `upsert`, `replace`, `delete`.
-    pub verb: &'static str,
-    /// Its statements.
-    pub statements: Vec<TriedStatement>,
-}
-
-/// One statement with its values.
-#[derive(Clone, Debug, Serialize)]
-pub struct TriedStatement {
-    /// When it would run, where that is not always.
-    pub when: Option<&'static str>,
-    /// Its text.
-    pub sql: String,
-    /// The values of its parameters with the columns they are for, for each row it would run for.
-    pub runs: Vec<Vec<(String, Json)>>,
 }
 
 /// Where answers come from.
@@ -385,22 +359,6 @@ fn step(name: &str, document: &EventDocument, is_its: impl Fn(&str) -> bool, mas
     let names = document.names().filter(|name| is_its(name));
     let added: Map<String, Json> = names.filter_map(|name| Some((name.to_owned(), Json::clone(document.get(name)?)))).collect();
     (!added.is_empty()).then(|| StepTrace { step: name.to_owned(), added: mask.document(&Json::Object(added)) })
-}
-
-fn shown(change: &Change, mask: &Mask) -> TriedChange {
-    let parameter = |cell: Cell| (cell.column, mask.json(&cell.value));
-    // only SQLite is written to so far
-    let statements = statements(Dialect::Sqlite, &change.table, &change.operation).into_iter().map(|one| TriedStatement {
-        when: one.when,
-        sql: one.sql,
-        runs: one.runs.into_iter().map(|cells| cells.into_iter().map(parameter).collect()).collect(),
-    });
-    TriedChange {
-        database: change.database.clone(),
-        table: change.table.clone(),
-        verb: change.operation.verb(),
-        statements: statements.collect(),
-    }
 }
 
 impl Trial {

@@ -65,7 +65,7 @@ impl TestStore {
 
     /// A delivery that this tenant's credentials brought; its records are that tenant's.
     pub(super) fn delivery(&self, source: &str, tenant: Option<&Tenant>, records: Vec<AdmittedRecord>) -> AdmittedDelivery {
-        // Ids of one moment must differ and sort as they were made.
+        // Bodies differ, so that none is taken for another.
         static TURN: AtomicU8 = AtomicU8::new(0);
         let turn = TURN.fetch_add(1, Ordering::Relaxed);
         let of_tenant = |record: AdmittedRecord| AdmittedRecord { tenant: record.tenant.or(tenant.cloned()), ..record };

@@ -60,7 +60,9 @@ struct Model {
     lanes: BTreeMap<u8, ModelLane>,
     /// The lanes of each record, its own first.
     places: BTreeMap<DeliveryId, Vec<u8>>,
-    /// Those that others may pass, in the order they came, and until when.
+    /// All records in the order they came, which the ids of one moment do not tell.
+    came: Vec<DeliveryId>,
+    /// Those that others may pass, and until when.
     aside: BTreeMap<DeliveryId, u64>,
     claims: Vec<(u8, Claim)>,
     now: u64,
@@ -119,6 +121,7 @@ async fn step(test: &TestStore, model: &mut Model, operation: Operation) {
             let fate = queue_in(&names.iter().map(String::as_str).collect::<Vec<_>>());
             let id = test.append(test.delivery("shop", None, vec![record(0, fate)])).await;
             model.places.insert(id, lanes);
+            model.came.push(id);
             model.join(id);
         }
         Operation::Claim => {
@@ -170,8 +173,8 @@ async fn claim(test: &TestStore, model: &mut Model) -> bool {
 }
 
 async fn bring_back(test: &TestStore, model: &mut Model) {
-    let ready: Vec<DeliveryId> =
-        model.aside.iter().filter(|(_, until)| **until <= model.now).map(|(record, _)| *record).collect();
+    let is_ready = |record: &&DeliveryId| model.aside.get(*record).is_some_and(|until| *until <= model.now);
+    let ready: Vec<DeliveryId> = model.came.iter().filter(is_ready).copied().collect();
     assert_eq!(lanes::bring_back(&test.store).await.expect("brought back"), !ready.is_empty());
     for record in ready {
         model.aside.remove(&record);

@@ -205,7 +205,7 @@ impl Server {
     pub async fn stop(mut self) {
         self.intake.close();
         self.stopping.send_replace(true);
-        let deadline = tokio::time::Instant::now() + GRACE + Duration::from_secs(1);
+        let deadline = tokio::time::Instant::now() + GRACE + Duration::from_secs(3);
         for task in &mut self.draining {
             if tokio::time::timeout_at(deadline, &mut *task).await.is_err() {
                 tracing::warn!("requests or attempts were still under way when the time to stop was over");

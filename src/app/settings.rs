@@ -80,7 +80,7 @@ impl Settings {
             )],
             simulate_api: Vec::new(),
             keep: Keep::default(),
-            workers: 16,
+            workers: 32,
             master_key: None,
             data,
         }

@@ -35,8 +35,9 @@ options! {
         databases: Named<NamedDatabaseOptions>,
         /// How long what is done is kept.
         retention: Option<RetentionOptions>,
-        /// How many lanes are worked on side by side.
-        workers: Option<u32> = "16",
+        /// How many lanes are worked on side by side. One source has three quarters of them at most, one tenant of it half, so that
+        /// others find some.
+        workers: Option<u32> = "32",
     }
 }
 

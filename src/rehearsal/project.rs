@@ -23,6 +23,7 @@ use crate::routes::folder::read_companion;
 use crate::routes::load::Texts;
 use crate::routes::registry::{Registry, Surroundings};
 use crate::steps::map::Destination;
+use crate::store::hands::Hands;
 use crate::store::lanes::ClaimRequest;
 use crate::store::{OpenOptions, Store, lanes};
 use crate::target::{DatabaseOptions, Targets};
@@ -127,7 +128,7 @@ impl Project {
         let last = self.clock.now() + LONGEST;
         for _ in 0..MOST_MOVES {
             let versions = self.tools.registry.table().active_versions();
-            let request = ClaimRequest { owner: OWNER, versions: &versions, limit: MOST_CLAIMS, lease: LEASE };
+            let request = ClaimRequest { owner: OWNER, versions: &versions, hands: Hands::for_anyone(MOST_CLAIMS), lease: LEASE };
             let claims = lanes::claim(&self.tools.store, request).await.map_err(|error| error.to_string())?;
             if !claims.is_empty() || !self.move_to_next(last).await? {
                 return Ok(claims);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::attempts;
 use super::error::{FinishError, StoreError};
 use super::forwards;
+use super::hands::Hands;
 use super::queue::claim::Wanted;
 use super::queue::closing::{Closing, Pause, RecordChange};
 use super::queue::{aside, fences};
@@ -25,8 +26,8 @@ pub struct ClaimRequest<'a> {
     pub owner: i64,
     /// Only lanes of these sources, as these versions computed them.
     pub versions: &'a [ActiveVersion],
-    /// The most lanes.
-    pub limit: usize,
+    /// One lane for each that is free, at most.
+    pub hands: Hands,
     /// How long the lanes are leased.
     pub lease: Duration,
 }
@@ -71,11 +72,12 @@ pub async fn claim_forwards(store: &Store, request: ClaimRequest<'_>) -> Result<
 }
 
 async fn claim_of(kind: LaneKind, store: &Store, request: ClaimRequest<'_>) -> Result<Vec<Claim>, StoreError> {
-    if request.limit == 0 || request.versions.is_empty() {
+    if request.hands.free() == 0 || request.versions.is_empty() {
         return Ok(Vec::new());
     }
-    let versions = json_of(request.versions);
-    store.writer().claim(Wanted { kind, owner: request.owner, versions, limit: request.limit, lease: request.lease }).await
+    let has_room = |version: &&ActiveVersion| request.hands.has_room_for(&version.source);
+    let versions = json_of(request.versions.iter().filter(has_room));
+    store.writer().claim(Wanted { kind, owner: request.owner, versions, hands: request.hands, lease: request.lease }).await
 }
 
 /// Extends a lease: it ends `lease` from now.
@@ -251,9 +253,9 @@ pub async fn resume_pool(store: &Store, source: &str, tenant: Option<&Tenant>) -
 }
 
 /// `{"shop": "AB12…"}`.
-pub(crate) fn json_of(versions: &[ActiveVersion]) -> String {
+pub(crate) fn json_of<'a>(versions: impl IntoIterator<Item = &'a ActiveVersion>) -> String {
     let entry = |version: &ActiveVersion| (version.source.clone(), hex::encode(version.admit_hash).into());
-    serde_json::Value::Object(versions.iter().map(entry).collect()).to_string()
+    serde_json::Value::Object(versions.into_iter().map(entry).collect()).to_string()
 }
 
 /// The end of a claim that changes nothing.

@@ -7,6 +7,7 @@ pub mod budgets;
 pub mod bundles;
 pub mod error;
 pub mod forwards;
+pub mod hands;
 pub mod inbox;
 pub mod integrations;
 pub mod lanes;

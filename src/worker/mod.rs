@@ -3,6 +3,7 @@
 pub mod deliver;
 mod fences;
 pub mod forward;
+mod hands;
 pub mod pool;
 pub mod readmit;
 pub mod retry;

@@ -4,16 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use futures_util::future::join_all;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, sleep};
 
 use super::deliver::{Tools, chance, deliver};
 use super::fences;
+use super::hands::Workbench;
 use super::readmit;
 use crate::model::bundle::ActiveVersion;
 use crate::model::lane::{Claim, LaneKind};
 use crate::routes::table::RouteTable;
+use crate::store::hands::Hands;
 use crate::store::lanes::ClaimRequest;
 use crate::store::{FinishError, StoreError, bundles, lanes};
 
@@ -30,6 +33,8 @@ const WHILE_BUSY: Duration = Duration::from_millis(250);
 const BUSY_FOR: Duration = Duration::from_secs(5);
 /// How long a worker waits after the state failed.
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
+/// How long the end of the program may be put off to give lanes back.
+const GIVING_BACK: Duration = Duration::from_secs(2);
 
 /// How many lanes are worked on side by side, and under which number this process claims.
 #[derive(Clone, Copy, Debug)]
@@ -55,37 +60,48 @@ pub async fn run(tools: Tools, options: Options, stop: watch::Receiver<bool>, gr
 }
 
 async fn work_on(kind: LaneKind, tools: Tools, options: Options, mut stop: watch::Receiver<bool>, grace: Duration) {
-    let hands = Arc::new(Semaphore::new(options.workers.max(1)));
+    let bench = Arc::new(Workbench::with_hands(options.workers.max(1)));
     let mut running = JoinSet::new();
     let mut last_claim = Instant::now();
     while !*stop.borrow() {
         while running.try_join_next().is_some() {}
-        let claimed = claim(kind, &tools, options, hands.available_permits()).await;
+        let claimed = claim(kind, &tools, options, bench.hands()).await;
         let claims = claimed.unwrap_or_else(|error| {
             tracing::error!(%error, "lanes cannot be claimed");
             Vec::new()
         });
         if claims.is_empty() {
             tokio::select! {
-                () = wait_for_work(kind, &tools, &hands, last_claim) => {}
+                () = wait_for_work(kind, &tools, &bench, last_claim) => {}
                 _ = stop.changed() => {}
             }
             continue;
         }
         last_claim = Instant::now();
         for claim in claims {
-            let Ok(hand) = Arc::clone(&hands).acquire_owned().await else { return };
+            let hand = bench.take(claim);
             let tools = tools.clone();
-            running.spawn(async move {
-                work_under_lease(&tools, &claim, options.lease).await;
-                drop(hand);
-            });
+            running.spawn(async move { work_under_lease(&tools, &hand.claim, options.lease).await });
         }
     }
     let finished = async { while running.join_next().await.is_some() {} };
     if tokio::time::timeout(grace, finished).await.is_err() {
-        // whatever is cut off here is claimed again at the next start; marks keep it from taking effect twice
-        running.abort_all();
+        let cut_off = bench.claims();
+        running.shutdown().await;
+        give_back(&tools, cut_off).await;
+    }
+}
+
+/// Lets others have what was cut off here, at once; marks keep it from taking effect twice. What ended after all is not ours to give.
+async fn give_back(tools: &Tools, claims: Vec<Arc<Claim>>) {
+    let given = join_all(claims.iter().map(|claim| lanes::give_back(&tools.store, claim)));
+    match tokio::time::timeout(GIVING_BACK, given).await {
+        Ok(given) => {
+            let back = given.iter().filter(|given| given.is_ok()).count();
+            tracing::info!(lanes = back, "work that was cut off is given back");
+        }
+        // their leases end by themselves
+        Err(_) => tracing::warn!("work that was cut off could not be given back"),
     }
 }
 
@@ -94,9 +110,10 @@ pub async fn run_pending(tools: &Tools, owner: i64) -> Result<usize, StoreError>
     let mut worked = 0;
     loop {
         readmit::readmit_all(tools).await?;
-        let mut claims = claim(LaneKind::Records, tools, Options { workers: 1, owner, lease: LEASE }, 8).await?;
+        let mut claims =
+            claim(LaneKind::Records, tools, Options { workers: 1, owner, lease: LEASE }, Hands::for_anyone(8)).await?;
         if claims.is_empty() {
-            claims = claim(LaneKind::Forwards, tools, Options { workers: 1, owner, lease: LEASE }, 8).await?;
+            claims = claim(LaneKind::Forwards, tools, Options { workers: 1, owner, lease: LEASE }, Hands::for_anyone(8)).await?;
         }
         if claims.is_empty() {
             return Ok(worked);
@@ -108,9 +125,9 @@ pub async fn run_pending(tools: &Tools, owner: i64) -> Result<usize, StoreError>
     }
 }
 
-async fn claim(kind: LaneKind, tools: &Tools, options: Options, free: usize) -> Result<Vec<Claim>, StoreError> {
+async fn claim(kind: LaneKind, tools: &Tools, options: Options, hands: Hands) -> Result<Vec<Claim>, StoreError> {
     let versions = worked_on(tools, &tools.registry.table());
-    let request = ClaimRequest { owner: options.owner, versions: &versions, limit: free, lease: options.lease };
+    let request = ClaimRequest { owner: options.owner, versions: &versions, hands, lease: options.lease };
     match kind {
         LaneKind::Records => lanes::claim(&tools.store, request).await,
         LaneKind::Forwards => lanes::claim_forwards(&tools.store, request).await,
@@ -127,11 +144,13 @@ pub(super) fn worked_on(tools: &Tools, table: &RouteTable) -> Vec<ActiveVersion>
 }
 
 /// Until something was stored, something becomes due, a hand becomes free, or a while has passed.
-async fn wait_for_work(kind: LaneKind, tools: &Tools, hands: &Semaphore, last_claim: Instant) {
-    if hands.available_permits() == 0 {
-        drop(hands.acquire().await);
-        return;
+async fn wait_for_work(kind: LaneKind, tools: &Tools, bench: &Workbench, last_claim: Instant) {
+    let put_down = bench.put_down();
+    let hands = bench.hands();
+    if hands.free() == 0 {
+        return put_down.await;
     }
+    let is_anyone_at_the_limit = hands.is_anyone_at_the_limit();
     let arrived = tools.store.work_arrived().notified();
     let (shortest, longest) = if tools.store.is_shared() { among_others(last_claim) } else { (AT_LEAST, LOOK_EVERY) };
     let versions = worked_on(tools, &tools.registry.table());
@@ -140,12 +159,15 @@ async fn wait_for_work(kind: LaneKind, tools: &Tools, hands: &Semaphore, last_cl
         LaneKind::Forwards => lanes::next_due_forward(&tools.store, &versions).await,
     };
     let pause = match due {
+        // what is due may be of those who have their share: it waits for a hand, not for a moment
+        Ok(Some(_)) if is_anyone_at_the_limit => WHILE_BUSY.min(longest),
         Ok(Some(due)) => due.since(tools.store.clock().now()).clamp(shortest, longest),
         Ok(None) => longest,
         Err(_) => AFTER_FAILURE,
     };
     tokio::select! {
         () = arrived => {}
+        () = put_down, if is_anyone_at_the_limit => {}
         () = sleep(pause) => {}
     }
 }

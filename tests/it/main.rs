@@ -41,6 +41,7 @@ mod send;
 mod serve;
 mod set_ups;
 mod shipped;
+mod shares;
 mod signature_commands;
 mod signature_doctor;
 mod signatures;

@@ -15,6 +15,7 @@ use crate::model::lane::{Claim, LaneKind};
 use crate::model::record::{ClaimedRecord, RecordId};
 use crate::model::tenant::Tenant;
 use crate::store::error::StoreError;
+use crate::store::hands::Hands;
 use crate::store::sql::{Connection, Row, Texts, fixed, micros, moment, query};
 
 /// The most records of one lane that a claim brings.
@@ -30,7 +31,8 @@ pub(crate) struct Wanted {
     pub(crate) kind: LaneKind,
     /// A JSON object: the admission hash of each source's version that runs, in hex.
     pub(crate) versions: String,
-    pub(crate) limit: usize,
+    /// Those that are free, and who holds the others.
+    pub(crate) hands: Hands,
     pub(crate) lease: Duration,
 }
 
@@ -56,7 +58,7 @@ struct TurnOf {
     floors: Floors,
 }
 
-/// Claims up to `limit` lanes, beginning with the pool after the one that was last, which is moved on.
+/// Claims a lane for each free hand, as far as the shares go, beginning with the pool after the one that was last, which is moved on.
 pub(crate) async fn claim(
     connection: &mut Connection,
     wanted: &Wanted,
@@ -64,11 +66,12 @@ pub(crate) async fn claim(
     now: Timestamp,
 ) -> Result<Vec<Claim>, StoreError> {
     let mut claims = Vec::new();
+    let mut rest = wanted.clone();
     for _ in 0..LOOKS {
-        let rest = Wanted { limit: wanted.limit - claims.len(), ..wanted.clone() };
         let (more, any_left) = claim_some(connection, &rest, turn, now).await?;
+        more.iter().for_each(|claim| rest.hands.take(&claim.source, claim.pool_id));
         claims.extend(more);
-        if !any_left || claims.len() >= wanted.limit {
+        if !any_left || rest.hands.free() == 0 {
             break;
         }
     }
@@ -91,7 +94,7 @@ async fn claim_some(
         pools = due_pools(connection, wanted, turn.last_pool, &turn.floors, now).await?;
     }
     due_lanes(connection, &mut pools, wanted, &mut turn.floors, now).await?;
-    let chosen = take_in_turn(&pools, wanted.limit);
+    let chosen = take_in_turn(&pools, wanted.hands.clone());
     let Some((_, last)) = chosen.last() else {
         return Ok((Vec::new(), false));
     };
@@ -116,11 +119,21 @@ async fn claim_some(
     Ok((claims, any_left))
 }
 
-/// One lane of each pool, then a second of each, until there are enough.
-fn take_in_turn(pools: &[DuePool], limit: usize) -> Vec<(i64, &DuePool)> {
+/// One lane of each pool, then a second of each, until there is no hand for more.
+fn take_in_turn(pools: &[DuePool], mut hands: Hands) -> Vec<(i64, &DuePool)> {
     let longest = pools.iter().map(|pool| pool.lanes.len()).max().unwrap_or(0);
     let rounds = (0..longest).flat_map(|turn| pools.iter().filter_map(move |pool| Some((*pool.lanes.get(turn)?, pool))));
-    rounds.take(limit).collect()
+    let mut chosen = Vec::with_capacity(hands.free());
+    for (lane_id, pool) in rounds {
+        if hands.free() == 0 {
+            break;
+        }
+        if hands.has_room_for_pool(&pool.source, pool.pool_id) {
+            hands.take(&pool.source, pool.pool_id);
+            chosen.push((lane_id, pool));
+        }
+    }
+    chosen
 }
 
 /// The first of as many fences as are needed. Where others share the state, each comes from a sequence instead.

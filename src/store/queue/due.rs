@@ -104,7 +104,8 @@ pub(super) async fn due_pools(
         // what is paused is what calls the provider, which other targets have nothing to do with
         LaneKind::Forwards => texts!("", "1"),
     };
-    let limit = i64::try_from(wanted.limit).unwrap_or(i64::MAX);
+    // those that hold their share already are among them
+    let limit = i64::try_from(wanted.hands.free() + wanted.hands.pools()).unwrap_or(i64::MAX);
     let mut select = query(texts).bind(&wanted.versions).bind(now).bind(last_pool).bind(limit);
     if connection.is_shared() {
         select = select.bind(floors.json());
@@ -126,7 +127,7 @@ pub(super) async fn due_lanes(
     floors: &mut Floors,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let Wanted { kind, limit, .. } = *wanted;
+    let (kind, limit) = (wanted.kind, wanted.hands.free());
     let share = if connection.is_shared() { limit.div_ceil(pools.len().max(1)) } else { limit };
     let mut left = limit;
     for pool in pools.iter_mut() {

@@ -12,6 +12,7 @@ use crate::model::delivery::DeliveryId;
 use crate::model::lane::Claim;
 use crate::model::record::{AdmittedRecord, Fate, RecordState};
 use crate::model::tenant::Tenant;
+use crate::store::hands::Hands;
 use crate::store::lanes::{ClaimRequest, End};
 use crate::store::records::{self, Filter, Readmitted};
 use crate::store::{Store, lanes, tenants};
@@ -68,7 +69,7 @@ impl Shop {
 
     pub(super) async fn claim(&self) -> Vec<Claim> {
         let versions = active(self.version);
-        let request = ClaimRequest { owner: 1, versions: &versions, limit: 1, lease: Duration::from_secs(60) };
+        let request = ClaimRequest { owner: 1, versions: &versions, hands: Hands::for_anyone(1), lease: Duration::from_secs(60) };
         lanes::claim(&self.test.store, request).await.expect("claimed")
     }
 

@@ -11,6 +11,7 @@ use crate::model::forward::{ForwardContent, ForwardId, ForwardSummary, NewForwar
 use crate::model::lane::Claim;
 use crate::model::record::RecordState;
 use crate::store::forwards::{self, Sent};
+use crate::store::hands::Hands;
 use crate::store::lanes::{ClaimRequest, End, Ending};
 use crate::store::records::{self, Filter};
 use crate::store::retention::{Keep, Round, Sweep};
@@ -45,7 +46,7 @@ async fn done(test: &TestStore, lane: &str, targets: &[&str]) -> DeliveryId {
 
 async fn claim(test: &TestStore) -> Vec<Claim> {
     let versions = test.versions(&["shop"]);
-    let request = ClaimRequest { owner: 1, versions: &versions, limit: 16, lease: LEASE };
+    let request = ClaimRequest { owner: 1, versions: &versions, hands: Hands::for_anyone(16), lease: LEASE };
     lanes::claim_forwards(&test.store, request).await.expect("claimed")
 }
 

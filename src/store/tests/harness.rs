@@ -16,6 +16,7 @@ use crate::model::lane::{AdmittedLane, Claim};
 use crate::model::record::{AdmittedRecord, Fate, RecordState, SenderId};
 use crate::model::tenant::Tenant;
 use crate::secret::Secret;
+use crate::store::hands::Hands;
 use crate::store::lanes::{ClaimRequest, End, Ending};
 use crate::store::records::{Filter, Readmission, Readmitted};
 use crate::store::sql::query;
@@ -96,7 +97,7 @@ impl TestStore {
 
     pub(super) async fn claim_from(&self, sources: &[&str], limit: usize) -> Vec<Claim> {
         let versions = self.versions(sources);
-        let request = ClaimRequest { owner: 1, versions: &versions, limit, lease: LEASE };
+        let request = ClaimRequest { owner: 1, versions: &versions, hands: Hands::for_anyone(limit), lease: LEASE };
         lanes::claim(&self.store, request).await.expect("claimed")
     }
 

@@ -7,6 +7,7 @@ use super::engines::{Engine, is_skipped, on_both_engines};
 use super::harness::{LEASE, TestStore, attempt, coalescing, options, queue_in, record};
 use crate::model::delivery::DeliveryId;
 use crate::model::record::{RecordState, RecordSummary};
+use crate::store::hands::Hands;
 use crate::store::lanes::{ClaimRequest, End};
 use crate::store::records::{Filter, Replay};
 use crate::store::retention::Sweep;
@@ -228,7 +229,7 @@ async fn two_processes_that_share_lanes_end_all_records_in_order() {
     let work = async |store: &Store| {
         let mut idle = 0;
         while idle < 200 {
-            let request = ClaimRequest { owner: 1, versions: &versions, limit: 2, lease: LEASE };
+            let request = ClaimRequest { owner: 1, versions: &versions, hands: Hands::for_anyone(2), lease: LEASE };
             let claims = lanes::claim(store, request).await.expect("claimed");
             idle = if claims.is_empty() { idle + 1 } else { 0 };
             for claim in claims {

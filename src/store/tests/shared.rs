@@ -8,6 +8,7 @@ use super::harness::{LEASE, TestStore, key_text, options, queue, record, run_sql
 use crate::clock::Clock;
 use crate::model::bundle::Bundle;
 use crate::model::delivery::Appended;
+use crate::store::hands::Hands;
 use crate::store::integrations::{self, Fields};
 use crate::store::lanes::{ClaimRequest, End};
 use crate::store::{OpenOptions, Store, StoreError, api_keys, bundles, inbox, lanes, onboarding, records, tenants};
@@ -66,7 +67,7 @@ async fn both_claim_at_once_and_no_lane_twice_and_both_add_to_the_same_lanes_at_
         assert!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
     }
     let versions = test.versions(&["shop"]);
-    let request = || ClaimRequest { owner: 2, versions: &versions, limit: 16, lease: LEASE };
+    let request = || ClaimRequest { owner: 2, versions: &versions, hands: Hands::for_anyone(16), lease: LEASE };
     let mut seen = HashSet::new();
     for _ in 0..3 {
         let (one, two) = tokio::join!(lanes::claim(&test.store, request()), lanes::claim(&other, request()));
@@ -85,7 +86,7 @@ async fn one_that_starts_leaves_the_leases_of_the_others_alone_until_they_end() 
     let held = test.claim_one().await;
     let late = Store::open(options(test.folder.path(), &test.clock)).await.expect("opens");
     let versions = test.versions(&["shop"]);
-    let request = || ClaimRequest { owner: 9, versions: &versions, limit: 4, lease: LEASE };
+    let request = || ClaimRequest { owner: 9, versions: &versions, hands: Hands::for_anyone(4), lease: LEASE };
     for store in [&other, &late] {
         assert!(lanes::claim(store, request()).await.expect("asked").is_empty());
     }

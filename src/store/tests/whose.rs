@@ -9,6 +9,7 @@ use crate::model::delivery::{Appended, DeliveryId};
 use crate::model::lane::Claim;
 use crate::model::record::{AdmittedRecord, Fate, RecordState};
 use crate::model::tenant::Tenant;
+use crate::store::hands::Hands;
 use crate::store::lanes::{ClaimRequest, End};
 use crate::store::records::{self, Filter, Readmission, Readmitted, Replay};
 use crate::store::{inbox, lanes, tenants};
@@ -170,7 +171,7 @@ impl Changing {
 
     async fn claim(&self) -> Option<Claim> {
         let versions = self.versions();
-        let request = ClaimRequest { owner: 1, versions: &versions, limit: 1, lease: LEASE };
+        let request = ClaimRequest { owner: 1, versions: &versions, hands: Hands::for_anyone(1), lease: LEASE };
         lanes::claim(&self.two.test.store, request).await.expect("claimed").pop()
     }
 

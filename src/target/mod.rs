@@ -1,6 +1,7 @@
 //! Their tables: the only place that writes user data. One transaction holds a record's mark, its lane's fence and its rows.
 //! Knows changes and columns, and not one word about routes or deliveries.
 
+mod alone;
 mod bind;
 mod catalog;
 pub mod clean_up;

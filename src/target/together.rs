@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
+use super::alone::{Again, again};
 use super::connection::Connection;
-use super::database::{Again, Database, again};
+use super::database::Database;
 use super::failures::{self, Trouble};
 use super::gathering::{Answer, Waiting};
 use super::marks::is_marked;

@@ -48,7 +48,7 @@ impl Database {
         let applied = |already, changes| Applied { already, changes, took: self.now().since(started) };
         let begun = match seat {
             Some(seat) => self.begin_on(seat, Connection::begin).await,
-            None => self.begin(Connection::begin).await,
+            None => self.begin_for_unit(Connection::begin).await,
         };
         let mut seated = begun.map_err(|failure| (failure.into(), Again::No))?;
         let changes = match write_unit(&mut seated.connection, self.name(), unit, started).await {
@@ -81,7 +81,7 @@ impl Database {
 
     /// Whether the unit is there after all, though nobody said so; if not, why not.
     async fn settle(&self, unit: &Unit<'_>, error: &sqlx::Error) -> Result<(), Failure> {
-        let mut seated = self.begin(Connection::begin_reading).await?;
+        let mut seated = self.begin_for_unit(Connection::begin_reading).await?;
         let marked = is_marked(&mut seated.connection, unit.mark).await.map_err(|error| self.failure(&error))?;
         self.roll_back(seated).await;
         if marked { Ok(()) } else { Err(self.failure(error)) }

@@ -13,6 +13,7 @@ use crate::clock::Timestamp;
 use super::dialect::Dialect;
 use super::failures::{self, Trouble};
 use super::inspect::TableSchema;
+use super::patience::Patience;
 use super::statement::Sql;
 use super::stored::Stored;
 use super::{mysql, mysql_schema, postgres, postgres_schema, sqlite, sqlite_schema};
@@ -30,6 +31,16 @@ enum Engine {
     Mysql(MySqlConnection),
 }
 
+impl Engine {
+    async fn run_script(&mut self, script: &str) -> sqlx::Result<()> {
+        match self {
+            Self::Sqlite(inner) => sqlite::run_script(inner, script).await,
+            Self::Postgres(inner) => postgres::run_script(inner, script).await,
+            Self::Mysql(inner) => mysql::run_script(inner, script).await,
+        }
+    }
+}
+
 /// A connection and what it knows of the tables behind it.
 pub(super) struct Connection {
     engine: Engine,
@@ -41,19 +52,19 @@ pub(super) struct Connection {
     /// Whether this transaction relies on what was learnt before it.
     relied: bool,
     trouble: Option<Trouble>,
-    /// How long a lock is waited for.
-    lock_timeout: Duration,
+    patience: Patience,
     /// Whether the session was told to wait less.
     hurries: bool,
 }
 
 impl Connection {
     /// Connects, prepares the session and makes our tables where they are not there. Fails in words without the URL's secrets.
-    pub(super) async fn open(url: &str, lock_timeout: Duration) -> Result<Self, String> {
+    pub(super) async fn open(url: &str, patience: Patience) -> Result<Self, String> {
+        let limits = patience.limits();
         let engine = match Dialect::of_url(url) {
-            Some(Dialect::Sqlite) => Engine::Sqlite(sqlite::connect(url, lock_timeout).await?),
-            Some(Dialect::Postgres) => Engine::Postgres(postgres::connect(url, lock_timeout).await?),
-            Some(Dialect::Mysql) => Engine::Mysql(mysql::connect(url, lock_timeout).await?),
+            Some(Dialect::Sqlite) => Engine::Sqlite(sqlite::connect(url, limits).await?),
+            Some(Dialect::Postgres) => Engine::Postgres(postgres::connect(url, limits).await?),
+            Some(Dialect::Mysql) => Engine::Mysql(mysql::connect(url, limits).await?),
             None => return Err("its URL must begin with `sqlite:`, `postgres:`, `mysql:` or `mariadb:`".to_owned()),
         };
         Ok(Self {
@@ -64,7 +75,7 @@ impl Connection {
             looked_at: None,
             relied: false,
             trouble: None,
-            lock_timeout,
+            patience,
             hurries: false,
         })
     }
@@ -81,39 +92,43 @@ impl Connection {
     /// Runs a statement; says how many rows it changed.
     pub(super) async fn execute(&mut self, sql: &Sql, values: Vec<Stored>) -> sqlx::Result<u64> {
         let values = sql.arrange(self.dialect(), values);
-        let done = match &mut self.engine {
-            Engine::Sqlite(inner) => sqlite::execute(inner, &sql.text, values).await,
-            Engine::Postgres(inner) => postgres::execute(inner, &sql.text, values).await,
-            Engine::Mysql(inner) => mysql::execute(inner, &sql.text, values).await,
+        let engine = &mut self.engine;
+        let execute = async {
+            match engine {
+                Engine::Sqlite(inner) => sqlite::execute(inner, &sql.text, values).await,
+                Engine::Postgres(inner) => postgres::execute(inner, &sql.text, values).await,
+                Engine::Mysql(inner) => mysql::execute(inner, &sql.text, values).await,
+            }
         };
+        let done = self.patience.wait(execute).await;
         self.noting(done)
     }
 
     /// Runs a query and reads all its rows.
     pub(super) async fn fetch(&mut self, sql: &Sql, values: Vec<Stored>) -> sqlx::Result<Vec<Vec<Stored>>> {
         let values = sql.arrange(self.dialect(), values);
-        let rows = match &mut self.engine {
-            Engine::Sqlite(inner) => sqlite::fetch(inner, &sql.text, values).await,
-            Engine::Postgres(inner) => postgres::fetch(inner, &sql.text, values).await,
-            Engine::Mysql(inner) => mysql::fetch(inner, &sql.text, values).await,
+        let engine = &mut self.engine;
+        let fetch = async {
+            match engine {
+                Engine::Sqlite(inner) => sqlite::fetch(inner, &sql.text, values).await,
+                Engine::Postgres(inner) => postgres::fetch(inner, &sql.text, values).await,
+                Engine::Mysql(inner) => mysql::fetch(inner, &sql.text, values).await,
+            }
         };
+        let rows = self.patience.wait(fetch).await;
         self.noting(rows)
     }
 
     /// Runs a script of several statements.
     pub(super) async fn run_script(&mut self, script: &str) -> sqlx::Result<()> {
-        let done = match &mut self.engine {
-            Engine::Sqlite(inner) => sqlite::run_script(inner, script).await,
-            Engine::Postgres(inner) => postgres::run_script(inner, script).await,
-            Engine::Mysql(inner) => mysql::run_script(inner, script).await,
-        };
+        let done = self.patience.wait(self.engine.run_script(script)).await;
         self.noting(done)
     }
 
     /// Begins a transaction that may write. On SQLite, other writers wait from here on.
     pub(super) async fn begin(&mut self) -> sqlx::Result<()> {
         let begin = match self.hurries {
-            true => format!("{}; {}", mysql::wait_for_locks(self.lock_timeout), self.dialect().begin()).into(),
+            true => format!("{}; {}", mysql::wait_for_locks(self.patience.limits().lock), self.dialect().begin()).into(),
             false => Cow::Borrowed(self.dialect().begin()),
         };
         self.start(&begin).await?;
@@ -124,7 +139,7 @@ impl Connection {
     /// Begins a transaction of several units, which waits less long for locks: whoever meets one would keep the others waiting.
     pub(super) async fn begin_together(&mut self) -> sqlx::Result<()> {
         let begin = self.dialect().begin();
-        let short = self.lock_timeout.min(LOCK_TIMEOUT_TOGETHER);
+        let short = self.patience.limits().lock.min(LOCK_TIMEOUT_TOGETHER);
         match self.dialect() {
             Dialect::Sqlite => self.start(begin).await,
             Dialect::Postgres => self.start(&format!("{begin}; set local lock_timeout = {}", short.as_millis())).await,
@@ -162,9 +177,11 @@ impl Connection {
         self.trouble = None;
         self.relied = false;
         self.transaction += 1;
-        self.run_script(begin).await?;
+        self.patience.begins();
+        let begun = self.patience.wait_briefly(self.engine.run_script(begin)).await;
+        self.noting(begun)?;
         let Engine::Sqlite(inner) = &mut self.engine else { return Ok(()) };
-        let version = sqlite_schema::schema_version(inner).await?;
+        let version = self.patience.wait(sqlite_schema::schema_version(inner)).await?;
         if version != self.schema_version {
             self.tables.clear();
             self.schema_version = version;
@@ -174,12 +191,16 @@ impl Connection {
 
     /// Ends the transaction; all of it stays.
     pub(super) async fn commit(&mut self) -> sqlx::Result<()> {
-        self.run_script("commit").await
+        self.run_script("commit").await?;
+        self.patience.ended();
+        Ok(())
     }
 
     /// Ends the transaction; nothing of it stays.
     pub(super) async fn rollback(&mut self) -> sqlx::Result<()> {
-        self.run_script("rollback").await
+        self.run_script("rollback").await?;
+        self.patience.ended();
+        Ok(())
     }
 
     /// What the statement that failed in this transaction ran into.
@@ -210,11 +231,15 @@ impl Connection {
             self.relied |= *transaction != self.transaction && !matches!(self.engine, Engine::Sqlite(_));
             return Ok(Some(known.clone()));
         }
-        let found = match &mut self.engine {
-            Engine::Sqlite(inner) => sqlite_schema::table(inner, name).await,
-            Engine::Postgres(inner) => postgres_schema::table(inner, name).await,
-            Engine::Mysql(inner) => mysql_schema::table(inner, name).await,
+        let engine = &mut self.engine;
+        let look = async {
+            match engine {
+                Engine::Sqlite(inner) => sqlite_schema::table(inner, name).await,
+                Engine::Postgres(inner) => postgres_schema::table(inner, name).await,
+                Engine::Mysql(inner) => mysql_schema::table(inner, name).await,
+            }
         };
+        let found = self.patience.wait(look).await;
         let Some(schema) = self.noting(found)?.map(Arc::new) else { return Ok(None) };
         self.tables.insert(name.to_owned(), (self.transaction, schema.clone()));
         Ok(Some(schema))
@@ -222,11 +247,15 @@ impl Connection {
 
     /// The names of the user's tables that are found without naming a schema.
     pub(super) async fn table_names(&mut self) -> sqlx::Result<Vec<String>> {
-        let names = match &mut self.engine {
-            Engine::Sqlite(inner) => sqlite_schema::table_names(inner).await,
-            Engine::Postgres(inner) => postgres_schema::table_names(inner).await,
-            Engine::Mysql(inner) => mysql_schema::table_names(inner).await,
+        let engine = &mut self.engine;
+        let look = async {
+            match engine {
+                Engine::Sqlite(inner) => sqlite_schema::table_names(inner).await,
+                Engine::Postgres(inner) => postgres_schema::table_names(inner).await,
+                Engine::Mysql(inner) => mysql_schema::table_names(inner).await,
+            }
         };
+        let names = self.patience.wait(look).await;
         self.noting(names)
     }
 

@@ -2,24 +2,23 @@
 //! database that cannot be reached is a failure of the unit that needs it, never of the start.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout};
 
 use crate::clock::{Clock, Timestamp};
+use crate::config::units::format_duration;
 use crate::model::failure::{Failure, Step};
 
 use super::connection::Connection;
 use super::dialect::Dialect;
 use super::failures::{self, Trouble};
 use super::gathering::Gathering;
+use super::health::Health;
+use super::limits::Limits;
 use super::marks::highest_fence;
 use super::options::DatabaseOptions;
-
-/// How long a write waits for another program's lock.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+use super::patience::Patience;
 
 /// All target databases by name. Cheap to clone.
 #[derive(Clone)]
@@ -28,7 +27,7 @@ pub struct Targets(Arc<[Database]>);
 impl Targets {
     /// Takes the databases as they are named; connects to none of them yet.
     pub fn open(databases: Vec<DatabaseOptions>, clock: Clock) -> Self {
-        Self(databases.into_iter().map(|options| Database::new(options, clock.clone(), LOCK_TIMEOUT)).collect())
+        Self(databases.into_iter().map(|options| Database::new(options, clock.clone(), Limits::default())).collect())
     }
 
     /// The database of that name.
@@ -40,13 +39,19 @@ impl Targets {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(Database::name)
     }
+
+    /// Their names, with whether each answers as far as anybody knows.
+    pub fn health(&self) -> Vec<(&str, bool)> {
+        self.0.iter().map(|database| (database.name(), database.health.is_up())).collect()
+    }
 }
 
 /// One target database.
 pub struct Database {
     options: DatabaseOptions,
     clock: Clock,
-    lock_timeout: Duration,
+    limits: Limits,
+    pub(super) health: Arc<Health>,
     /// As many as there may be connections.
     pub(super) seats: Semaphore,
     idle: Mutex<Vec<Connection>>,
@@ -62,10 +67,12 @@ pub(super) struct Seated<'d> {
 }
 
 impl Database {
-    pub(super) fn new(options: DatabaseOptions, clock: Clock, lock_timeout: Duration) -> Self {
+    pub(super) fn new(options: DatabaseOptions, clock: Clock, limits: Limits) -> Self {
         // SQLite has one writer, and a second connection of ours would only wait for the first
         let seats = if options.dialect() == Some(Dialect::Sqlite) { 1 } else { options.pool.max(1) as usize };
-        Self { options, clock, lock_timeout, seats: Semaphore::new(seats), idle: Mutex::default(), gathering: Gathering::new() }
+        let health = Arc::new(Health::new(&options.name, limits.silence));
+        let (seats, idle, gathering) = (Semaphore::new(seats), Mutex::default(), Gathering::new());
+        Self { options, clock, limits, health, seats, idle, gathering }
     }
 
     /// What `into:` calls it.
@@ -158,12 +165,36 @@ impl Database {
         if let Some(connection) = idle {
             return Ok((connection, true));
         }
-        let opening = Connection::open(self.options.url.expose(), self.lock_timeout);
-        let opened = match tokio::time::timeout(CONNECT_TIMEOUT, opening).await {
+        let (limit, began) = (self.limits.connect, Instant::now());
+        let opening = Connection::open(self.options.url.expose(), Patience::new(self.limits, self.health.clone()));
+        let opened = match timeout(limit, opening).await {
             Ok(opened) => opened,
-            Err(_) => Err(format!("it did not answer within {} seconds", CONNECT_TIMEOUT.as_secs())),
+            Err(_) => Err(format!("it did not answer within {}", format_duration(limit))),
         };
-        Ok((opened.map_err(|reason| self.unreachable(&reason))?, false))
+        let connection = opened.map_err(|reason| {
+            let failure = self.unreachable(&reason);
+            self.health.unreachable(began, Instant::now(), &failure.reason);
+            failure
+        })?;
+        Ok((connection, false))
+    }
+
+    /// Lets connections go that nobody uses.
+    pub(super) fn forget_idle(&self) {
+        self.idle().clear();
+    }
+
+    /// As [`Database::begin`], for a unit, which does not wait for a database that is away.
+    pub(super) async fn begin_for_unit(
+        &self,
+        begin: impl AsyncFn(&mut Connection) -> sqlx::Result<()>,
+    ) -> Result<Seated<'_>, Failure> {
+        let seat = tokio::select! {
+            biased;
+            failure = self.health.goes_away() => return Err(failure),
+            seat = self.seat() => seat?,
+        };
+        self.begin_on(seat, begin).await
     }
 
     /// A connection in a transaction, when there is a place for one.
@@ -182,7 +213,7 @@ impl Database {
             connection.believe_until(self.clock.now());
             match begin(&mut connection).await {
                 Ok(()) => return Ok(Seated { connection, _seat: seat }),
-                Err(error) if was_idle && failures::trouble(&error) == Trouble::Disconnected => self.idle().clear(),
+                Err(error) if was_idle && failures::trouble(&error) == Trouble::Disconnected => self.forget_idle(),
                 Err(error) => return Err(self.failure(&error)),
             }
         }

@@ -1,6 +1,8 @@
 //! What a database said went wrong, in words for the person who has to mend it, and whether another try may help. What each
 //! engine says is read in the file of its name.
 
+use std::io::ErrorKind;
+
 use crate::model::failure::{Failure, Step};
 
 use super::bind::Table;
@@ -38,7 +40,12 @@ fn told(error: &sqlx::Error, table: Option<&Table>) -> Told {
         _ => Trouble::Other,
     };
     let Some(database_error) = error.as_database_error() else {
-        return Told { reason: error.to_string(), refused: false, trouble: disconnected(error) };
+        let reason = match error {
+            // in our own words, see `patience`
+            sqlx::Error::Io(error) if error.kind() == ErrorKind::TimedOut => error.to_string(),
+            error => error.to_string(),
+        };
+        return Told { reason, refused: false, trouble: disconnected(error) };
     };
     if let Some(error) = database_error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
         return postgres_failures::told(error, table);

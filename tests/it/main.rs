@@ -4,6 +4,7 @@ mod captures;
 mod cli;
 mod commands;
 mod crash;
+mod databases_away;
 mod demo;
 mod diagnostics;
 mod documentation;

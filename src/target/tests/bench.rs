@@ -10,6 +10,7 @@ use crate::model::change::{Cell, Change, Operation, Row};
 use crate::model::failure::{Failure, Retry};
 use crate::secret::Secret;
 use crate::target::database::Database;
+use crate::target::limits::Limits;
 use crate::target::options::DatabaseOptions;
 use crate::target::write::{Applied, Unit, WriteError};
 
@@ -92,7 +93,7 @@ impl Bench {
 pub(super) fn open(file: &std::path::Path) -> Database {
     let url = Secret::new(format!("sqlite://{}", file.display()));
     let options = DatabaseOptions::new("main", url, "tenant");
-    Database::new(options, clock(), Duration::from_millis(200))
+    Database::new(options, clock(), Limits { lock: Duration::from_millis(200), ..Limits::default() })
 }
 
 /// A clock that stands.

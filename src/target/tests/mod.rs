@@ -1,5 +1,6 @@
 //! The target writer against real databases: SQLite files, and one suite on every engine.
 
+mod away;
 mod bench;
 mod clean_up;
 mod conformance;

@@ -41,6 +41,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 mod together;
+mod unreachable;
 mod value;
 mod version;
 pub mod write;

@@ -9,8 +9,8 @@ use sqlx::{MySqlConnection, Row as _, TypeInfo as _, ValueRef as _};
 
 use super::dialect::Dialect;
 use super::limits::Limits;
-use super::our_tables;
 use super::stored::Stored;
+use super::{our_tables, unreachable};
 
 /// Connects and makes our three tables where they are not there. Fails with words that never hold the URL.
 pub(super) async fn connect(url: &str, limits: Limits) -> Result<MySqlConnection, String> {
@@ -20,7 +20,8 @@ pub(super) async fn connect(url: &str, limits: Limits) -> Result<MySqlConnection
         return Err("its URL names no database: `mysql://USER:PASSWORD@HOST/DATABASE`".to_owned());
     }
     let options = options.pipes_as_concat(false).no_engine_substitution(false).statement_cache_capacity(512);
-    let mut connection = options.disable_statement_logging().connect().await.map_err(|error| error.to_string())?;
+    let mut connection =
+        options.disable_statement_logging().connect().await.map_err(|error| unreachable::reason(Dialect::Mysql, &url, &error))?;
     run_script(&mut connection, &session(limits)).await.map_err(|error| error.to_string())?;
     if !our_tables_are_there(&mut connection).await.map_err(|error| error.to_string())? {
         for statement in our_tables::statements(Dialect::Mysql) {

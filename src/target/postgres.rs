@@ -8,14 +8,14 @@ use sqlx::{PgConnection, Row as _, TypeInfo as _, ValueRef as _};
 
 use super::dialect::Dialect;
 use super::limits::Limits;
-use super::our_tables;
 use super::stored::Stored;
+use super::{our_tables, unreachable};
 
 /// Connects and makes our three tables where they are not there. Fails with words that never hold the URL.
 pub(super) async fn connect(url: &str, limits: Limits) -> Result<PgConnection, String> {
     let options = PgConnectOptions::from_str(url).map_err(|error| error.to_string())?;
     let options = options.application_name("hooktable").statement_cache_capacity(512).disable_statement_logging();
-    let mut connection = options.connect().await.map_err(|error| error.to_string())?;
+    let mut connection = options.connect().await.map_err(|error| unreachable::reason(Dialect::Postgres, url, &error))?;
     let session = session(limits);
     run_script(&mut connection, &session).await.map_err(|error| error.to_string())?;
     if our_tables_are_there(&mut connection).await.map_err(|error| error.to_string())? {

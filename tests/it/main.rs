@@ -50,4 +50,5 @@ mod support;
 mod templates;
 mod test_command;
 mod tidy;
+mod tls;
 mod yaml_suite;

@@ -2,7 +2,7 @@
 //! that failed ran into.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ pub(super) struct Connection {
     engine: Engine,
     /// With the transaction in which each was looked at.
     tables: HashMap<String, (u64, Arc<TableSchema>)>,
+    /// Those whose last row was there with other values.
+    changing: HashSet<String>,
     transaction: u64,
     schema_version: i64,
     looked_at: Option<Timestamp>,
@@ -70,6 +72,7 @@ impl Connection {
         Ok(Self {
             engine,
             tables: HashMap::new(),
+            changing: HashSet::new(),
             transaction: 0,
             schema_version: -1,
             looked_at: None,
@@ -102,6 +105,14 @@ impl Connection {
         };
         let done = self.patience.wait(execute).await;
         self.noting(done)
+    }
+
+    /// Runs a statement of MySQL that may tell a number by `last_insert_id(…)`: that, or 0. On other engines nothing is told.
+    pub(super) async fn execute_and_hear(&mut self, sql: &Sql, values: Vec<Stored>) -> sqlx::Result<u64> {
+        let Engine::Mysql(inner) = &mut self.engine else { return self.execute(sql, values).await.map(|_| 0) };
+        let values = sql.arrange(Dialect::Mysql, values);
+        let told = self.patience.wait(mysql::execute_and_hear(inner, &sql.text, values)).await;
+        self.noting(told)
     }
 
     /// Runs a query and reads all its rows.
@@ -155,7 +166,8 @@ impl Connection {
     pub(super) async fn next_savepoint(&mut self, is_first: bool) -> sqlx::Result<()> {
         self.trouble = None;
         self.relied = false;
-        self.run_script(if is_first {
+        // of two with one name, MySQL lets the first one go by itself
+        self.run_script(if is_first || self.dialect() == Dialect::Mysql {
             "savepoint hooktable_unit"
         } else {
             "release savepoint hooktable_unit; savepoint hooktable_unit"
@@ -243,6 +255,20 @@ impl Connection {
         let Some(schema) = self.noting(found)?.map(Arc::new) else { return Ok(None) };
         self.tables.insert(name.to_owned(), (self.transaction, schema.clone()));
         Ok(Some(schema))
+    }
+
+    /// Whether the next row of a table most likely is there with other values, as the last one was. Only a guess: what comes of it is looked at.
+    pub(super) fn expects_change(&self, table: &str) -> bool {
+        self.changing.contains(table)
+    }
+
+    /// What the last row of a table was like.
+    pub(super) fn expect_change(&mut self, table: &str, changes: bool) {
+        match changes {
+            false => drop(self.changing.remove(table)),
+            true if self.changing.contains(table) => {}
+            true => drop(self.changing.insert(table.to_owned())),
+        }
     }
 
     /// The names of the user's tables that are found without naming a schema.

@@ -23,6 +23,9 @@ pub(super) struct Health {
     silence: Duration,
     state: Mutex<State>,
     is_away: watch::Sender<bool>,
+    /// How many statements were answered.
+    #[cfg(test)]
+    pub(super) answers: std::sync::atomic::AtomicU64,
 }
 
 #[derive(Default)]
@@ -54,7 +57,14 @@ pub(super) struct Probe<'h>(&'h Health);
 impl Health {
     /// Of a database that nobody has asked yet. `silence` is how long it may answer nobody while somebody waits.
     pub(super) fn new(database: &str, silence: Duration) -> Self {
-        Self { database: database.to_owned(), silence, state: Mutex::default(), is_away: watch::channel(false).0 }
+        Self {
+            database: database.to_owned(),
+            silence,
+            state: Mutex::default(),
+            is_away: watch::channel(false).0,
+            #[cfg(test)]
+            answers: std::sync::atomic::AtomicU64::new(0),
+        }
     }
 
     /// The database's name.
@@ -81,6 +91,8 @@ impl Health {
 
     /// It answered a statement.
     pub(super) fn answered(&self, now: Instant) {
+        #[cfg(test)]
+        self.answers.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         self.state().answered = Some(now);
     }
 

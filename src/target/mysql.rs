@@ -63,6 +63,12 @@ pub(super) async fn execute(connection: &mut MySqlConnection, sql: &str, values:
     Ok(done.rows_affected())
 }
 
+/// Runs a statement; says what it told by `last_insert_id(…)`, 0 when it told nothing.
+pub(super) async fn execute_and_hear(connection: &mut MySqlConnection, sql: &str, values: Vec<Stored>) -> sqlx::Result<u64> {
+    let done = sqlx::query_with(AssertSqlSafe(sql), arguments(values)?).execute(connection).await?;
+    Ok(done.last_insert_id())
+}
+
 /// Runs a query and reads all its rows.
 pub(super) async fn fetch(connection: &mut MySqlConnection, sql: &str, values: Vec<Stored>) -> sqlx::Result<Vec<Vec<Stored>>> {
     let rows = sqlx::query_with(AssertSqlSafe(sql), arguments(values)?).fetch_all(connection).await?;

@@ -11,6 +11,7 @@ mod replacing;
 mod schemas;
 mod servers;
 mod soft_lists;
+mod statements;
 mod together;
 mod units;
 mod values;

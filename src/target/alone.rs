@@ -104,7 +104,7 @@ pub(super) fn again(connection: &mut Connection) -> Again {
     match connection.trouble() {
         Some(Trouble::Collision) => Again::Collided,
         // someone else may have made the very row that was looked for in vain
-        Some(Trouble::Duplicate) if !connection.dialect().names_conflict() => Again::Collided,
+        Some(Trouble::Duplicate) if connection.may_be_late() => Again::Collided,
         Some(Trouble::Disconnected) => Again::No,
         _ if relied => Again::TablesForgotten,
         _ => Again::No,

@@ -53,6 +53,8 @@ pub(super) struct Connection {
     looked_at: Option<Timestamp>,
     /// Whether this transaction relies on what was learnt before it.
     relied: bool,
+    /// Whether it inserts what it looked for in vain.
+    looked: bool,
     trouble: Option<Trouble>,
     patience: Patience,
     /// Whether the session was told to wait less.
@@ -77,6 +79,7 @@ impl Connection {
             schema_version: -1,
             looked_at: None,
             relied: false,
+            looked: false,
             trouble: None,
             patience,
             hurries: false,
@@ -165,7 +168,7 @@ impl Connection {
     /// Sets the savepoint of the next of several units, and lets the one before go.
     pub(super) async fn next_savepoint(&mut self, is_first: bool) -> sqlx::Result<()> {
         self.trouble = None;
-        self.relied = false;
+        (self.relied, self.looked) = (false, false);
         // of two with one name, MySQL lets the first one go by itself
         self.run_script(if is_first || self.dialect() == Dialect::Mysql {
             "savepoint hooktable_unit"
@@ -187,7 +190,7 @@ impl Connection {
 
     async fn start(&mut self, begin: &str) -> sqlx::Result<()> {
         self.trouble = None;
-        self.relied = false;
+        (self.relied, self.looked) = (false, false);
         self.transaction += 1;
         self.patience.begins();
         let begun = self.patience.wait_briefly(self.engine.run_script(begin)).await;
@@ -218,6 +221,16 @@ impl Connection {
     /// What the statement that failed in this transaction ran into.
     pub(super) fn trouble(&self) -> Option<Trouble> {
         self.trouble
+    }
+
+    /// A row is inserted because it was looked for in vain.
+    pub(super) fn relies_on_look(&mut self) {
+        self.looked = true;
+    }
+
+    /// Whether a row that is in the way may have been made since it was looked for.
+    pub(super) fn may_be_late(&self) -> bool {
+        self.looked || !self.dialect().names_conflict()
     }
 
     /// Forgets all tables, and says whether this transaction relied on what was learnt before it, so that it may go better now.

@@ -72,14 +72,22 @@ pub(super) fn of(error: &sqlx::Error, database: &str, table: Option<&Table>) -> 
 }
 
 /// An index that has a row already, by its name and columns; the catalogue's words for those without a name of their own.
-pub(super) fn has_row_already(index: Option<&str>, columns: &[&str]) -> String {
+pub(super) fn has_row_already(index: Option<&str>, columns: &[&str], table: Option<&Table>) -> String {
     let name = match index {
         Some(name @ ("primary key" | "unique constraint")) => format!("the {name}"),
         Some(name) => format!("unique index `{name}`"),
         None => "a unique index".to_owned(),
     };
-    let columns: Vec<_> = columns.iter().map(|column| format!("`{column}`")).collect();
-    format!("{name} on {} already has a row with these values", columns.join(", "))
+    let quoted: Vec<_> = columns.iter().map(|column| format!("`{column}`")).collect();
+    let said = format!("{name} on {} already has a row with these values", quoted.join(", "));
+    let own = table.map(|table| table.schema.columns.as_slice()).unwrap_or_default();
+    match own.iter().find(|column| column.folds && columns.contains(&column.name.as_str())) {
+        Some(column) => format!(
+            "{said}; the collation of `{}` may take a text for equal that differs in case, accents or spaces at its end",
+            column.name
+        ),
+        None => said,
+    }
 }
 
 /// What refuses a reference, in either direction.

@@ -133,14 +133,18 @@ async fn change_differing(connection: &mut Connection, table: &Table, key: &[Bou
     table.execute(connection, &sql, &[key, set]).await
 }
 
-/// Where the engine can, a row that another transaction made in the meantime is updated; where it cannot, the conflict is an error
-/// that runs the whole transaction again.
+/// Where the engine can, a row that another transaction made in the meantime is updated; where it cannot, or would take a row for this
+/// one whose key only looks alike, the conflict is an error that runs the whole transaction again.
 async fn insert_keyed(connection: &mut Connection, table: &Table, key: &[Bound], set: &[Bound]) -> Result<Counts, Failure> {
     let (dialect, name) = (table.dialect, &table.quoted);
     let is_unique = table.schema.unique_index(dialect, key.iter().map(Bound::name)).is_some();
-    let sql = match is_unique && dialect.names_conflict() {
+    let folds = key.iter().any(|bound| bound.slot.folds);
+    let sql = match is_unique && dialect.names_conflict() && !folds {
         true => statement::insert_or_update(dialect, name, &slots(key), &slots(set)),
-        false => statement::insert(dialect, name, &slots(key.iter().chain(set))),
+        false => {
+            connection.relies_on_look();
+            statement::insert(dialect, name, &slots(key.iter().chain(set)))
+        }
     };
     let inserted = table.execute(connection, &sql, &[key, set]).await?;
     Ok(Counts { inserted, ..Counts::default() })

@@ -6,6 +6,7 @@ mod clean_up;
 mod conformance;
 mod databases;
 mod engines;
+mod naughty;
 mod operations;
 mod replacing;
 mod schemas;

@@ -1,6 +1,7 @@
 //! The one binary of integration tests: a module per subject.
 
 mod captures;
+mod changed_tables;
 mod cli;
 mod commands;
 mod crash;

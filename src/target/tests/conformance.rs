@@ -205,6 +205,14 @@ on_each_engine! {
         assert_eq!(bench.rows("t").await, json!([]));
     }
 
+    async fn rows_are_read_in_the_order_of_their_numbers(bench, schema: "create table t (id {integer} primary key, n {decimal})") {
+        for id in [10, 9, 100, -1, 2] {
+            bench.counts("t", insert(json!({ "id": id, "n": id }))).await;
+        }
+        let ids = |rows: &Json| rows.as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()).collect::<Vec<_>>();
+        assert_eq!(ids(&bench.rows("t").await), [-1, 2, 9, 10, 100]);
+    }
+
     async fn an_insert_without_columns_takes_the_defaults(bench, schema: "create table t (name varchar(9) default 'x')") {
         assert_eq!(bench.counts("t", insert(json!({}))).await, (1, 0, 0));
         assert_eq!(bench.rows("t").await, json!([{ "name": "x" }]));

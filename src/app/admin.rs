@@ -15,12 +15,14 @@ use super::metrics::Metrics;
 use super::sources::Sources;
 use crate::http_client::client::HttpClient;
 use crate::store::{Store, pools, records, tenants};
+use crate::target::Targets;
 
 /// What the pages are made from.
 pub(super) struct Admin {
     pub(super) store: Store,
     pub(super) sources: Arc<Sources>,
     pub(super) http: Arc<HttpClient>,
+    pub(super) targets: Targets,
     pub(super) metrics: Arc<Metrics>,
     pub(super) simulated: Vec<String>,
     pub(super) stopping: watch::Receiver<bool>,
@@ -54,6 +56,7 @@ async fn ready(State(admin): State<Arc<Admin>>) -> Response {
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     let counts = records::counts(&admin.store).await.ok();
     let attention = pools::needing_attention(&admin.store).await.unwrap_or_default();
-    let text = admin.metrics.text(&admin.sources.statuses(), &admin.http.circuits(), &attention, counts.as_deref());
+    let (statuses, circuits, targets) = (admin.sources.statuses(), admin.http.circuits(), admin.targets.health());
+    let text = admin.metrics.text(&statuses, &circuits, &attention, &targets, counts.as_deref());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

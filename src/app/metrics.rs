@@ -35,6 +35,7 @@ impl Default for Metrics {
             "tenants of the source whose work waits because the provider refuses their credentials",
         );
         gauge("hooktable_state_up", "1 when the state answers, else 0");
+        gauge("hooktable_target_up", "0 while the database cannot be reached or does not answer, else 1");
         metrics
     }
 }
@@ -63,8 +64,13 @@ impl Metrics {
         statuses: &[SourceStatus],
         circuits: &[CircuitStatus],
         attention: &[Attention],
+        targets: &[(&str, bool)],
         counts: Option<&[Count]>,
     ) -> String {
+        for (database, is_up) in targets {
+            let labels = vec![Label::new("database", (*database).to_owned())];
+            self.set("hooktable_target_up", labels, if *is_up { 1.0 } else { 0.0 });
+        }
         for circuit in circuits {
             let labels = vec![Label::new("api", circuit.api.clone()), Label::new("scope", circuit.scope.clone())];
             self.set("hooktable_circuit_open", labels, if circuit.is_open { 1.0 } else { 0.0 });
@@ -115,12 +121,13 @@ mod tests {
         let counts = [Count { source: "a".to_owned(), state: RecordState::Dead, count: 3 }];
         let circuits = [CircuitStatus { api: "shop".to_owned(), scope: "a/acme/".to_owned(), is_open: true }];
         let attention = [Attention { source: "a".to_owned(), tenant_id: 1, reason: "401".to_owned() }];
-        let text = metrics.text(&[status], &circuits, &attention, Some(&counts));
+        let text = metrics.text(&[status], &circuits, &attention, &[("erp", false)], Some(&counts));
         for line in [
             "hooktable_requests_total{status=\"200\"} 2",
             "hooktable_route_file_ok{source=\"a\"} 1",
             "hooktable_circuit_open{api=\"shop\",scope=\"a/acme/\"} 1",
             "hooktable_needs_attention{source=\"a\"} 1",
+            "hooktable_target_up{database=\"erp\"} 0",
             "hooktable_records{source=\"a\",state=\"dead\"} 3",
             "hooktable_records{source=\"a\",state=\"waiting\"} 0",
         ] {

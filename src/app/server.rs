@@ -112,6 +112,7 @@ impl Server {
             store,
             sources: Arc::clone(&sources),
             http: Arc::clone(&tools.http),
+            targets: tools.targets.clone(),
             metrics: Arc::clone(&metrics),
             simulated: settings.simulate_api.iter().map(|(origin, url)| format!("{origin} -> {url}")).collect(),
             stopping: stopping.subscribe(),

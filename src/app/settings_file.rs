@@ -69,7 +69,9 @@ options! {
 options! {
     /// One database that rows go to.
     pub struct NamedDatabaseOptions {
-        /// `sqlite://data/tables.db`, `postgres://…`, `mysql://…`, or where it stands: `{ env: NAME }`, `{ file: PATH }`.
+        /// `sqlite://data/tables.db`, `postgres://…`, `mysql://…`, or where it stands: `{ env: NAME }`, `{ file: PATH }`. Without parameters TLS
+        /// is used where the server offers it and nobody is verified: `?sslmode=verify-full` (PostgreSQL) and `?ssl-mode=VERIFY_IDENTITY` (MySQL)
+        /// verify the server, `&sslrootcert=` and `&ssl-ca=` name a file of authorities of your own.
         url: UrlOptions,
         /// The column that carries the tenant's name.
         tenant_column: Option<String> = "tenant",

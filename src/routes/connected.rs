@@ -54,9 +54,8 @@ fn diagnostic(write: &Write, difference: &Difference, database: &str) -> Diagnos
         Difference::LosesDigits { column: name, .. } => {
             Diagnostic::warning("column-loses-digits", column(name), message).hint("declare it `DECIMAL_TEXT`")
         }
-        Difference::KeyFolds { column: name, .. } => {
-            Diagnostic::warning("key-folds", column(name), message).hint("`collate utf8mb4_bin` (MySQL), `text` (PostgreSQL)")
-        }
+        Difference::KeyFolds { column: name, .. } => Diagnostic::warning("key-folds", column(name), message)
+            .hint("`collate utf8mb4_bin` (MySQL), `text` (PostgreSQL), no `collate nocase` (SQLite)"),
         Difference::KeyNotUnique { .. } => Diagnostic::warning("key-not-unique", table, message)
             .hint("make a unique index on these columns, or two writers could make the same row twice"),
         Difference::TableRefused { .. } => {

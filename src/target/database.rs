@@ -2,28 +2,23 @@
 //! database that cannot be reached is a failure of the unit that needs it, never of the start.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout};
 
 use crate::clock::{Clock, Timestamp};
-use crate::failpoint::reach;
+use crate::config::units::format_duration;
 use crate::model::failure::{Failure, Step};
 
 use super::connection::Connection;
 use super::dialect::Dialect;
 use super::failures::{self, Trouble};
 use super::gathering::Gathering;
-use super::marks::{highest_fence, is_marked};
+use super::health::Health;
+use super::limits::Limits;
+use super::marks::highest_fence;
 use super::options::DatabaseOptions;
-use super::write::{Applied, Unit, WriteError, write_unit};
-
-/// How long a write waits for another program's lock.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a transaction that met another one is run again at once.
-const COLLISIONS: u32 = 5;
+use super::patience::Patience;
 
 /// All target databases by name. Cheap to clone.
 #[derive(Clone)]
@@ -32,7 +27,7 @@ pub struct Targets(Arc<[Database]>);
 impl Targets {
     /// Takes the databases as they are named; connects to none of them yet.
     pub fn open(databases: Vec<DatabaseOptions>, clock: Clock) -> Self {
-        Self(databases.into_iter().map(|options| Database::new(options, clock.clone(), LOCK_TIMEOUT)).collect())
+        Self(databases.into_iter().map(|options| Database::new(options, clock.clone(), Limits::default())).collect())
     }
 
     /// The database of that name.
@@ -44,13 +39,19 @@ impl Targets {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(Database::name)
     }
+
+    /// Their names, with whether each answers as far as anybody knows.
+    pub fn health(&self) -> Vec<(&str, bool)> {
+        self.0.iter().map(|database| (database.name(), database.health.is_up())).collect()
+    }
 }
 
 /// One target database.
 pub struct Database {
     options: DatabaseOptions,
     clock: Clock,
-    lock_timeout: Duration,
+    limits: Limits,
+    pub(super) health: Arc<Health>,
     /// As many as there may be connections.
     pub(super) seats: Semaphore,
     idle: Mutex<Vec<Connection>>,
@@ -66,10 +67,12 @@ pub(super) struct Seated<'d> {
 }
 
 impl Database {
-    pub(super) fn new(options: DatabaseOptions, clock: Clock, lock_timeout: Duration) -> Self {
+    pub(super) fn new(options: DatabaseOptions, clock: Clock, limits: Limits) -> Self {
         // SQLite has one writer, and a second connection of ours would only wait for the first
         let seats = if options.dialect() == Some(Dialect::Sqlite) { 1 } else { options.pool.max(1) as usize };
-        Self { options, clock, lock_timeout, seats: Semaphore::new(seats), idle: Mutex::default(), gathering: Gathering::new() }
+        let health = Arc::new(Health::new(&options.name, limits.silence));
+        let (seats, idle, gathering) = (Semaphore::new(seats), Mutex::default(), Gathering::new());
+        Self { options, clock, limits, health, seats, idle, gathering }
     }
 
     /// What `into:` calls it.
@@ -97,68 +100,6 @@ impl Database {
     /// The highest fence that any lane has here; 0 when there is none.
     pub async fn highest_fence(&self) -> Result<i64, Failure> {
         self.reading(async |connection| highest_fence(connection).await.map_err(|error| self.failure(&error))).await
-    }
-
-    /// Applies a unit in one transaction of its own, once; `seat` is a place that is held for it already. A transaction that met
-    /// another one, or that relied on what a table was like before it was altered, is run again at once.
-    pub(super) async fn apply_alone(
-        &self,
-        unit: &Unit<'_>,
-        mut seat: Option<SemaphorePermit<'_>>,
-    ) -> Result<Applied, WriteError> {
-        let mut collisions = 0;
-        loop {
-            let (error, again) = match self.try_apply(unit, seat.take()).await {
-                Ok(applied) => return Ok(applied),
-                Err(refusal) => refusal,
-            };
-            match again {
-                Again::No => return Err(error),
-                Again::TablesForgotten => {}
-                Again::Collided if collisions < COLLISIONS => {
-                    collisions += 1;
-                    // whoever it met gets the time to finish
-                    tokio::time::sleep(Duration::from_millis(u64::from(collisions * collisions) * 2)).await;
-                }
-                Again::Collided => return Err(error),
-            }
-        }
-    }
-
-    async fn try_apply(&self, unit: &Unit<'_>, seat: Option<SemaphorePermit<'_>>) -> Result<Applied, (WriteError, Again)> {
-        let started = self.clock.now();
-        let applied = |already, changes| Applied { already, changes, took: self.clock.now().since(started) };
-        let begun = match seat {
-            Some(seat) => self.begin_on(seat, Connection::begin).await,
-            None => self.begin(Connection::begin).await,
-        };
-        let mut seated = begun.map_err(|failure| (failure.into(), Again::No))?;
-        let changes = match write_unit(&mut seated.connection, self.name(), unit, started).await {
-            Ok(Some(changes)) => changes,
-            Ok(None) => {
-                self.roll_back(seated).await;
-                return Ok(applied(true, Vec::new()));
-            }
-            Err(error) => {
-                let again = if error == WriteError::LeaseLost { Again::No } else { again(&mut seated.connection) };
-                self.roll_back(seated).await;
-                return Err((error, again));
-            }
-        };
-        reach("write.before-commit");
-        match seated.connection.commit().await {
-            Ok(()) => {
-                reach("write.after-commit");
-                self.put_back(seated);
-            }
-            Err(error) => {
-                let collided = failures::trouble(&error) == Trouble::Collision;
-                self.roll_back(seated).await;
-                let again = if collided { Again::Collided } else { Again::No };
-                self.settle(unit, &error).await.map_err(|failure| (failure.into(), again))?;
-            }
-        }
-        Ok(applied(false, changes))
     }
 
     /// Runs `work` in a transaction of its own, without mark or fence. What it wrote stays when it succeeds.
@@ -224,12 +165,36 @@ impl Database {
         if let Some(connection) = idle {
             return Ok((connection, true));
         }
-        let opening = Connection::open(self.options.url.expose(), self.lock_timeout);
-        let opened = match tokio::time::timeout(CONNECT_TIMEOUT, opening).await {
+        let (limit, began) = (self.limits.connect, Instant::now());
+        let opening = Connection::open(self.options.url.expose(), Patience::new(self.limits, self.health.clone()));
+        let opened = match timeout(limit, opening).await {
             Ok(opened) => opened,
-            Err(_) => Err(format!("it did not answer within {} seconds", CONNECT_TIMEOUT.as_secs())),
+            Err(_) => Err(format!("it did not answer within {}", format_duration(limit))),
         };
-        Ok((opened.map_err(|reason| self.unreachable(&reason))?, false))
+        let connection = opened.map_err(|reason| {
+            let failure = self.unreachable(&reason);
+            self.health.unreachable(began, Instant::now(), &failure.reason);
+            failure
+        })?;
+        Ok((connection, false))
+    }
+
+    /// Lets connections go that nobody uses.
+    pub(super) fn forget_idle(&self) {
+        self.idle().clear();
+    }
+
+    /// As [`Database::begin`], for a unit, which does not wait for a database that is away.
+    pub(super) async fn begin_for_unit(
+        &self,
+        begin: impl AsyncFn(&mut Connection) -> sqlx::Result<()>,
+    ) -> Result<Seated<'_>, Failure> {
+        let seat = tokio::select! {
+            biased;
+            failure = self.health.goes_away() => return Err(failure),
+            seat = self.seat() => seat?,
+        };
+        self.begin_on(seat, begin).await
     }
 
     /// A connection in a transaction, when there is a place for one.
@@ -248,18 +213,10 @@ impl Database {
             connection.believe_until(self.clock.now());
             match begin(&mut connection).await {
                 Ok(()) => return Ok(Seated { connection, _seat: seat }),
-                Err(error) if was_idle && failures::trouble(&error) == Trouble::Disconnected => self.idle().clear(),
+                Err(error) if was_idle && failures::trouble(&error) == Trouble::Disconnected => self.forget_idle(),
                 Err(error) => return Err(self.failure(&error)),
             }
         }
-    }
-
-    /// Whether the unit is there after all, though nobody said so; if not, why not.
-    async fn settle(&self, unit: &Unit<'_>, error: &sqlx::Error) -> Result<(), Failure> {
-        let mut seated = self.begin(Connection::begin_reading).await?;
-        let marked = is_marked(&mut seated.connection, unit.mark).await.map_err(|error| self.failure(&error))?;
-        self.roll_back(seated).await;
-        if marked { Ok(()) } else { Err(self.failure(error)) }
     }
 
     /// Takes back what a transaction did. A connection that cannot even do that is given up, which does it too.
@@ -276,28 +233,5 @@ impl Database {
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whether and why a transaction that failed is run again at once.
-pub(super) enum Again {
-    /// It would go the same way.
-    No,
-    /// It met another one.
-    Collided,
-    /// It relied on what a table was like before.
-    TablesForgotten,
-}
-
-/// What follows from the statement that failed.
-pub(super) fn again(connection: &mut Connection) -> Again {
-    let relied = connection.look_again();
-    match connection.trouble() {
-        Some(Trouble::Collision) => Again::Collided,
-        // someone else may have made the very row that was looked for in vain
-        Some(Trouble::Duplicate) if !connection.dialect().names_conflict() => Again::Collided,
-        Some(Trouble::Disconnected) => Again::No,
-        _ if relied => Again::TablesForgotten,
-        _ => Again::No,
     }
 }

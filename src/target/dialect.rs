@@ -182,8 +182,9 @@ impl Dialect {
             Self::Sqlite | Self::Postgres => format!("{column} = {}", self.value(slot)),
             Self::Mysql => format!("{column} = {}", mysql_compared(slot)),
         };
-        // what folds finds too much: only the very same text is the same key, as on the other engines
-        if slot.folds { format!("{equal} and {}", self.same(slot)) } else { equal }
+        // what folds finds too much: only the very same text is the same key. SQLite says it of indexed columns alone
+        let may_fold = slot.folds || (self == Self::Sqlite && slot.kind == ColumnKind::Text);
+        if may_fold { format!("{equal} and {}", self.same(slot)) } else { equal }
     }
 
     /// A condition that holds when a column has exactly the value of a parameter, NULL included.

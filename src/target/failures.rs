@@ -1,6 +1,8 @@
 //! What a database said went wrong, in words for the person who has to mend it, and whether another try may help. What each
 //! engine says is read in the file of its name.
 
+use std::io::ErrorKind;
+
 use crate::model::failure::{Failure, Step};
 
 use super::bind::Table;
@@ -38,7 +40,12 @@ fn told(error: &sqlx::Error, table: Option<&Table>) -> Told {
         _ => Trouble::Other,
     };
     let Some(database_error) = error.as_database_error() else {
-        return Told { reason: error.to_string(), refused: false, trouble: disconnected(error) };
+        let reason = match error {
+            // in our own words, see `patience`
+            sqlx::Error::Io(error) if error.kind() == ErrorKind::TimedOut => error.to_string(),
+            error => error.to_string(),
+        };
+        return Told { reason, refused: false, trouble: disconnected(error) };
     };
     if let Some(error) = database_error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
         return postgres_failures::told(error, table);
@@ -65,14 +72,22 @@ pub(super) fn of(error: &sqlx::Error, database: &str, table: Option<&Table>) -> 
 }
 
 /// An index that has a row already, by its name and columns; the catalogue's words for those without a name of their own.
-pub(super) fn has_row_already(index: Option<&str>, columns: &[&str]) -> String {
+pub(super) fn has_row_already(index: Option<&str>, columns: &[&str], table: Option<&Table>) -> String {
     let name = match index {
         Some(name @ ("primary key" | "unique constraint")) => format!("the {name}"),
         Some(name) => format!("unique index `{name}`"),
         None => "a unique index".to_owned(),
     };
-    let columns: Vec<_> = columns.iter().map(|column| format!("`{column}`")).collect();
-    format!("{name} on {} already has a row with these values", columns.join(", "))
+    let quoted: Vec<_> = columns.iter().map(|column| format!("`{column}`")).collect();
+    let said = format!("{name} on {} already has a row with these values", quoted.join(", "));
+    let own = table.map(|table| table.schema.columns.as_slice()).unwrap_or_default();
+    match own.iter().find(|column| column.folds && columns.contains(&column.name.as_str())) {
+        Some(column) => format!(
+            "{said}; the collation of `{}` may take a text for equal that differs in case, accents or spaces at its end",
+            column.name
+        ),
+        None => said,
+    }
 }
 
 /// What refuses a reference, in either direction.

@@ -86,7 +86,7 @@ async fn raise(connection: &mut Connection, lane: Stored, fence: Stored, now: St
              on conflict (lane) do update set fence = excluded.fence, at = excluded.at
              where hooktable_lane.fence <= excluded.fence"
         }
-        Dialect::Mysql => return raise_in_steps(connection, lane, fence, now).await,
+        Dialect::Mysql => return raise_and_tell(connection, lane, fence, now).await,
     };
     Ok(connection.execute(&Sql::with_parameters(sql, 3), vec![lane, fence, now]).await? == 1)
 }
@@ -110,15 +110,13 @@ async fn enter_at_once(connection: &mut Connection, values: Vec<Stored>) -> sqlx
     })
 }
 
-/// MySQL's upsert takes no condition. Most lanes are there with a lower fence, or are new; what is left looks again.
-async fn raise_in_steps(connection: &mut Connection, lane: Stored, fence: Stored, now: Stored) -> sqlx::Result<bool> {
-    let insert = Sql::with_parameters("insert ignore into hooktable_lane (lane, fence, at) values (?, ?, ?)", 3);
-    if connection.execute(&insert, vec![lane.clone(), fence.clone(), now.clone()]).await? == 1 {
-        return Ok(true);
-    }
-    // rows that are found count, whether they change or not
-    let raise = Sql::with_parameters("update hooktable_lane set fence = ?, at = ? where lane = ? and fence <= ?", 4);
-    Ok(connection.execute(&raise, vec![fence.clone(), now, lane, fence]).await? == 1)
+/// MySQL's upsert takes no condition, and counts a lane that is left as it is like one that is new: a higher fence tells by itself.
+async fn raise_and_tell(connection: &mut Connection, lane: Stored, fence: Stored, now: Stored) -> sqlx::Result<bool> {
+    let sql = "insert into hooktable_lane (lane, fence, at) values (?, ?, ?) on duplicate key update
+               at = if(fence <= values(fence), values(at), at),
+               fence = if(fence <= values(fence), values(fence), last_insert_id(fence))";
+    let higher = connection.execute_and_hear(&Sql::with_parameters(sql, 3), vec![lane, fence, now]).await?;
+    Ok(higher == 0)
 }
 
 /// A moment as our own tables take it.

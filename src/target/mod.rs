@@ -1,6 +1,7 @@
 //! Their tables: the only place that writes user data. One transaction holds a record's mark, its lane's fence and its rows.
 //! Knows changes and columns, and not one word about routes or deliveries.
 
+mod alone;
 mod bind;
 mod catalog;
 pub mod clean_up;
@@ -13,7 +14,9 @@ mod decode;
 pub mod dialect;
 mod failures;
 mod gathering;
+mod health;
 pub mod inspect;
+mod limits;
 mod marks;
 mod moment;
 mod mysql;
@@ -22,6 +25,7 @@ mod mysql_schema;
 mod number;
 pub mod options;
 pub mod our_tables;
+mod patience;
 mod postgres;
 mod postgres_failures;
 mod postgres_schema;
@@ -37,6 +41,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 mod together;
+mod unreachable;
 mod value;
 mod version;
 pub mod write;

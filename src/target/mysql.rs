@@ -8,19 +8,21 @@ use sqlx::{Arguments as _, AssertSqlSafe, ConnectOptions as _};
 use sqlx::{MySqlConnection, Row as _, TypeInfo as _, ValueRef as _};
 
 use super::dialect::Dialect;
-use super::our_tables;
+use super::limits::Limits;
 use super::stored::Stored;
+use super::{our_tables, unreachable};
 
 /// Connects and makes our three tables where they are not there. Fails with words that never hold the URL.
-pub(super) async fn connect(url: &str, lock_timeout: Duration) -> Result<MySqlConnection, String> {
+pub(super) async fn connect(url: &str, limits: Limits) -> Result<MySqlConnection, String> {
     let url = url.strip_prefix("mariadb:").map_or_else(|| url.to_owned(), |rest| format!("mysql:{rest}"));
     let options = MySqlConnectOptions::from_str(&url).map_err(|error| error.to_string())?;
     if options.get_database().is_none_or(str::is_empty) {
         return Err("its URL names no database: `mysql://USER:PASSWORD@HOST/DATABASE`".to_owned());
     }
     let options = options.pipes_as_concat(false).no_engine_substitution(false).statement_cache_capacity(512);
-    let mut connection = options.disable_statement_logging().connect().await.map_err(|error| error.to_string())?;
-    run_script(&mut connection, &session(lock_timeout)).await.map_err(|error| error.to_string())?;
+    let mut connection =
+        options.disable_statement_logging().connect().await.map_err(|error| unreachable::reason(Dialect::Mysql, &url, &error))?;
+    run_script(&mut connection, &session(limits)).await.map_err(|error| error.to_string())?;
     if !our_tables_are_there(&mut connection).await.map_err(|error| error.to_string())? {
         for statement in our_tables::statements(Dialect::Mysql) {
             let made = run_script(&mut connection, statement).await;
@@ -30,13 +32,16 @@ pub(super) async fn connect(url: &str, lock_timeout: Duration) -> Result<MySqlCo
     Ok(connection)
 }
 
-/// What does not fit fails, moments are in UTC, and a look sees what is committed, not what was when the transaction began.
-fn session(lock_timeout: Duration) -> String {
+/// What does not fit fails, moments are in UTC, and a look sees what is committed, not what was when the transaction began. What we
+/// have given up on must not hold its locks for ever; that is a comment to MySQL, which knows neither limit.
+fn session(limits: Limits) -> String {
     format!(
         "set session sql_mode = 'STRICT_ALL_TABLES,STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,\
-         NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', foreign_key_checks = 1, unique_checks = 1;
+         NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', foreign_key_checks = 1, unique_checks = 1
+         /*M!100300 , max_statement_time = {statement}, idle_transaction_timeout = {statement} */;
          set session transaction isolation level read committed; {}",
-        wait_for_locks(lock_timeout)
+        wait_for_locks(limits.lock),
+        statement = limits.statement.as_secs()
     )
 }
 
@@ -56,6 +61,12 @@ async fn our_tables_are_there(connection: &mut MySqlConnection) -> sqlx::Result<
 pub(super) async fn execute(connection: &mut MySqlConnection, sql: &str, values: Vec<Stored>) -> sqlx::Result<u64> {
     let done = sqlx::query_with(AssertSqlSafe(sql), arguments(values)?).execute(connection).await?;
     Ok(done.rows_affected())
+}
+
+/// Runs a statement; says what it told by `last_insert_id(…)`, 0 when it told nothing.
+pub(super) async fn execute_and_hear(connection: &mut MySqlConnection, sql: &str, values: Vec<Stored>) -> sqlx::Result<u64> {
+    let done = sqlx::query_with(AssertSqlSafe(sql), arguments(values)?).execute(connection).await?;
+    Ok(done.last_insert_id())
 }
 
 /// Runs a query and reads all its rows.

@@ -38,16 +38,7 @@ fn unique(message: &str, table: Option<&Table>) -> String {
     let index = indexes.iter().find(|index| if is_primary { index.name == "primary key" } else { bare(&index.name) });
     let Some(index) = index else { return format!("unique index `{key}` already has such a row") };
     let columns: Vec<_> = index.columns.iter().map(String::as_str).collect();
-    let folding =
-        table.and_then(|table| table.schema.columns.iter().find(|column| index.columns.contains(&column.name) && column.folds));
-    let said = has_row_already(Some(&index.name), &columns);
-    match folding {
-        Some(column) => format!(
-            "{said}; the collation of `{}` may take a text for equal that differs in case, accents or spaces at its end",
-            column.name
-        ),
-        None => said,
-    }
+    has_row_already(Some(&index.name), &columns, table)
 }
 
 /// `Column 'title' cannot be null`, `Field 'title' doesn't have a default value`.

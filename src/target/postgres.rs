@@ -1,22 +1,22 @@
 //! PostgreSQL: connecting, and running statements whose parameters all are texts that the statement casts.
 
 use std::str::FromStr;
-use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::{Arguments as _, AssertSqlSafe, ConnectOptions as _};
 use sqlx::{PgConnection, Row as _, TypeInfo as _, ValueRef as _};
 
 use super::dialect::Dialect;
-use super::our_tables;
+use super::limits::Limits;
 use super::stored::Stored;
+use super::{our_tables, unreachable};
 
 /// Connects and makes our three tables where they are not there. Fails with words that never hold the URL.
-pub(super) async fn connect(url: &str, lock_timeout: Duration) -> Result<PgConnection, String> {
+pub(super) async fn connect(url: &str, limits: Limits) -> Result<PgConnection, String> {
     let options = PgConnectOptions::from_str(url).map_err(|error| error.to_string())?;
     let options = options.application_name("hooktable").statement_cache_capacity(512).disable_statement_logging();
-    let mut connection = options.connect().await.map_err(|error| error.to_string())?;
-    let session = session(lock_timeout);
+    let mut connection = options.connect().await.map_err(|error| unreachable::reason(Dialect::Postgres, url, &error))?;
+    let session = session(limits);
     run_script(&mut connection, &session).await.map_err(|error| error.to_string())?;
     if our_tables_are_there(&mut connection).await.map_err(|error| error.to_string())? {
         return Ok(connection);
@@ -30,14 +30,18 @@ pub(super) async fn connect(url: &str, lock_timeout: Duration) -> Result<PgConne
     Ok(connection)
 }
 
-/// What texts mean and how they are written must not depend on how the server or the role is set up.
-fn session(lock_timeout: Duration) -> String {
+/// What texts mean and how they are written must not depend on how the server or the role is set up. What we have given up on must not
+/// hold its locks for ever.
+fn session(limits: Limits) -> String {
     format!(
         "set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'iso_8601'; set bytea_output = 'hex';
          set extra_float_digits = 1; set standard_conforming_strings = on; set lock_timeout = {};
          set client_min_messages = warning; set xmloption = content;
-         select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'",
-        lock_timeout.as_millis()
+         select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off';
+         select set_config(name, '{statement}', false) from pg_settings
+         where name in ('statement_timeout', 'idle_in_transaction_session_timeout') and setting::bigint not between 1 and {statement}",
+        limits.lock.as_millis(),
+        statement = limits.statement.as_millis()
     )
 }
 

@@ -37,7 +37,10 @@ fn unique(constraint: &str, table: Option<&Table>) -> String {
     // the primary key is known by that name alone
     let primary = indexes.iter().find(|index| index.name == "primary key" && constraint.ends_with("_pkey"));
     match named.or(primary) {
-        Some(index) => has_row_already(Some(&index.name), &index.columns.iter().map(String::as_str).collect::<Vec<_>>()),
+        Some(index) => {
+            let columns: Vec<_> = index.columns.iter().map(String::as_str).collect();
+            has_row_already(Some(&index.name), &columns, Some(table))
+        }
         None => format!("unique index `{constraint}` already has such a row"),
     }
 }

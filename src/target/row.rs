@@ -100,7 +100,8 @@ pub(super) async fn delete(connection: &mut Connection, table: &Table, key: &[Ce
     Ok(Counts { deleted, ..Counts::default() })
 }
 
-/// None when there is no row with this key. What is already so is not touched.
+/// None when there is no row with this key. What is already so is not touched. Where rows most likely change, they are changed at once: only
+/// when none did, it has to be looked whether there is one.
 async fn update_found(
     connection: &mut Connection,
     table: &Table,
@@ -108,26 +109,42 @@ async fn update_found(
     set: &[Bound],
 ) -> Result<Option<Counts>, Failure> {
     let (dialect, name) = (table.dialect, &table.quoted);
+    if !set.is_empty() && connection.expects_change(name) {
+        let updated = change_differing(connection, table, key, set).await?;
+        if updated > 0 {
+            return Ok(Some(Counts { updated, ..Counts::default() }));
+        }
+    }
     let found = table.fetch(connection, &statement::find_same(dialect, name, &slots(key), &slots(set)), &[key, set]).await?;
-    if found.is_empty() {
-        return Ok(None);
+    let is_so = found.iter().all(|row| row.first() == Some(&Stored::Integer(1)));
+    connection.expect_change(name, !is_so);
+    match (found.as_slice(), is_so) {
+        ([], _) => Ok(None),
+        (_, true) => Ok(Some(Counts::default())),
+        (_, false) => {
+            let updated = change_differing(connection, table, key, set).await?;
+            Ok(Some(Counts { updated, ..Counts::default() }))
+        }
     }
-    if found.iter().all(|row| row.first() == Some(&Stored::Integer(1))) {
-        return Ok(Some(Counts::default()));
-    }
-    let sql = statement::update_differing(dialect, name, &slots(key), &slots(set));
-    let updated = table.execute(connection, &sql, &[key, set]).await?;
-    Ok(Some(Counts { updated, ..Counts::default() }))
 }
 
-/// Where the engine can, a row that another transaction made in the meantime is updated; where it cannot, the conflict is an error
-/// that runs the whole transaction again.
+async fn change_differing(connection: &mut Connection, table: &Table, key: &[Bound], set: &[Bound]) -> Result<u64, Failure> {
+    let sql = statement::update_differing(table.dialect, &table.quoted, &slots(key), &slots(set));
+    table.execute(connection, &sql, &[key, set]).await
+}
+
+/// Where the engine can, a row that another transaction made in the meantime is updated; where it cannot, or would take a row for this
+/// one whose key only looks alike, the conflict is an error that runs the whole transaction again.
 async fn insert_keyed(connection: &mut Connection, table: &Table, key: &[Bound], set: &[Bound]) -> Result<Counts, Failure> {
     let (dialect, name) = (table.dialect, &table.quoted);
     let is_unique = table.schema.unique_index(dialect, key.iter().map(Bound::name)).is_some();
-    let sql = match is_unique && dialect.names_conflict() {
+    let folds = key.iter().any(|bound| bound.slot.folds);
+    let sql = match is_unique && dialect.names_conflict() && !folds {
         true => statement::insert_or_update(dialect, name, &slots(key), &slots(set)),
-        false => statement::insert(dialect, name, &slots(key.iter().chain(set))),
+        false => {
+            connection.relies_on_look();
+            statement::insert(dialect, name, &slots(key.iter().chain(set)))
+        }
     };
     let inserted = table.execute(connection, &sql, &[key, set]).await?;
     Ok(Counts { inserted, ..Counts::default() })

@@ -2,19 +2,19 @@
 
 use std::path::Path;
 use std::str::FromStr;
-use std::time::Duration;
 
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteRow};
 use sqlx::{Arguments as _, AssertSqlSafe, ConnectOptions as _, Connection as _};
 use sqlx::{Row as _, SqliteConnection, TypeInfo as _, ValueRef as _};
 
 use super::dialect::Dialect;
+use super::limits::Limits;
 use super::our_tables;
 use super::stored::Stored;
 
 /// Opens a database file, makes it and its folder when they are not there, and puts our three tables into it. Fails with
 /// words that never hold the URL's parameters.
-pub(super) async fn connect(url: &str, busy_timeout: Duration) -> Result<SqliteConnection, String> {
+pub(super) async fn connect(url: &str, limits: Limits) -> Result<SqliteConnection, String> {
     if url.contains(":memory:") || url.contains("mode=memory") {
         return Err("a database in memory would be lost; give a file: `sqlite://data/tables.db`".to_owned());
     }
@@ -27,7 +27,7 @@ pub(super) async fn connect(url: &str, busy_timeout: Duration) -> Result<SqliteC
     if !tokio::fs::try_exists(&file).await.unwrap_or(true) {
         options = options.journal_mode(SqliteJournalMode::Wal);
     }
-    let options = options.busy_timeout(busy_timeout).statement_cache_capacity(512).disable_statement_logging();
+    let options = options.busy_timeout(limits.lock).statement_cache_capacity(512).disable_statement_logging();
     let mut connection = options.connect().await.map_err(|error| error.to_string())?;
     create_our_tables(&mut connection).await.map_err(|error| error.to_string())?;
     Ok(connection)

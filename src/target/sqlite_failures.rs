@@ -43,7 +43,7 @@ fn unique(error: &dyn DatabaseError, table: Option<&Table>) -> String {
         let same = |index: &&super::inspect::UniqueIndex| index.columns.iter().map(String::as_str).eq(columns.iter().copied());
         table.schema.unique_indexes.iter().find(same)
     });
-    has_row_already(index.map(|index| index.name.as_str()), &columns)
+    has_row_already(index.map(|index| index.name.as_str()), &columns, table)
 }
 
 fn other(error: &dyn DatabaseError, code: i32) -> String {

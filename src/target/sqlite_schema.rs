@@ -48,12 +48,14 @@ const PRIMARY_KEY: &str = "primary key";
 async fn columns(connection: &mut SqliteConnection, schema: &str, table: &str) -> sqlx::Result<Vec<ColumnSchema>> {
     let sql =
         "select name, type, \"notnull\", dflt_value, pk, hidden from pragma_table_xinfo(?1, ?2) where hidden <> 1 order by cid";
-    let rows = sqlx::query(sql).bind(table).bind(schema).fetch_all(connection).await?;
+    let rows = sqlx::query(sql).bind(table).bind(schema).fetch_all(&mut *connection).await?;
+    let collations = collations(connection, schema, table).await?;
     let column = |row: &SqliteRow| {
+        let name: String = row.try_get("name")?;
         let declared: String = row.try_get("type")?;
+        let folding = |folds: fn(&str) -> bool| collations.iter().any(|(column, collation)| *column == name && folds(collation));
         let position: u32 = row.try_get("pk")?;
         Ok(ColumnSchema {
-            name: row.try_get("name")?,
             kind: kind_of(&declared),
             converts_numbers: affinity(&declared) == Affinity::Numeric,
             declared,
@@ -62,12 +64,20 @@ async fn columns(connection: &mut SqliteConnection, schema: &str, table: &str) -
             primary_key: (position > 0).then_some(position),
             generated: row.try_get::<i64, _>("hidden")? > 1,
             cast: String::new(),
-            folds: false,
-            folds_letters: false,
+            name: name.clone(),
+            folds: folding(|_| true),
+            folds_letters: folding(|collation| !collation.eq_ignore_ascii_case("rtrim")),
             limits: Limits::default(),
         })
     };
     rows.iter().map(column).collect()
+}
+
+/// The columns that a unique index compares by something else than their bytes.
+async fn collations(connection: &mut SqliteConnection, schema: &str, table: &str) -> sqlx::Result<Vec<(String, String)>> {
+    let sql = "select info.name, info.coll from pragma_index_list(?1, ?2) as list, pragma_index_xinfo(list.name, ?2) as info
+               where list.\"unique\" and info.key and info.name is not null and info.coll <> 'BINARY'";
+    sqlx::query_as(sql).bind(table).bind(schema).fetch_all(connection).await
 }
 
 async fn unique_indexes(connection: &mut SqliteConnection, schema: &str, table: &str) -> sqlx::Result<Vec<UniqueIndex>> {

@@ -162,8 +162,11 @@ pub(super) fn select(dialect: Dialect, table: &str, columns: &[Slot], key: &[Slo
     select.push(" from ").push(table).push(" where ").all_equal(key, 0).push(dialect.locking()).sql
 }
 
-/// These columns of all rows, ordered by others.
+/// These columns of all rows, ordered by others: by what these are, not by the texts that they are read as under the same names.
 pub(super) fn select_all(dialect: Dialect, table: &str, columns: &[Slot], order: &[Slot]) -> Sql {
-    let select = Writer::new(dialect, "select ").joined(columns, 0, ", ", Dialect::read).push(" from ").push(table);
-    if order.is_empty() { select.sql } else { select.push(" order by ").names(order).sql }
+    let select = Writer::new(dialect, "select ").joined(columns, 0, ", ", Dialect::read).push(" from ").push(table).push(" as r");
+    if order.is_empty() {
+        return select.sql;
+    }
+    select.push(" order by ").joined(order, 0, ", ", |dialect, slot| format!("r.{}", dialect.quote(&slot.name))).sql
 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
+use super::alone::{Again, again};
 use super::connection::Connection;
-use super::database::{Again, Database, again};
+use super::database::Database;
 use super::failures::{self, Trouble};
 use super::gathering::{Answer, Waiting};
+use super::health::Admission;
 use super::marks::is_marked;
 use super::write::{Applied, Unit, WriteError, write_unit};
 
@@ -22,8 +24,24 @@ struct Lost {
 }
 
 impl Database {
-    /// Applies a unit once: alone when a connection is free, else with all that wait when one becomes free.
+    /// Applies a unit once: alone when a connection is free, else with all that wait when one becomes free. While the database is away
+    /// it fails at once, unless it is its turn to try.
     pub async fn apply(&self, unit: Unit<'_>) -> Result<Applied, WriteError> {
+        match self.health.admit(Instant::now()) {
+            Admission::Free => self.apply_in_turn(unit).await,
+            Admission::Away(failure) => Err(failure.into()),
+            Admission::Probe(_probe) => {
+                self.forget_idle();
+                match self.seats.try_acquire() {
+                    Ok(seat) => self.apply_alone(&unit, Some(seat)).await,
+                    // those who have the connections are trying
+                    Err(_) => Err(self.health.goes_away().await.into()),
+                }
+            }
+        }
+    }
+
+    async fn apply_in_turn(&self, unit: Unit<'_>) -> Result<Applied, WriteError> {
         if self.gathering.is_empty()
             && let Ok(seat) = self.seats.try_acquire()
         {
@@ -33,6 +51,7 @@ impl Database {
         tokio::select! {
             biased;
             answer = &mut place.answer => return self.heard(&unit, answer.ok()).await,
+            failure = self.health.goes_away() => return Err(failure.into()),
             seat = self.seats.acquire() => if let Ok(seat) = seat {
                 let mut batch = self.gathering.take(&place);
                 match batch.len() {
@@ -132,7 +151,7 @@ impl Database {
     async fn is_there_after_all(&self, batch: &[Waiting], answers: &[Answer]) -> bool {
         let is_new = |answer: &Answer| matches!(answer, Answer::Ended(Ok(applied)) if !applied.already);
         let Some((waiting, _)) = batch.iter().zip(answers).find(|(_, answer)| is_new(answer)) else { return false };
-        let Ok(mut seated) = self.begin(Connection::begin_reading).await else { return false };
+        let Ok(mut seated) = self.begin_for_unit(Connection::begin_reading).await else { return false };
         let there = is_marked(&mut seated.connection, waiting.unit().mark).await.unwrap_or(false);
         self.roll_back(seated).await;
         there

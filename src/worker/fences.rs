@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -33,31 +34,36 @@ pub(super) async fn catch_up_late(tools: Tools, mut left: Vec<String>, mut stop:
     }
 }
 
-/// Takes those that answered out of `left`.
+/// Asks these side by side, and takes those that answered out of `left` as they do.
 async fn catch_up_with(tools: &Tools, left: &mut Vec<String>) {
-    let mut next = 0;
-    while let Some(name) = left.get(next).cloned() {
+    let ask = |name: String| async move {
         let highest = match tools.targets.database(&name) {
             Some(database) => database.highest_fence().await,
             None => Ok(0),
         };
-        match highest {
-            Ok(highest) => match lanes::raise_fences(&tools.store, highest).await {
-                Ok(raised) => {
-                    left.remove(next);
-                    if raised {
-                        tracing::warn!(
-                            database = name,
-                            fence = highest,
-                            "the state is older than this database: it was restored; leases go on above what the database remembers"
-                        );
-                    }
-                    continue;
+        (name, highest)
+    };
+    let mut asked: FuturesUnordered<_> = left.iter().cloned().map(ask).collect();
+    while let Some((name, highest)) = asked.next().await {
+        let highest = match highest {
+            Ok(highest) => highest,
+            Err(failure) => {
+                tracing::debug!(database = name, reason = failure.reason, "its fences cannot be read yet");
+                continue;
+            }
+        };
+        match lanes::raise_fences(&tools.store, highest).await {
+            Ok(raised) => {
+                left.retain(|one| *one != name);
+                if raised {
+                    tracing::warn!(
+                        database = name,
+                        fence = highest,
+                        "the state is older than this database: it was restored; leases go on above what the database remembers"
+                    );
                 }
-                Err(error) => tracing::error!(%error, "the fences cannot be raised"),
-            },
-            Err(failure) => tracing::debug!(database = name, reason = failure.reason, "its fences cannot be read yet"),
+            }
+            Err(error) => tracing::error!(%error, "the fences cannot be raised"),
         }
-        next += 1;
     }
 }

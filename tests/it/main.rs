@@ -1,9 +1,11 @@
 //! The one binary of integration tests: a module per subject.
 
 mod captures;
+mod changed_tables;
 mod cli;
 mod commands;
 mod crash;
+mod databases_away;
 mod demo;
 mod diagnostics;
 mod documentation;
@@ -50,4 +52,5 @@ mod support;
 mod templates;
 mod test_command;
 mod tidy;
+mod tls;
 mod yaml_suite;

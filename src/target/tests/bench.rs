@@ -1,6 +1,6 @@
 //! What the tests share: a database in a temporary file, and changes out of JSON.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
@@ -10,6 +10,7 @@ use crate::model::change::{Cell, Change, Operation, Row};
 use crate::model::failure::{Failure, Retry};
 use crate::secret::Secret;
 use crate::target::database::Database;
+use crate::target::limits::Limits;
 use crate::target::options::DatabaseOptions;
 use crate::target::write::{Applied, Unit, WriteError};
 
@@ -17,7 +18,7 @@ use crate::target::write::{Applied, Unit, WriteError};
 pub(super) struct Bench {
     home: Home,
     pub(super) database: Database,
-    units: AtomicU8,
+    units: AtomicU64,
 }
 
 /// Where the database is.
@@ -31,13 +32,13 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let database = open(&folder.path().join("data").join("tables.db"));
         database.run_script(schema).await.unwrap();
-        Self { home: Home::Folder(folder), database, units: AtomicU8::new(0) }
+        Self { home: Home::Folder(folder), database, units: AtomicU64::new(0) }
     }
 
     /// A database on a server; `drop` is what `admin` runs in the end.
     pub(super) fn on_server(url: &str, admin: Database, drop: String) -> Self {
         let home = Home::Server { url: url.to_owned(), admin: Box::new(admin), drop };
-        Self { home, database: super::engines::open(url), units: AtomicU8::new(0) }
+        Self { home, database: super::engines::open(url), units: AtomicU64::new(0) }
     }
 
     /// Another program's connections to the same database.
@@ -65,8 +66,9 @@ impl Bench {
     }
 
     pub(super) async fn apply(&self, changes: &[Change]) -> Result<Applied, WriteError> {
-        let number = self.units.fetch_add(1, Ordering::SeqCst);
-        self.database.apply(Unit { mark: [number; 32], lane: [0; 16], others: &[], fence: 1, changes }).await
+        let mut mark = [0; 32];
+        mark[..8].copy_from_slice(&self.units.fetch_add(1, Ordering::SeqCst).to_be_bytes());
+        self.database.apply(Unit { mark, lane: [0; 16], others: &[], fence: 1, changes }).await
     }
 
     /// The counts of a single change: inserted, updated, deleted.
@@ -92,7 +94,7 @@ impl Bench {
 pub(super) fn open(file: &std::path::Path) -> Database {
     let url = Secret::new(format!("sqlite://{}", file.display()));
     let options = DatabaseOptions::new("main", url, "tenant");
-    Database::new(options, clock(), Duration::from_millis(200))
+    Database::new(options, clock(), Limits { lock: Duration::from_millis(200), ..Limits::default() })
 }
 
 /// A clock that stands.

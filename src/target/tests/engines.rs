@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::bench::{Bench, clock};
 use crate::target::database::Database;
 use crate::target::dialect::Dialect;
+use crate::target::limits::Limits;
 use crate::target::options::DatabaseOptions;
 
 /// Makes three tests of a case: `$name::sqlite`, `$name::postgres`, `$name::mariadb`.
@@ -89,7 +90,11 @@ fn within(engine: Dialect, server: &str, name: &str) -> String {
 }
 
 pub(super) fn open(url: &str) -> Database {
-    Database::new(DatabaseOptions::new("main", url, "tenant"), clock(), Duration::from_secs(1))
+    Database::new(
+        DatabaseOptions::new("main", url, "tenant"),
+        clock(),
+        Limits { lock: Duration::from_secs(1), ..Limits::default() },
+    )
 }
 
 /// The suite's types on an engine; all of them hold the suite's values whole.

@@ -118,18 +118,55 @@ async fn mariadb_types_keep_what_they_get_or_refuse_it() {
 }
 
 #[tokio::test]
-async fn mariadb_keys_that_fold_fail_instead_of_meaning_another_row() {
-    let schema = "create table t (k varchar(20) character set utf8mb4 collate utf8mb4_general_ci primary key, v int)";
-    let Some(bench) = fresh(Dialect::Mysql, schema).await else { return };
-    assert_eq!(bench.counts("t", upsert(json!({ "k": "a" }), json!({ "v": 1 }))).await, (1, 0, 0));
-    for key in ["A", "a ", "á"] {
-        let failure = bench.failure("t", upsert(json!({ "k": key }), json!({ "v": 2 }))).await;
-        let reason = "table `t` of database `main`: the primary key on `k` already has a row with these values; the collation of `k` may take a text \
-                      for equal that differs in case, accents or spaces at its end";
-        assert_permanent(&failure, reason);
-        assert_eq!(bench.counts("t", delete(json!({ "k": key }))).await, (0, 0, 0));
+async fn keys_that_fold_fail_instead_of_meaning_another_row() {
+    let schemas = [
+        (Dialect::Sqlite, "create table t (k text collate nocase primary key, v int)", &["A"][..]),
+        (
+            Dialect::Postgres,
+            "create collation folding (provider = icu, locale = 'und-u-ks-level1', deterministic = false);
+             create table t (k text collate folding primary key, v int)",
+            &["A", "á"],
+        ),
+        (
+            Dialect::Mysql,
+            "create table t (k varchar(20) character set utf8mb4 collate utf8mb4_general_ci primary key, v int)",
+            &["A", "a ", "á"],
+        ),
+    ];
+    for (engine, schema, keys) in schemas {
+        let Some(bench) = fresh(engine, schema).await else { return };
+        assert_eq!(bench.counts("t", upsert(json!({ "k": "a" }), json!({ "v": 1 }))).await, (1, 0, 0));
+        for key in keys {
+            let reason = "table `t` of database `main`: the primary key on `k` already has a row with these values; the collation of `k` may take \
+                          a text for equal that differs in case, accents or spaces at its end";
+            assert_permanent(&bench.failure("t", upsert(json!({ "k": key }), json!({ "v": 2 }))).await, reason);
+            assert_eq!(bench.counts("t", delete(json!({ "k": key }))).await, (0, 0, 0), "{key}");
+        }
+        assert_eq!(bench.rows("t").await, json!([{ "k": "a", "v": 1 }]));
+        // rows that are there are found and changed as always
+        assert_eq!(bench.counts("t", upsert(json!({ "k": "a" }), json!({ "v": 3 }))).await, (0, 1, 0));
+        assert_eq!(bench.counts("t", upsert(json!({ "k": "b" }), json!({ "v": 4 }))).await, (1, 0, 0));
+        bench.remove().await;
     }
-    assert_eq!(bench.rows("t").await, json!([{ "k": "a", "v": 1 }]));
+}
+
+#[tokio::test]
+async fn sqlite_columns_that_fold_without_an_index_find_only_the_same_text() {
+    let bench = Bench::new("create table t (k text collate nocase, v int)").await;
+    for key in ["a", "A"] {
+        assert_eq!(bench.counts("t", upsert(json!({ "k": key }), json!({ "v": 1 }))).await, (1, 0, 0), "{key}");
+    }
+    assert_eq!(bench.counts("t", delete(json!({ "k": "A" }))).await, (0, 0, 1));
+}
+
+#[tokio::test]
+async fn postgres_json_refuses_the_character_that_it_cannot_keep() {
+    let Some(bench) = fresh(Dialect::Postgres, "create table t (id int primary key, j jsonb, plain json)").await else { return };
+    for column in ["j", "plain"] {
+        let failure = bench.failure("t", insert(json!({ "id": 1, column: { "a": "b\0" } }))).await;
+        assert_eq!(failure.retry, Retry::Never, "{}", failure.reason);
+        assert!(failure.reason.contains("U+0000; PostgreSQL cannot keep it"), "{}", failure.reason);
+    }
     bench.remove().await;
 }
 

@@ -23,6 +23,22 @@ const ROUND_LIMIT: Duration = Duration::from_secs(20);
 /// How often it is said that rounds fail.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(5);
 
+/// The boundaries of each kind of message.
+const BEFORE_COMMIT: [&str; 5] = [
+    "append.before-commit",
+    "claim.before-commit",
+    "finish.before-commit",
+    "forward-claim.before-commit",
+    "forward-finish.before-commit",
+];
+const AFTER_COMMIT: [&str; 5] = [
+    "append.after-commit",
+    "claim.after-commit",
+    "finish.after-commit",
+    "forward-claim.after-commit",
+    "forward-finish.after-commit",
+];
+
 type Asker<T, E = StoreError> = oneshot::Sender<Result<T, E>>;
 
 /// The end of a claim and the one who waits for it.
@@ -68,16 +84,17 @@ impl Round {
     }
 
     /// Passes the boundary of each kind of message that is in it.
-    fn reach(&self, results: &Results, [append, claim, finish]: [&'static str; 3]) {
-        if !self.appends.is_empty() {
-            reach(append);
-        }
-        if results.claims.iter().flatten().any(|claims| !claims.is_empty()) {
-            reach(claim);
-        }
-        if !self.closings.is_empty() {
-            reach(finish);
-        }
+    fn reach(&self, results: &Results, [append, claim, finish, forward_claim, forward_finish]: [&'static str; 5]) {
+        let claims = || results.claims.iter().flatten().flatten();
+        let closings = || self.closings.iter().map(|(closing, _)| closing);
+        let passed = [
+            (append, !self.appends.is_empty()),
+            (claim, claims().any(|claim| claim.forward.is_none())),
+            (finish, closings().any(|closing| closing.forward.is_none())),
+            (forward_claim, claims().any(|claim| claim.forward.is_some())),
+            (forward_finish, closings().any(|closing| closing.forward.is_some())),
+        ];
+        passed.into_iter().filter(|(_, is_passed)| *is_passed).for_each(|(boundary, _)| reach(boundary));
     }
 
     /// Tells everyone that it failed, but for those who wait for the end of a claim if these are `kept`.
@@ -175,9 +192,9 @@ async fn in_one_transaction(
     let done = all_steps(connection, round, results, memory, now).await;
     let committed = match done {
         Ok(()) => {
-            round.reach(results, ["append.before-commit", "claim.before-commit", "finish.before-commit"]);
+            round.reach(results, BEFORE_COMMIT);
             let committed = connection.commit().await;
-            round.reach(results, ["append.after-commit", "claim.after-commit", "finish.after-commit"]);
+            round.reach(results, AFTER_COMMIT);
             committed
         }
         Err(error) => Err(error),

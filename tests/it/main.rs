@@ -49,4 +49,5 @@ mod support;
 mod templates;
 mod test_command;
 mod tidy;
+mod versions;
 mod yaml_suite;

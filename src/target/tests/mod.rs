@@ -13,3 +13,4 @@ mod soft_lists;
 mod together;
 mod units;
 mod values;
+mod versions;

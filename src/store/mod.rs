@@ -20,6 +20,7 @@ pub mod tenants;
 pub mod users;
 pub mod waiting;
 
+mod clock_back;
 mod compression;
 mod control;
 mod engine;

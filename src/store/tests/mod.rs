@@ -4,6 +4,7 @@ mod access;
 mod budget;
 mod changed_lanes;
 mod changed_tenants;
+mod clock_back;
 mod engines;
 mod forwards;
 mod harness;

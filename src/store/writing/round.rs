@@ -10,6 +10,7 @@ use super::steps::{Results, all_steps};
 use crate::clock::{Clock, Timestamp};
 use crate::failpoint::reach;
 use crate::model::lane::Claim;
+use crate::store::clock_back::{self, Pace};
 use crate::store::error::{AppendError, FinishError, StoreError};
 use crate::store::queue::claim::{Turn, Wanted};
 use crate::store::queue::closing::Closing;
@@ -19,6 +20,8 @@ use crate::store::sql::Connection;
 const MOST_TRIES: u32 = 8;
 /// A round that takes longer is given up: the connection is dead and does not say so.
 const ROUND_LIMIT: Duration = Duration::from_secs(20);
+/// The same for moving everything that waits, which the server itself ends a little earlier.
+const MOVE_LIMIT: Duration = Duration::from_secs(6 * 60);
 
 /// How often it is said that rounds fail.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(5);
@@ -54,12 +57,15 @@ pub(crate) struct Round {
 }
 
 /// What the writer remembers from round to round.
+#[derive(Default)]
 pub(crate) struct Memory {
     /// The first free row number of deliveries, and the first that is not ours to give.
     pub(crate) next_row: i64,
     pub(crate) rows_end: i64,
     /// Whose turn it is to be claimed from.
     pub(crate) turn: Turn,
+    /// How far the clock has come.
+    pub(crate) pace: Pace,
     /// When it was said last that a round failed.
     pub(crate) complained: Option<Instant>,
 }
@@ -137,7 +143,7 @@ pub(crate) async fn perform(connection: &mut Connection, round: Round, memory: &
         tries += 1;
         let mut results = Results::of(&round);
         let once = in_one_transaction(connection, &round, &mut results, memory, clock);
-        let outcome = if is_shared { in_time(once).await } else { once.await };
+        let outcome = if is_shared { in_time(ROUND_LIMIT, once).await } else { once.await };
         match outcome {
             Ok(now) => {
                 performed.now = Some(now);
@@ -150,6 +156,12 @@ pub(crate) async fn perform(connection: &mut Connection, round: Round, memory: &
             }
             Err(error) if error.is_conflict() && tries < MOST_TRIES => {
                 tracing::debug!(%error, tries, "instances were in each other's way; the round is done again");
+            }
+            Err(StoreError::ClockWentBack) if tries < MOST_TRIES => {
+                let followed = in_time(MOVE_LIMIT, clock_back::follow(connection, clock, &mut memory.pace)).await;
+                if let Err(error) = followed {
+                    break error;
+                }
             }
             Err(error) => break error,
         }
@@ -176,9 +188,9 @@ fn complain(memory: &mut Memory, error: &StoreError) {
 }
 
 /// A server that does not answer is as good as gone.
-async fn in_time(once: impl Future<Output = Result<Timestamp, StoreError>>) -> Result<Timestamp, StoreError> {
-    let too_slow = |_| StoreError::CutOff { reason: format!("no answer within {} s", ROUND_LIMIT.as_secs()) };
-    tokio::time::timeout(ROUND_LIMIT, once).await.map_err(too_slow)?
+async fn in_time<T>(limit: Duration, once: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let too_slow = |_| StoreError::CutOff { reason: format!("no answer within {} s", limit.as_secs()) };
+    tokio::time::timeout(limit, once).await.map_err(too_slow)?
 }
 
 async fn in_one_transaction(
@@ -188,25 +200,32 @@ async fn in_one_transaction(
     memory: &mut Memory,
     clock: &Clock,
 ) -> Result<Timestamp, StoreError> {
-    let now = connection.begin(clock).await?;
-    let done = all_steps(connection, round, results, memory, now).await;
-    let committed = match done {
-        Ok(()) => {
-            round.reach(results, BEFORE_COMMIT);
-            let committed = connection.commit().await;
-            round.reach(results, AFTER_COMMIT);
-            committed
-        }
-        Err(error) => Err(error),
-    };
-    match committed {
-        Ok(()) => Ok(now),
-        Err(error) => {
-            if !(connection.is_shared() && error.is_cut_off()) {
-                // Fails when the engine has rolled back by itself, which is as good.
-                let _ = connection.rollback().await;
-            }
-            Err(error)
-        }
+    let outcome = commit_all_steps(connection, round, results, memory, clock).await;
+    if let Err(error) = &outcome
+        && !(connection.is_shared() && error.is_cut_off())
+    {
+        // Fails when the engine has rolled back by itself, which is as good.
+        let _ = connection.rollback().await;
     }
+    outcome
+}
+
+async fn commit_all_steps(
+    connection: &mut Connection,
+    round: &Round,
+    results: &mut Results,
+    memory: &mut Memory,
+    clock: &Clock,
+) -> Result<Timestamp, StoreError> {
+    let asked = Instant::now();
+    let begun = connection.begin(clock).await?;
+    if memory.pace.lag(begun, asked).is_some() {
+        return Err(StoreError::ClockWentBack);
+    }
+    memory.pace.note(begun);
+    all_steps(connection, round, results, memory, begun.now).await?;
+    round.reach(results, BEFORE_COMMIT);
+    let committed = connection.commit().await;
+    round.reach(results, AFTER_COMMIT);
+    committed.map(|()| begun.now)
 }

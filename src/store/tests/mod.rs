@@ -1,6 +1,7 @@
 //! What the store promises, tried through its public functions.
 
 mod access;
+mod at_once;
 mod budget;
 mod changed_lanes;
 mod changed_tenants;

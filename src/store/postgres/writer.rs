@@ -14,7 +14,7 @@ use super::days;
 use crate::clock::{Clock, Timestamp};
 use crate::store::error::StoreError;
 use crate::store::onboarding;
-use crate::store::queue::sender_ids::forget_expired;
+use crate::store::queue::sender_ids::Forgetting;
 use crate::store::sql::Connection;
 use crate::store::writing::gathering::{BETWEEN_TRIES, Gathering, next_round, refuse_appends};
 use crate::store::writing::message::Mailbox;
@@ -46,6 +46,7 @@ async fn run(parts: WriterParts) -> Result<(), String> {
     let mut memory = Memory::default();
     let mut gathering = Gathering::new(mailbox);
     let mut kept: Vec<Ending> = Vec::new();
+    let mut forgetting = Forgetting::new(clock.now());
     let mut upkeep = Upkeep { at: clock.now(), max_bytes, fullness: None };
     while let Some(mut round) = next_round(&mut gathering, &mut kept).await {
         if let Some(reason) = &upkeep.fullness {
@@ -72,6 +73,7 @@ async fn run(parts: WriterParts) -> Result<(), String> {
         }
         tell_news(&mut connection).await;
         upkeep.when_due(&mut connection, clock.now()).await;
+        forgetting.when_due(&mut connection, clock.now()).await;
         link.connection = Some(connection);
     }
     let gone = StoreError::Closed;
@@ -163,7 +165,6 @@ impl Upkeep {
     }
 
     async fn run(&mut self, connection: &mut Connection, now: Timestamp) -> Result<(), StoreError> {
-        forget_expired(connection, now).await?;
         onboarding::forget_old(connection, now).await?;
         let Connection::Postgres(connection) = connection else { return Ok(()) };
         days::make(&mut connection.inner, now).await?;

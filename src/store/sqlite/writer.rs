@@ -15,7 +15,7 @@ use super::ground::Ground;
 use crate::clock::{Clock, Timestamp};
 use crate::store::error::StoreError;
 use crate::store::onboarding;
-use crate::store::queue::sender_ids::forget_expired;
+use crate::store::queue::sender_ids::Forgetting;
 use crate::store::sql::{Connection, query};
 use crate::store::writing::gathering::{Gathering, next_round, refuse_appends};
 use crate::store::writing::message::Mailbox;
@@ -50,7 +50,8 @@ async fn run(parts: WriterParts) -> Result<(), String> {
     let memory = Memory { next_row, rows_end: i64::MAX, ..Memory::default() };
     let ground = Ground::new(&path, max_bytes);
     let checkpoints = Checkpoints::start(&path).await;
-    let mut writer = Writer { connection, memory, ground, clock, work_arrived, upkeep_at: Timestamp::from_micros(0) };
+    let forgetting = Forgetting::new(clock.now());
+    let mut writer = Writer { connection, memory, ground, clock, work_arrived, upkeep_at: Timestamp::from_micros(0), forgetting };
     let ended = writer.write(Gathering::new(mailbox), &checkpoints).await;
     checkpoints.stop().await;
     if ended.is_err() {
@@ -74,6 +75,7 @@ struct Writer {
     clock: Clock,
     work_arrived: Arc<Notify>,
     upkeep_at: Timestamp,
+    forgetting: Forgetting,
 }
 
 impl Writer {
@@ -101,6 +103,7 @@ impl Writer {
                 self.upkeep_at = now + UPKEEP_EVERY;
                 do_upkeep(&mut self.connection, now).await;
             }
+            self.forgetting.when_due(&mut self.connection, now).await;
             if let Connection::Sqlite(connection) = &mut self.connection {
                 checkpoints.after_commit(connection).await;
             }
@@ -134,8 +137,7 @@ async fn next_row(connection: &mut Connection) -> Result<i64, StoreError> {
 }
 
 async fn do_upkeep(connection: &mut Connection, now: Timestamp) {
-    let done = [forget_expired(connection, now).await, onboarding::forget_old(connection, now).await];
-    for error in done.into_iter().filter_map(Result::err) {
+    if let Err(error) = onboarding::forget_old(connection, now).await {
         tracing::warn!(error = %error, "upkeep of the state failed; it is tried again");
     }
 }

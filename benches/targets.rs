@@ -152,7 +152,7 @@ async fn apply_all(targets: &Targets, units: Vec<(Row, Vec<Change>)>, workers: u
             tokio::spawn(async move {
                 let database = targets.database("main").unwrap();
                 while let Some((row, changes)) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let unit = Unit { mark: row.mark, lane: row.lane, others: &[], fence: row.fence, changes };
+                    let unit = Unit { mark: row.mark, lane: row.lane, others: &[], fence: row.fence, is_late: false, changes };
                     assert!(!database.apply(unit).await.unwrap().already);
                 }
             })

@@ -1,8 +1,8 @@
 //! Places where tests end the process as a power cut would: in builds for debugging alone, and only when the environment names one.
 //! In release builds nothing of this is there.
 
-/// The boundaries on the way of a delivery, in their order. What a sender was told, and what is in which database, differs between
-/// any two of them.
+/// The boundaries on the way of a delivery and of what is forwarded because of it, in their order. What a sender or a target was told,
+/// and what is in which database, differs between any two of them.
 pub const BOUNDARIES: &[&str] = &[
     "append.before-commit",
     "append.after-commit",
@@ -16,6 +16,12 @@ pub const BOUNDARIES: &[&str] = &[
     "write.after-commit",
     "finish.before-commit",
     "finish.after-commit",
+    "forward-claim.before-commit",
+    "forward-claim.after-commit",
+    "forward.before",
+    "forward.after",
+    "forward-finish.before-commit",
+    "forward-finish.after-commit",
 ];
 
 /// The variable of the environment that names a boundary: `write.rows`, or `write.rows:3` for the third time it is reached.

@@ -164,7 +164,7 @@ fn change_text(change: &ChangeTrace) -> String {
     let counts: Vec<String> =
         counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
     let counts = match change.outdated {
-        true => "left alone, as a newer version is there".to_owned(),
+        true => "left alone: what is there has a newer version, or the same one and may have come later".to_owned(),
         false if counts.is_empty() => "nothing changed".to_owned(),
         false => counts.join(", "),
     };

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::body;
 use super::rejection::Rejection;
 use crate::auth::caller::{Caller, Refusal};
 use crate::auth::evidence::Evidence;
@@ -15,7 +14,9 @@ use crate::model::event::EventDocument;
 use crate::model::integration::Integration;
 use crate::model::tenant::Tenant;
 use crate::payload;
+use crate::payload::inflate::Uninflated;
 use crate::routes::source::{Source, TenantRule};
+use crate::steps::admission::Received;
 use crate::store::{Store, tenants};
 
 /// A request that is some source's, before its sender is known.
@@ -29,6 +30,29 @@ pub(super) struct Arrived<'a> {
     pub(super) url: &'a str,
     /// What stood in the place of the path's parameters.
     pub(super) params: &'a [(String, String)],
+}
+
+impl Arrived<'_> {
+    /// The request with its decoded body. A compressed one that is broken or inflates to more than the source takes is refused. What is
+    /// inflated is let go again: the inbox keeps the bytes of the wire, which signatures are over.
+    pub(super) fn received(self) -> Result<Received, Rejection> {
+        let received = self.source.admission.read(self.request, self.params);
+        match received.uninflated {
+            None => Ok(received),
+            Some(Uninflated::TooLarge(most)) => Err(Rejection::TooLarge(most)),
+            Some(Uninflated::Broken(reason)) => Err(Rejection::Broken(reason)),
+        }
+    }
+}
+
+/// What came of a sender's verification.
+pub(super) struct Verified {
+    /// Who it is.
+    pub(super) caller: Caller,
+    /// The integration that the request is for, as far as that is known.
+    pub(super) integration: Option<Arc<Integration>>,
+    /// The request with its decoded body, where a scheme, or the way to the integration, leads through it.
+    pub(super) received: Option<Received>,
 }
 
 /// Verifies senders.
@@ -45,31 +69,33 @@ impl Gate {
     }
 
     /// The verified sender of a delivery, or why it is none.
-    pub(super) async fn authenticate(&self, arrived: Arrived<'_>) -> Result<Caller, Rejection> {
+    pub(super) async fn authenticate(&self, arrived: Arrived<'_>) -> Result<Verified, Rejection> {
         let source = arrived.source;
-        let (caller, _) = self.verify(arrived, &source.auth, source.auth_reads_body).await?;
-        match &source.tenant {
-            TenantRule::Named(name) => Ok(caller.on_behalf_of(Some(&self.tenant_named(name).await?))),
-            TenantRule::Caller | TenantRule::Record | TenantRule::None => Ok(caller),
-        }
+        let verified = self.verify(arrived, &source.auth, source.auth_reads_body).await?;
+        let TenantRule::Named(name) = &source.tenant else { return Ok(verified) };
+        let caller = verified.caller.on_behalf_of(Some(&self.tenant_named(name).await?));
+        Ok(Verified { caller, ..verified })
     }
 
-    /// The sender as a scheme verified it, and the integration that the request is for, as far as that is known.
-    pub(super) async fn verify(
-        &self,
-        arrived: Arrived<'_>,
-        auth: &Auth,
-        reads_body: bool,
-    ) -> Result<(Caller, Option<Arc<Integration>>), Rejection> {
-        let source = arrived.source;
-        let document = document_of(arrived, reads_body)?;
-        let integration = self.integration_of(source, &document).await?;
+    /// The sender as a scheme verified it.
+    pub(super) async fn verify(&self, arrived: Arrived<'_>, auth: &Auth, reads_body: bool) -> Result<Verified, Rejection> {
+        let Arrived { source, request, params, url } = arrived;
+        let received = if reads_body { Some(arrived.received()?) } else { None };
+        let head;
+        let document = match &received {
+            Some(received) => &received.document,
+            None => {
+                head = payload::request::document(request, params);
+                &head
+            }
+        };
+        let integration = self.integration_of(source, document).await?;
         let integrations = self.store.integrations();
         let no_fields = SecretValues::new();
         let evidence = Evidence {
-            request: arrived.request,
-            document: &document,
-            url: arrived.url,
+            request,
+            document,
+            url,
             now: self.store.clock().now(),
             source: &source.name,
             fields: integration.as_ref().map_or(&no_fields, |integration| &integration.secrets),
@@ -81,7 +107,7 @@ impl Gate {
             true => Rejection::Unavailable(refusal.findings.join("; ")),
             false => Rejection::Unauthorized(refusal),
         })?;
-        Ok((caller, integration))
+        Ok(Verified { caller, integration, received })
     }
 
     /// The integration that a request is for, as far as that is known before its sender is verified.
@@ -121,16 +147,6 @@ impl Gate {
         }
         Ok(found)
     }
-}
-
-/// The head of a request; its body too where a scheme, or the way to the integration, leads through it.
-fn document_of(arrived: Arrived<'_>, reads_body: bool) -> Result<EventDocument, Rejection> {
-    let Arrived { source, request, params, .. } = arrived;
-    if reads_body {
-        body::refuse_uninflatable(request, source.receive.max_body)?;
-        return Ok(source.admission.read(request, params).document);
-    }
-    Ok(payload::request::document(request, params))
 }
 
 /// Where a source finds integrations by their id, a request for none that is active is nobody's, whoever sent it.

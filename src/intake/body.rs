@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 
 use super::rejection::Rejection;
 use crate::model::delivery::Request;
-use crate::payload::inflate::{self, Uninflated};
+use crate::payload::inflate;
 
 /// The most bytes of a URL and all headers together.
 const LARGEST_HEAD: usize = 32 << 10;
@@ -44,15 +44,6 @@ pub(super) fn refuse_long_head(parts: &Parts) -> Result<(), Rejection> {
 /// Refuses encodings that nobody here can undo, before the body is read.
 pub(super) fn refuse_unknown_encodings(request: &Request) -> Result<(), Rejection> {
     inflate::encodings(request).map(drop).map_err(Rejection::Broken)
-}
-
-/// Refuses a compressed body that is broken or inflates to more than `most` bytes. What is inflated is let go again: the inbox
-/// keeps the bytes of the wire, which signatures are over.
-pub(super) fn refuse_uninflatable(request: &Request, most: u64) -> Result<(), Rejection> {
-    inflate::inflate(request, most).map(drop).map_err(|error| match error {
-        Uninflated::TooLarge => Rejection::TooLarge(most),
-        Uninflated::Broken(reason) => Rejection::Broken(reason),
-    })
 }
 
 /// The whole body as it stands on the wire, at most `most` bytes of it, which may take `longest` to arrive.

@@ -37,7 +37,7 @@ pub(super) async fn answered(intake: &Intake, arrived: Arrived<'_>) -> Result<Op
         Some((auth, reads_body)) => (auth, *reads_body),
         None => (&source.auth, source.auth_reads_body),
     };
-    let (_, integration) = intake.gate.verify(arrived, auth, reads_body).await?;
+    let integration = intake.gate.verify(arrived, auth, reads_body).await?.integration;
     let now = intake.store.clock().now();
     if let Some(rate) = source.receive.rate {
         intake.rates.admit(&source.name, OF_HANDSHAKES, rate, now).map_err(Rejection::TooMany)?;

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 
 use super::address::Addresses;
-use super::authenticate::{Arrived, Gate};
+use super::authenticate::{Arrived, Gate, Verified};
 use super::failures::{self, Failures};
 use super::handshake::{self, Reminders};
 use super::rate::Rates;
@@ -29,7 +29,7 @@ use crate::model::delivery::{AdmittedDelivery, Appended, DeliveryId, Request};
 use crate::routes::registry::Registry;
 use crate::routes::source::Source;
 use crate::routes::table::{Matched, RouteTable};
-use crate::steps::admission::Arrival;
+use crate::steps::admission::{Arrival, Received};
 use crate::store::{Store, inbox, integrations};
 
 /// What the handler works with.
@@ -148,10 +148,14 @@ async fn handshake_or_delivery(intake: &Intake, arrived: Arrived<'_>) -> Result<
     }
     let source = arrived.source;
     refuse_method_of_handshakes(source, arrived.request)?;
-    let caller = intake.gate.authenticate(arrived).await?;
+    let Verified { caller, received, .. } = intake.gate.authenticate(arrived).await?;
     limit(intake, source, &caller)?;
-    body::refuse_uninflatable(arrived.request, source.receive.max_body)?;
-    let (delivery, reply) = admit(intake, source, arrived.request.clone(), arrived.params, &caller);
+    // decoded once, and not before the sender is known unless that needs it
+    let received = match received {
+        Some(received) => received,
+        None => arrived.received()?,
+    };
+    let (delivery, reply) = admit(intake, source, arrived.request.clone(), received, &caller);
     let (id, appended) = store(intake, &caller, delivery).await?;
     let reply = match (reply, appended) {
         (Answer::Later(later), Appended::Stored) => later.answer(&intake.store).await,
@@ -190,20 +194,13 @@ fn limit(intake: &Intake, source: &Source, caller: &Caller) -> Result<(), Reject
 }
 
 /// From a verified request to a delivery that nothing but the commit can fail, and what its sender is answered after it.
-fn admit(
-    intake: &Intake,
-    source: &Source,
-    request: Request,
-    params: &[(String, String)],
-    caller: &Caller,
-) -> (AdmittedDelivery, Answer) {
+fn admit(intake: &Intake, source: &Source, request: Request, received: Received, caller: &Caller) -> (AdmittedDelivery, Answer) {
     let received_at: Timestamp = intake.store.clock().now();
     let id = DeliveryId::at(received_at);
     let stored = caller.to_stored();
     let snapshot = intake.store.integrations();
     let work_key = intake.store.work_key();
     let arrival = Arrival { delivery: id, received_at, caller: &stored, attempt: 1, work_key, integrations: &snapshot };
-    let received = source.admission.read(&request, params);
     let integration = stored.integration.and_then(|id| snapshot.by_id(id));
     let mask = source.mask_for(&received.document, integration.as_deref());
     let masked = source.masked_view(&request, &received, &mask);

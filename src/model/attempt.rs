@@ -107,7 +107,7 @@ pub struct ChangeTrace {
     pub updated: u64,
     /// Rows taken away.
     pub deleted: u64,
-    /// Whether nothing was changed because what is there is newer.
+    /// Whether nothing was changed because what is there is newer, or has the same version and may have come later.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub outdated: bool,
 }

@@ -22,11 +22,8 @@ pub struct Content<'p> {
 
 impl Payload {
     /// Inflates the body, within the source's `max_body`.
-    pub fn open(&self, request: &Request) -> Result<Content<'_>, String> {
-        let bytes = inflate(request, self.most_bytes).map_err(|error| match error {
-            Uninflated::TooLarge => format!("the body inflates to more than the {} bytes of `max_body`", self.most_bytes),
-            Uninflated::Broken(reason) => reason,
-        })?;
+    pub fn open(&self, request: &Request) -> Result<Content<'_>, Uninflated> {
+        let bytes = inflate(request, self.most_bytes)?;
         let declared = ContentType::parse(request.header("content-type").unwrap_or_default());
         Ok(Content { payload: self, declared, bytes })
     }

@@ -1,6 +1,7 @@
 //! `Content-Encoding`: bodies that were made smaller on the way. A request keeps the bytes of the wire, which signatures are
 //! over; they are inflated here, as a stream that ends at a limit, whenever the body is looked into.
 
+use std::fmt;
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read};
 
 use brotli_decompressor::{BrotliDecoderParameter, Decompressor};
@@ -32,10 +33,19 @@ pub enum Encoding {
 /// Why a body was not inflated.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Uninflated {
-    /// It is larger than the limit.
-    TooLarge,
+    /// It is larger than so many bytes.
+    TooLarge(u64),
     /// It is not what it is declared to be; in words.
     Broken(String),
+}
+
+impl fmt::Display for Uninflated {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge(most) => write!(formatter, "the body inflates to more than the {most} bytes of `max_body`"),
+            Self::Broken(reason) => formatter.write_str(reason),
+        }
+    }
 }
 
 impl Encoding {
@@ -96,7 +106,7 @@ pub fn inflate(request: &Request, most: u64) -> Result<Bytes, Uninflated> {
         .and_then(|mut decoder| decoder.read_to_end(&mut inflated));
     match read {
         Ok(_) => Ok(Bytes::from(inflated)),
-        Err(error) if error.kind() == ErrorKind::FileTooLarge => Err(Uninflated::TooLarge),
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => Err(Uninflated::TooLarge(most)),
         Err(_) => {
             let names = encodings.iter().map(|encoding| encoding.name()).collect::<Vec<_>>().join(", ");
             Err(Uninflated::Broken(format!("the body is declared as `{names}` and is not; expected one whole {names} stream")))
@@ -223,20 +233,20 @@ mod tests {
             [("gzip", gzip(&[b'x'; 1000])), ("zstd", zstd_of(&[b'x'; 1000])), ("deflate", zlib(&[b'x'; 1000]))]
         {
             assert_eq!(inflate(&request(encoding, body.clone()), 1000).map(|body| body.len()), Ok(1000), "{encoding}");
-            assert_eq!(inflate(&request(encoding, body), 999), Err(Uninflated::TooLarge), "{encoding}");
+            assert_eq!(inflate(&request(encoding, body), 999), Err(Uninflated::TooLarge(999)), "{encoding}");
         }
-        assert_eq!(inflate(&request("br", BROTLI), 10), Err(Uninflated::TooLarge));
+        assert_eq!(inflate(&request("br", BROTLI), 10), Err(Uninflated::TooLarge(10)));
     }
 
     #[test]
     fn a_bomb_ends_at_the_limit_also_between_two_encodings() {
         let bomb = gzip(&vec![0; 64 << 20]);
         assert!(bomb.len() < 70_000);
-        assert_eq!(inflate(&request("gzip", bomb.clone()), 1 << 20), Err(Uninflated::TooLarge));
-        assert_eq!(inflate(&request("gzip, zstd", zstd_of(&bomb)), 1 << 20), Err(Uninflated::TooLarge));
+        assert_eq!(inflate(&request("gzip", bomb.clone()), 1 << 20), Err(Uninflated::TooLarge(1 << 20)));
+        assert_eq!(inflate(&request("gzip, zstd", zstd_of(&bomb)), 1 << 20), Err(Uninflated::TooLarge(1 << 20)));
         // streams that hold nothing: large between the two, nothing in the end
         let nothing = gzip(b"").repeat(100_000);
-        assert_eq!(inflate(&request("gzip, gzip", gzip(&nothing)), 1 << 20), Err(Uninflated::TooLarge));
+        assert_eq!(inflate(&request("gzip, gzip", gzip(&nothing)), 1 << 20), Err(Uninflated::TooLarge(1 << 20)));
     }
 
     #[test]

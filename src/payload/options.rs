@@ -316,7 +316,7 @@ mod tests {
             body: body.to_vec().into(),
             peer: None,
         };
-        match payload.open(&request).and_then(|content| content.decode()) {
+        match payload.open(&request).map_err(|why| why.to_string()).and_then(|content| content.decode()) {
             Ok(body) => body.map_or_else(|| "missing".to_owned(), |body| body.to_string()),
             Err(reason) => reason,
         }

@@ -28,6 +28,7 @@ use crate::model::record::{AdmittedRecord, Fate};
 use crate::model::retry::RetryPolicy;
 use crate::model::tenant::Tenant;
 use crate::payload;
+use crate::payload::inflate::Uninflated;
 use crate::payload::options::Payload;
 
 /// The compiled admission of a source, with the routes it chooses from.
@@ -101,6 +102,8 @@ pub struct Received {
     pub document: EventDocument,
     /// Why the body could not be decoded, if it could not.
     pub undecoded: Option<String>,
+    /// Why it could not even be inflated.
+    pub uninflated: Option<Uninflated>,
 }
 
 /// One item of a delivery, as far as admission came with it.
@@ -159,7 +162,8 @@ impl Admission {
     /// The request as the event document begins. Parses the body: verify the sender first, unless that needs the body.
     pub fn read(&self, request: &Request, params: &[(String, String)]) -> Received {
         let mut document = payload::request::document(request, params);
-        let decoded = self.payload.open(request).and_then(|content| {
+        let opened = self.payload.open(request);
+        let decoded = opened.as_ref().map_err(Uninflated::to_string).and_then(|content| {
             if let Some(raw) = self.reads_raw.then(|| content.raw()).flatten() {
                 document.set("raw", json!(raw));
             }
@@ -173,7 +177,7 @@ impl Admission {
             Ok(None) => None,
             Err(reason) => Some(reason),
         };
-        Received { document, undecoded }
+        Received { document, undecoded, uninflated: opened.err() }
     }
 
     /// All items of a request, in order; never empty unless it has none of those that are asked for. Why a request cannot be

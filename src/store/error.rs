@@ -83,6 +83,9 @@ pub enum StoreError {
         /// Where it was opened.
         path: PathBuf,
     },
+    /// What waits for a moment has to be moved with the clock before anything else is done.
+    #[error("the clock has gone back")]
+    ClockWentBack,
     /// The database server cannot be reached, or the connection to it broke. Whether what was under way is stored is not known.
     #[error("the state database is not there: {reason}")]
     CutOff {

@@ -4,7 +4,7 @@ use super::error::StoreError;
 use super::forwards::lane_for;
 use super::queue::lane_rows::enqueue;
 use super::records::ReplayAnswer;
-use super::sql::{Connection, fixed, query};
+use super::sql::{Connection, Texts, fixed, query};
 use super::state::Store;
 use crate::clock::Timestamp;
 use crate::model::delivery::DeliveryId;
@@ -26,10 +26,20 @@ async fn replay_all(
     number: Option<u32>,
     now: Timestamp,
 ) -> Result<ReplayAnswer, StoreError> {
-    let sql = "select j.id, j.lane_hash, j.pool_id from delivery d join record r on r.delivery_row = d.delivery_row
-        join forward_job j on j.record_id = r.id where d.id = $1 and j.state = 4 and ($2 is null or r.record_no = $2) order by j.id";
+    macro_rules! text {
+        ($lock:literal) => {
+            concat!(
+                "select j.id, j.lane_hash, j.pool_id from delivery d join record r on r.delivery_row = d.delivery_row
+                join forward_job j on j.record_id = r.id where d.id = $1 and j.state = 4 and ($2 is null or r.record_no = $2)
+                order by j.id",
+                $lock
+            )
+        };
+    }
+    // whoever asks for the same at the same moment waits, and finds none that are dead
+    const DEAD: Texts = Texts { sqlite: text!(""), postgres: text!(" for update of j") };
     let mut answer = ReplayAnswer::default();
-    for row in query(sql).bind(delivery.0.as_bytes()).bind(number).fetch_all(connection).await? {
+    for row in query(DEAD).bind(delivery.0.as_bytes()).bind(number).fetch_all(connection).await? {
         let lane = lane_for(fixed(row.get("lane_hash")?, "a lane's hash")?, row.get("pool_id")?);
         let place = enqueue(connection, &[&lane], now).await?.remove(&lane.hash);
         let sql = "update forward_job set state = 0, lane_id = $2, pos = $3, attempts = 0, first_failed_at = null, reason = null,

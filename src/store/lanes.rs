@@ -286,12 +286,14 @@ async fn extend_lease(connection: &mut Connection, lane_id: i64, fence: i64, unt
     Ok(query(sql).bind(until).bind(lane_id).bind(fence).execute(connection).await? == 1)
 }
 
+/// `due_at` says which index has the few that wait, however many lanes there are.
+pub(super) const END_WAITS_OF_FORWARDS: &str =
+    "update lane set retry_at = null, due_at = $3 where kind = 1 and due_at is not null and retry_at is not null and owner is null
+        and waiting > 0 and pool_id in (select pool_id from pool where source = $1 and tenant_id = $2)";
+
 async fn unpause(connection: &mut Connection, source: &str, tenant_id: i64, now: Timestamp) -> Result<(), StoreError> {
     let sql = "update pool set paused_until = null, reason = null, needs_attention = 0 where source = $1 and tenant_id = $2";
     query(sql).bind(source).bind(tenant_id).execute(connection).await?;
-    let sql =
-        "update lane set retry_at = null, due_at = $3 where kind = 1 and retry_at is not null and owner is null and waiting > 0
-        and pool_id in (select pool_id from pool where source = $1 and tenant_id = $2)";
-    query(sql).bind(source).bind(tenant_id).bind(now).execute(connection).await?;
+    query(END_WAITS_OF_FORWARDS).bind(source).bind(tenant_id).bind(now).execute(connection).await?;
     Ok(())
 }

@@ -21,6 +21,7 @@ pub mod tenants;
 pub mod users;
 pub mod waiting;
 
+mod clock_back;
 mod compression;
 mod control;
 mod engine;

@@ -36,6 +36,7 @@ struct OwnUnit {
     lane: [u8; 16],
     others: Vec<[u8; 16]>,
     fence: i64,
+    is_late: bool,
     changes: Vec<Change>,
 }
 
@@ -67,8 +68,8 @@ impl Gathering {
 
     /// Takes a place at the end.
     pub(super) fn enter(&self, unit: Unit<'_>) -> Place<'_> {
-        let Unit { mark, lane, others, fence, changes } = unit;
-        let unit = OwnUnit { mark, lane, others: others.to_vec(), fence, changes: changes.to_vec() };
+        let Unit { mark, lane, others, fence, is_late, changes } = unit;
+        let unit = OwnUnit { mark, lane, others: others.to_vec(), fence, is_late, changes: changes.to_vec() };
         let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
         let (answer, receiver) = oneshot::channel();
         self.waiting().push_back(Waiting { ticket, unit, answer });
@@ -113,8 +114,8 @@ impl Drop for Place<'_> {
 impl Waiting {
     /// What is to be written.
     pub(super) fn unit(&self) -> Unit<'_> {
-        let OwnUnit { mark, lane, others, fence, changes } = &self.unit;
-        Unit { mark: *mark, lane: *lane, others, fence: *fence, changes }
+        let OwnUnit { mark, lane, others, fence, is_late, changes } = &self.unit;
+        Unit { mark: *mark, lane: *lane, others, fence: *fence, is_late: *is_late, changes }
     }
 
     /// Whether somebody still wants to know what becomes of it: its worker may have lost the lease since.
@@ -141,7 +142,7 @@ mod tests {
     use super::*;
 
     fn unit(number: u8) -> Unit<'static> {
-        Unit { mark: [number; 32], lane: [number; 16], others: &[], fence: 1, changes: &[] }
+        Unit { mark: [number; 32], lane: [number; 16], others: &[], fence: 1, is_late: false, changes: &[] }
     }
 
     #[test]

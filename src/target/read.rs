@@ -51,7 +51,7 @@ impl Database {
             version: None,
         };
         let changes: Vec<_> = rows.iter().enumerate().map(change).collect();
-        self.writing(async |connection| write_changes(connection, self.name(), &changes, self.now()).await.map(drop)).await
+        self.writing(async |connection| write_changes(connection, self.name(), &changes, false, self.now()).await.map(drop)).await
     }
 
     /// What rows would read back as, were they written: to compare expected rows with [`Database::rows`].

@@ -2,6 +2,7 @@
 //! tables, by a hash of table and key, or in a column of theirs.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::str::FromStr as _;
 
 use bigdecimal::BigDecimal;
@@ -21,42 +22,80 @@ use super::statement::{self, Sql};
 use super::stored::Stored;
 use super::{marks, moment, number};
 
+/// What a unit knows of versions while it is written.
+pub(super) struct Versions {
+    /// Whether what has the same version stays as it is, since it may be what came later in its lane.
+    is_late: bool,
+    /// The rows that this unit itself brought to their version.
+    own: HashSet<[u8; 32]>,
+}
+
+impl Versions {
+    /// Of a unit that has written nothing yet.
+    pub(super) fn new(is_late: bool) -> Self {
+        Self { is_late, own: HashSet::new() }
+    }
+
+    /// Whether a change is news for a row whose version is this much older or newer.
+    fn is_news(&self, stored: Ordering, row: [u8; 32]) -> bool {
+        match stored {
+            Ordering::Less => true,
+            Ordering::Equal => !self.is_late || self.own.contains(&row),
+            Ordering::Greater => false,
+        }
+    }
+}
+
 /// Whether a change of this version may be made; if so, it is the version of its row from now on.
 pub(super) async fn is_news(
     connection: &mut Connection,
     table: &Table,
     operation: &Operation,
     version: &Version,
+    versions: &mut Versions,
     now: Timestamp,
 ) -> Result<bool, Failure> {
     let goes = matches!(operation, Operation::Delete { .. } | Operation::SoftDelete { .. });
     match operation {
         Operation::Insert { .. } => Ok(true),
-        Operation::Move { from, to } if version.kept_in_column => Ok(is_news_in_column(connection, table, from, version).await?
-            && is_news_in_column(connection, table, to, version).await?),
+        Operation::Move { from, to } if version.kept_in_column => {
+            Ok(is_news_in_column(connection, table, from, version, versions).await?
+                && is_news_in_column(connection, table, to, version, versions).await?)
+        }
         // the new key gets its version by the upsert that follows
-        Operation::Move { from, to } => Ok(is_news_beside(connection, table, to, version, false, now).await?
-            && is_news_beside(connection, table, from, version, true, now).await?),
-        Operation::Replace { of: key, .. } => is_news_beside(connection, table, key, version, false, now).await,
+        Operation::Move { from, to } => Ok(is_news_beside(connection, table, to, version, versions, (false, now)).await?
+            && is_news_beside(connection, table, from, version, versions, (true, now)).await?),
+        Operation::Replace { of: key, .. } => is_news_beside(connection, table, key, version, versions, (false, now)).await,
         Operation::Upsert { key, .. }
         | Operation::Update { key, .. }
         | Operation::Delete { key }
         | Operation::SoftDelete { key, .. } => match version.kept_in_column {
-            true => is_news_in_column(connection, table, key, version).await,
-            false => is_news_beside(connection, table, key, version, goes, now).await,
+            true => is_news_in_column(connection, table, key, version, versions).await,
+            false => is_news_beside(connection, table, key, version, versions, (goes, now)).await,
         },
     }
 }
 
-async fn is_news_in_column(connection: &mut Connection, table: &Table, key: &[Cell], version: &Version) -> Result<bool, Failure> {
+async fn is_news_in_column(
+    connection: &mut Connection,
+    table: &Table,
+    key: &[Cell],
+    version: &Version,
+    versions: &mut Versions,
+) -> Result<bool, Failure> {
     let key = table.bind_key(key)?;
     let own = table.bind(std::slice::from_ref(&version.cell))?;
     let slots = |bound: &[Bound]| bound.iter().map(|bound| bound.slot.clone()).collect::<Vec<Slot>>();
     let sql = statement::select(table.dialect, &table.quoted, &slots(&own), &slots(&key));
     let rows = table.fetch(connection, &sql, &[&key]).await?;
     let Some(Bound { slot, value }) = own.first() else { return Ok(true) };
-    let there = rows.into_iter().filter_map(|row| row.into_iter().next()).map(|read| decode(table.dialect, slot, read));
-    Ok(there.into_iter().all(|there| compare_stored(slot.kind, &there, value) != Ordering::Greater))
+    let row = row_hash(table, &key);
+    let mut there = rows.into_iter().filter_map(|row| row.into_iter().next()).map(|read| decode(table.dialect, slot, read));
+    let is_news = there.all(|there| versions.is_news(compare_stored(slot.kind, &there, value), row));
+    if is_news {
+        versions.own.insert(row);
+    }
+    Ok(is_news)
 }
 
 /// NULL is older than anything.
@@ -84,17 +123,18 @@ async fn is_news_beside(
     table: &Table,
     key: &[Cell],
     version: &Version,
-    goes: bool,
-    now: Timestamp,
+    versions: &mut Versions,
+    (goes, now): (bool, Timestamp),
 ) -> Result<bool, Failure> {
     let row = row_hash(table, &table.bind_key(key)?);
     let own = kept_form(&version.cell)?;
     let failed = |error: sqlx::Error| table.failure(&error);
     let stored = locked(connection, row, now).await.map_err(failed)?;
-    if is_older(&own, &stored) {
+    if !versions.is_news(compare_kept(&stored, &own), row) {
         return Ok(false);
     }
     store(connection, row, &own, goes, now).await.map_err(failed)?;
+    versions.own.insert(row);
     Ok(true)
 }
 
@@ -122,16 +162,16 @@ fn kept_form(cell: &Cell) -> Result<String, Failure> {
     }
 }
 
-/// Whether `own` is older than what is stored. Where one is a number and the other a text, the route was changed in between, and
-/// what it says now counts.
-fn is_older(own: &str, stored: &str) -> bool {
-    let (Some(kind), Some(stored_kind)) = (own.get(..1), stored.get(..1)) else { return false };
+/// How what is stored compares with `own`. Nothing is older than anything; and where one is a number and the other a text, the route
+/// was changed in between, and what it says now counts.
+fn compare_kept(stored: &str, own: &str) -> Ordering {
+    let (Some(kind), Some(stored_kind)) = (own.get(..1), stored.get(..1)) else { return Ordering::Less };
     if kind != stored_kind {
-        return false;
+        return Ordering::Less;
     }
-    match numbers(&own[1..], &stored[1..]).filter(|_| kind == "n") {
-        Some((own, stored)) => own < stored,
-        None => own < stored,
+    match numbers(&stored[1..], &own[1..]).filter(|_| kind == "n") {
+        Some((stored, own)) => stored.cmp(&own),
+        None => stored.cmp(own),
     }
 }
 

@@ -16,7 +16,8 @@ use super::bind::Table;
 use super::connection::Connection;
 use super::marks::{self, Entrance};
 use super::row::Counts;
-use super::{failures, replace, row, version};
+use super::version::{self, Versions};
+use super::{failures, replace, row};
 
 /// The changes of one record's run in one database.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +30,9 @@ pub struct Unit<'a> {
     pub others: &'a [[u8; 16]],
     /// The number of the lane's lease; a later lease, of whichever lane, has a higher one.
     pub fence: i64,
+    /// Whether what came after it may have been written before: it ran already, or its lane has moved on. A row whose version is the
+    /// same stays as it is then.
+    pub is_late: bool,
     /// The row operations in the order of the file.
     pub changes: &'a [Change],
 }
@@ -82,7 +86,7 @@ pub(super) async fn write_unit(
         }
     }
     reach("write.mark");
-    let changes = write_changes(connection, database, unit.changes, now).await?;
+    let changes = write_changes(connection, database, unit.changes, unit.is_late, now).await?;
     reach("write.rows");
     Ok(Some(changes))
 }
@@ -93,41 +97,48 @@ pub(super) async fn write_changes(
     connection: &mut Connection,
     database: &str,
     changes: &[Change],
+    is_late: bool,
     now: Timestamp,
 ) -> Result<Vec<ChangeTrace>, Failure> {
     let mut traces = Vec::with_capacity(changes.len());
-    let mut outdated = Vec::new();
+    let mut known = Known { versions: Versions::new(is_late), outdated: Vec::new() };
     if changes.iter().all(only_deletes) {
         for change in changes.iter().rev() {
-            traces.push(write_change(connection, database, change, now, &mut outdated).await?);
+            traces.push(write_change(connection, database, change, now, &mut known).await?);
         }
         traces.reverse();
     } else {
         for change in changes {
-            traces.push(write_change(connection, database, change, now, &mut outdated).await?);
+            traces.push(write_change(connection, database, change, now, &mut known).await?);
         }
     }
     Ok(traces)
 }
 
-/// `outdated` are the keys of the rows that were newer: what `replace` would make their children is as old.
+/// What is known of a unit's rows while it is written.
+struct Known<'c> {
+    versions: Versions,
+    /// The keys of the rows that were newer: what `replace` would make their children is as old.
+    outdated: Vec<&'c [Cell]>,
+}
+
 async fn write_change<'c>(
     connection: &mut Connection,
     database: &str,
     change: &'c Change,
     now: Timestamp,
-    outdated: &mut Vec<&'c [Cell]>,
+    known: &mut Known<'c>,
 ) -> Result<ChangeTrace, Failure> {
     let table = Table::find(connection, database, &change.table).await?;
     table.reject_refused()?;
     let key = change.operation.found_by();
     let is_news = match (&change.operation, &change.version) {
-        (Operation::Replace { of, .. }, _) if outdated.iter().any(|parent| is_child(of, parent)) => false,
-        (operation, Some(version)) => version::is_news(connection, &table, operation, version, now).await?,
+        (Operation::Replace { of, .. }, _) if known.outdated.iter().any(|parent| is_child(of, parent)) => false,
+        (operation, Some(version)) => version::is_news(connection, &table, operation, version, &mut known.versions, now).await?,
         (_, None) => true,
     };
     if !is_news {
-        outdated.push(key);
+        known.outdated.push(key);
         return Ok(ChangeTrace { outdated: true, ..trace(change, key, Counts::default()) });
     }
     let counts = match &change.operation {

@@ -250,7 +250,8 @@ async fn write(
             return Ended::Failed(Failure::passing(Step::Write, format!("there is no database `{name}`")));
         };
         let others: Vec<[u8; 16]> = claim.others.iter().map(|lane| lane.hash).collect();
-        let unit = Unit { mark: mark(tools, record), lane: claim.lane_hash, others: &others, fence: claim.fence, changes: &own };
+        let (mark, lane, fence) = (mark(tools, record), claim.lane_hash, claim.fence);
+        let unit = Unit { mark, lane, others: &others, fence, is_late: is_late(claim), changes: &own };
         match database.apply(unit).await {
             Ok(applied) => trace.changed(applied.changes),
             Err(WriteError::LeaseLost) => return Ended::LeaseLost,
@@ -258,6 +259,12 @@ async fn write(
         }
     }
     Ended::Done(forwards)
+}
+
+/// Whether what has the same version as a claim may be what came behind it in its lane: all of it ran before, or something newer did.
+fn is_late(claim: &Claim) -> bool {
+    let newest = claim.records.iter().map(|one| one.first_run).max();
+    claim.records.iter().all(|one| one.run > 1) || claim.done_record > newest
 }
 
 /// What a target knows this run of this record by.

@@ -7,6 +7,7 @@ use super::deliver::{MOVED, Tools, Which, admitted_again, chance, verdict_word};
 use super::retry::{Verdict, decide};
 use super::trace::Trace;
 use crate::clock::Timestamp;
+use crate::failpoint::reach;
 use crate::http_client::call::Call;
 use crate::model::attempt::{Outcome, StepTrace};
 use crate::model::event::EventDocument;
@@ -134,7 +135,9 @@ async fn deliver(
         now: context.fresh_after,
         source,
     };
+    reach("forward.before");
     let (calls, sent, result) = forward.send(document, sending, context).await;
+    reach("forward.after");
     trace.mask = Mask::clone(&context.mask.now());
     trace.calls = calls;
     trace.steps.extend(sent.map(|call| StepTrace { step: "forward".to_owned(), added: shown(&call, &trace.mask) }));

@@ -1,14 +1,17 @@
 /* Stands between the program and the system in tests/it/faults.rs (LD_PRELOAD): while files of these names are in the folder that
-   HOOKTABLE_TEST_FAULTS names, calls on the state's files fail as a broken disk lets them, or the time of day is another one.
+   HOOKTABLE_TEST_FAULTS names, calls on the state's files fail as a broken disk lets them, or the time of day is another one. A server
+   asks for the time in signal handlers too, so nothing here allocates.
      fsync      syncs fail with EIO
      readonly   writes fail with EROFS
      clock      the time of day is off by as many seconds as it says */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -66,18 +69,31 @@ ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) {
   return real(fd, data, size, at);
 }
 
+static long seconds_off(void) {
+  char path[4096], text[32];
+  if (!is_there("clock", path, sizeof path)) return 0;
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return 0;
+  ssize_t length = read(file, text, sizeof text - 1);
+  close(file);
+  text[length > 0 ? length : 0] = 0;
+  return strtol(text, NULL, 10);
+}
+
 int clock_gettime(clockid_t clock, struct timespec *now) {
   static int (*real)(clockid_t, struct timespec *);
   if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
-  int done = real(clock, now);
-  char path[4096];
-  if (done == 0 && clock == CLOCK_REALTIME && is_there("clock", path, sizeof path)) {
-    FILE *file = fopen(path, "r");
-    long seconds = 0;
-    if (file) {
-      if (fscanf(file, "%ld", &seconds) == 1) now->tv_sec += seconds;
-      fclose(file);
-    }
-  }
+  int done = real(clock, now), why = errno;
+  if (done == 0 && clock == CLOCK_REALTIME) now->tv_sec += seconds_off();
+  errno = why;
+  return done;
+}
+
+int gettimeofday(struct timeval *restrict now, void *restrict zone) {
+  static int (*real)(struct timeval *, void *);
+  if (!real) real = dlsym(RTLD_NEXT, "gettimeofday");
+  int done = real(now, zone), why = errno;
+  if (done == 0) now->tv_sec += seconds_off();
+  errno = why;
   return done;
 }

@@ -1,4 +1,5 @@
-//! The process ends at every boundary on a delivery's way, is started again, and has lost, doubled and reordered nothing.
+//! The process ends at every boundary on a delivery's way and on that of its forward, is started again, and has lost and reordered nothing;
+//! no row is there twice, and what is forwarded twice is the same forward.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use hooktable::failpoint::{BOUNDARIES, VARIABLE};
 
 use crate::support::flaky_api::{Chance, Failing, FlakyApi};
 use crate::support::postgres::{is_skipped, new_database};
+use crate::support::receiver::Receiver;
 use crate::support::server::ServerProcess;
 use crate::support::trial::{Promised, Trial};
 
@@ -14,7 +16,9 @@ use crate::support::trial::{Promised, Trial};
 const THINGS: u64 = 3;
 const EACH: u64 = 6;
 
-async fn ends_at_every_boundary(trial: &Trial) {
+async fn ends_at_every_boundary(trial: Trial) {
+    let listener = Receiver::start().await;
+    let trial = trial.telling(&listener);
     let mut sending = Vec::new();
     for (number, boundary) in (0..).zip(BOUNDARIES) {
         // the second time: then there is something behind it that must not be lost either
@@ -31,6 +35,7 @@ async fn ends_at_every_boundary(trial: &Trial) {
     }
     assert_eq!(promised.values().sum::<u64>(), THINGS * EACH * BOUNDARIES.len() as u64);
     trial.settles(&promised, Duration::from_secs(30)).await;
+    trial.was_told(&promised, &listener);
 }
 
 async fn steady_api() -> FlakyApi {
@@ -40,7 +45,7 @@ async fn steady_api() -> FlakyApi {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_ends_at_any_boundary_loses_doubles_and_reorders_nothing_on_sqlite() {
     let api = steady_api().await;
-    ends_at_every_boundary(&Trial::on_sqlite(&api).await).await;
+    ends_at_every_boundary(Trial::on_sqlite(&api).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +55,7 @@ async fn a_server_that_ends_at_any_boundary_loses_doubles_and_reorders_nothing_o
     }
     let api = steady_api().await;
     let (state, tables) = (new_database().await, new_database().await);
-    ends_at_every_boundary(&Trial::on_postgres(1, (&state, &state), (&tables, &tables), &api).await).await;
+    ends_at_every_boundary(Trial::on_postgres(1, (&state, &state), (&tables, &tables), &api).await).await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::support::flaky_api::{Chance, Failing, FlakyApi};
-use crate::support::postgres::{is_skipped, new_database};
+use crate::support::postgres::{OwnServer, database_on, is_skipped, new_database};
 use crate::support::server::ServerProcess;
 use crate::support::tcp_proxy::{Mood, TcpProxy};
 use crate::support::test_app::repository;
@@ -25,39 +25,54 @@ async fn steady_api() -> FlakyApi {
     FlakyApi::start(Failing::default(), Arc::new(Chance::new(1))).await
 }
 
-/// A server whose calls of the system fail as files in a folder say.
-struct Faulty {
-    trial: Trial,
-    folder: tempfile::TempDir,
+/// Calls of the system that fail as files in a folder say, for programs that are started with this environment.
+struct Faults {
+    folder: PathBuf,
     library: String,
 }
 
-impl Faulty {
-    async fn new(api: &FlakyApi) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+impl Faults {
+    fn of(folder: &Path) -> Self {
         // kept out of the folder's name: what fails are the files that are called so
-        let library = folder.path().join("shim.so");
+        let library = folder.join("shim.so");
         let mut compiler = Command::new("cc");
         compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(repository("tests/faults/shim.c")).arg("-ldl");
         assert!(compiler.status().expect("a C compiler").success());
-        Self { trial: Trial::on_sqlite(api).await, library: library.to_str().expect("a path").to_owned(), folder }
+        Self { folder: folder.to_owned(), library: library.to_str().expect("a path").to_owned() }
     }
 
-    fn start(&self) -> ServerProcess {
-        let folder = self.folder.path().to_str().expect("a path");
-        self.trial.start(0, &[("LD_PRELOAD", &self.library), ("HOOKTABLE_TEST_FAULTS", folder)])
+    fn environment(&self) -> [(&str, &str); 2] {
+        [("LD_PRELOAD", &self.library), ("HOOKTABLE_TEST_FAULTS", self.folder.to_str().expect("a path"))]
     }
 
     fn set(&self, fault: &str, text: &str) {
         // in one step: a half-written number is another time of day
-        let path = self.folder.path().join(fault);
+        let path = self.folder.join(fault);
         let next = path.with_extension("next");
         std::fs::write(&next, text).expect("written");
         std::fs::rename(next, path).expect("renamed");
     }
 
     fn end(&self, fault: &str) {
-        std::fs::remove_file(self.folder.path().join(fault)).expect("removed");
+        std::fs::remove_file(self.folder.join(fault)).expect("removed");
+    }
+}
+
+/// A server whose calls of the system fail.
+struct Faulty {
+    trial: Trial,
+    _folder: tempfile::TempDir,
+    faults: Faults,
+}
+
+impl Faulty {
+    async fn new(api: &FlakyApi) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self { trial: Trial::on_sqlite(api).await, faults: Faults::of(folder.path()), _folder: folder }
+    }
+
+    fn start(&self) -> ServerProcess {
+        self.trial.start(0, &self.faults.environment())
     }
 }
 
@@ -147,12 +162,12 @@ async fn after_a_failed_sync_nothing_is_acknowledged_and_the_program_ends() {
     let mut server = faulty.start();
     let sending = faulty.trial.send(0..THINGS, MANY);
     sending.goes_on(100).await;
-    faulty.set("fsync", "");
+    faulty.faults.set("fsync", "");
     let ended = server.ended(Duration::from_secs(10)).await.unwrap_or_else(|| panic!("it runs on\n{}", faulty.trial.said()));
     assert_eq!(ended.code(), Some(2), "{ended}");
     said(&faulty.trial, "the state cannot be written any more");
     let acknowledged = sending.acknowledged();
-    faulty.end("fsync");
+    faulty.faults.end("fsync");
     let _server = faulty.start();
     sending.goes_on(100).await;
     assert!(sending.acknowledged() > acknowledged);
@@ -168,10 +183,10 @@ async fn a_disk_that_takes_no_writes_is_a_refusal_until_it_takes_them_again() {
     let sending = faulty.trial.send(0..THINGS, MANY);
     refused_and_taken_again(
         &sending,
-        || faulty.set("readonly", ""),
+        || faulty.faults.set("readonly", ""),
         async || {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            faulty.end("readonly");
+            faulty.faults.end("readonly");
         },
     )
     .await;
@@ -225,17 +240,43 @@ async fn a_clock_that_jumps_forward_and_back_delays_nothing() {
     let failing = Failing { refused: 20, ..Failing::default() };
     let api = FlakyApi::start(failing, Arc::new(Chance::new(7))).await;
     let faulty = Faulty::new(&api).await;
-    faulty.set("clock", "0");
+    faulty.faults.set("clock", "0");
     let _server = faulty.start();
     let sending = faulty.trial.send(0..THINGS, MANY);
     for seconds in ["3600", "-7200", "86400", "-86400"] {
         sending.goes_on(100).await;
-        faulty.set("clock", seconds);
+        faulty.faults.set("clock", seconds);
         sending.goes_on(100).await;
     }
     let promised = sending.stop().await;
     faulty.trial.settles(&promised, PATIENCE).await;
     said(&faulty.trial, "the clock has gone back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_servers_clock_that_goes_back_delays_nothing_and_one_of_those_that_share_it_sees_to_that() {
+    if is_skipped() {
+        return;
+    }
+    let failing = Failing { refused: 20, ..Failing::default() };
+    let api = FlakyApi::start(failing, Arc::new(Chance::new(7))).await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let faults = Faults::of(folder.path());
+    faults.set("clock", "0");
+    let database = OwnServer::start_in(folder, &faults.environment());
+    let (state, tables) = (database_on(&database.url).await, new_database().await);
+    let trial = Trial::on_postgres(2, (&state, &state), (&tables, &tables), &api).await;
+    let _servers = [trial.start(0, &[]), trial.start(1, &[])];
+    let sending = trial.send(0..THINGS, MANY);
+    for seconds in ["3600", "-7200", "86400", "-86400"] {
+        sending.goes_on(100).await;
+        faults.set("clock", seconds);
+        sending.goes_on(100).await;
+    }
+    let promised = sending.stop().await;
+    trial.settles(&promised, PATIENCE).await;
+    let said = [0, 1].map(|number| ServerProcess::said(&trial.of(number)).matches("the clock has gone back").count());
+    assert_eq!(said.iter().sum::<usize>(), 2, "once for each time: {said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -53,4 +53,5 @@ mod templates;
 mod test_command;
 mod tidy;
 mod tls;
+mod versions;
 mod yaml_suite;

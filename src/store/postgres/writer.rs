@@ -2,6 +2,7 @@
 //! all are refused, but for the ends of claims, which are kept until it is back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 use tokio::sync::Notify;
@@ -13,16 +14,15 @@ use super::days;
 use crate::clock::{Clock, Timestamp};
 use crate::store::error::StoreError;
 use crate::store::onboarding;
-use crate::store::queue::claim::Turn;
-use crate::store::queue::sender_ids::forget_expired;
+use crate::store::queue::sender_ids::Forgetting;
 use crate::store::sql::Connection;
 use crate::store::writing::gathering::{BETWEEN_TRIES, Gathering, next_round, refuse_appends};
 use crate::store::writing::message::Mailbox;
 use crate::store::writing::round::{Ending, Memory, perform};
 use crate::store::writing::thread::{self, End};
 
-/// Upkeep is done this often, in microseconds.
-const UPKEEP_EVERY: i64 = 60_000_000;
+/// Upkeep is done this often.
+const UPKEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// What the writer's thread is made of.
 pub(super) struct WriterParts {
@@ -43,9 +43,10 @@ pub(super) fn start(parts: WriterParts) -> Result<End, StoreError> {
 async fn run(parts: WriterParts) -> Result<(), String> {
     let WriterParts { address, state_id, mailbox, max_bytes, clock, work_arrived } = parts;
     let mut link = Link { address, state_id, connection: None, tried: None };
-    let mut memory = Memory { next_row: 0, rows_end: 0, turn: Turn::default(), complained: None };
+    let mut memory = Memory::default();
     let mut gathering = Gathering::new(mailbox);
     let mut kept: Vec<Ending> = Vec::new();
+    let mut forgetting = Forgetting::new(clock.now());
     let mut upkeep = Upkeep { at: clock.now(), max_bytes, fullness: None };
     while let Some(mut round) = next_round(&mut gathering, &mut kept).await {
         if let Some(reason) = &upkeep.fullness {
@@ -72,6 +73,7 @@ async fn run(parts: WriterParts) -> Result<(), String> {
         }
         tell_news(&mut connection).await;
         upkeep.when_due(&mut connection, clock.now()).await;
+        forgetting.when_due(&mut connection, clock.now()).await;
         link.connection = Some(connection);
     }
     let gone = StoreError::Closed;
@@ -152,17 +154,17 @@ struct Upkeep {
 
 impl Upkeep {
     async fn when_due(&mut self, connection: &mut Connection, now: Timestamp) {
-        if self.at > now {
+        // one that is due later than that is from before the clock went back
+        if self.at > now && self.at <= now + UPKEEP_EVERY {
             return;
         }
-        self.at = Timestamp::from_micros(now.as_micros().saturating_add(UPKEEP_EVERY));
+        self.at = now + UPKEEP_EVERY;
         if let Err(error) = self.run(connection, now).await {
             tracing::warn!(error = %error, "upkeep of the state failed; it is tried again");
         }
     }
 
     async fn run(&mut self, connection: &mut Connection, now: Timestamp) -> Result<(), StoreError> {
-        forget_expired(connection, now).await?;
         onboarding::forget_old(connection, now).await?;
         let Connection::Postgres(connection) = connection else { return Ok(()) };
         days::make(&mut connection.inner, now).await?;

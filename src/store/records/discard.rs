@@ -18,6 +18,8 @@ pub struct Discarded {
     pub refused: Vec<(u32, String)>,
 }
 
+const FINISHED: &str = "it is finished";
+
 /// Discards the open and dead records of a delivery (or one of them). A lane that a worker holds is left to it.
 pub async fn discard(store: &Store, delivery: DeliveryId, number: Option<u32>) -> Result<Discarded, StoreError> {
     store.writer().run_and_wake(move |connection, now| Box::pin(discard_all(connection, delivery, number, now))).await
@@ -47,28 +49,29 @@ async fn discard_one(
     match record.state {
         4 => {}
         0 => {
-            let is_aside = hold_own_lane(connection, record.id).await?;
+            let Some(is_aside) = hold_own_lane(connection, record.id).await? else { return Ok(Err(FINISHED)) };
             if !is_aside && !leave_lane(connection, record.id, now).await? {
                 return Ok(Err("a worker has its lane; try again when it has finished"));
             }
             gates::remove(connection, RecordId(record.id), now).await?;
         }
         5 => return Ok(Err("it is discarded already")),
-        _ => return Ok(Err("it is finished")),
+        _ => return Ok(Err(FINISHED)),
     }
     mark_discarded(connection, record.id, now).await?;
     Ok(Ok(()))
 }
 
 /// Takes the row of a record's lane, so that nobody claims it or brings the record back to it until the commit; says whether the
-/// record stands aside.
-async fn hold_own_lane(connection: &mut Connection, record_id: i64) -> Result<bool, StoreError> {
+/// record stands aside, and nothing when it is no longer open: another process may have had its lane until now.
+async fn hold_own_lane(connection: &mut Connection, record_id: i64) -> Result<Option<bool>, StoreError> {
     if connection.is_shared() {
         let sql = "select l.lane_id from record r join lane l on l.lane_id = r.lane_id where r.id = $1 for update of l";
         query(sql).bind(record_id).fetch_optional(connection).await?;
     }
-    let sql = "select aside_until is not null as is_aside from record where id = $1";
-    query(sql).bind(record_id).fetch_one(connection).await?.get("is_aside")
+    let sql = "select aside_until is not null as is_aside from record where id = $1 and state = 0";
+    let row = query(sql).bind(record_id).fetch_optional(connection).await?;
+    row.map(|row| row.get("is_aside")).transpose()
 }
 
 /// Takes an open record out of its lane's count; a lease that has run out is ended with it. A lane whose head goes backs off no more.

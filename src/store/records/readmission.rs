@@ -211,6 +211,7 @@ async fn put_back(connection: &mut Connection, one: &Prepared, now: Timestamp) -
             return supersede(connection, id, prepared, now).await;
         }
         places = take_places(&mut enqueue(connection, &[lane], now).await?, lane);
+        remember_what_was_done(connection, lane).await?;
     }
     let place = places.as_ref().map(|places| places.own);
     let sql = "update record set lane_id = $1, pos = $2, event = $3, state = $4, work_hash = $5, item_sha256 = $6, reason = $7,
@@ -246,6 +247,16 @@ async fn lane_has_moved_on(connection: &mut Connection, hash: [u8; 16], first_ru
                 where g.lane_id = l.lane_id and coalesce(r.first_run, r.id) > $2)))
         or exists (select 1 from former_lane f where f.hash = $1 and f.done_record > $2) as has";
     query(sql).bind(hash).bind(first_run.0).fetch_one(connection).await?.get("has")
+}
+
+/// Lanes that were gone and came back are told what ran in them before: the record that comes back may be older.
+async fn remember_what_was_done(connection: &mut Connection, lane: &PreparedLane) -> Result<(), StoreError> {
+    let sql = "update lane set done_record = f.done_record from former_lane f
+        where f.hash = $1 and lane.hash = f.hash and coalesce(lane.done_record, 0) < f.done_record";
+    for one in lane.all() {
+        query(sql).bind(one.hash).execute(connection).await?;
+    }
+    Ok(())
 }
 
 async fn supersede(connection: &mut Connection, id: i64, prepared: &PreparedRecord, now: Timestamp) -> Result<(), StoreError> {

@@ -30,6 +30,9 @@ pub struct ReplayAnswer {
 /// Why nothing of a delivery can run again.
 const NOT_KEPT: &str = "the request is no longer kept: it was done longer ago than `retention: { bodies }` says";
 
+/// Why a record that changes at this very moment is not marked.
+const CHANGED: &str = "it is being brought to another state; look at it again";
+
 /// The newest run of a record, as far as steering it goes.
 pub(crate) struct Latest {
     pub(crate) id: i64,
@@ -65,8 +68,11 @@ async fn mark_all(
             }
         };
         let with_forwards = if forwards && asked == 2 { 4 } else { 0 };
-        mark(connection, record.id, asked + if force { 2 } else { 0 } + with_forwards).await?;
-        answer.marked += 1;
+        if mark(connection, &record, asked + if force { 2 } else { 0 } + with_forwards).await? {
+            answer.marked += 1;
+        } else {
+            answer.refused.push((record.number, CHANGED.to_owned()));
+        }
     }
     Ok(answer)
 }
@@ -101,9 +107,10 @@ async fn has_request(connection: &mut Connection, delivery: DeliveryId) -> Resul
     Ok(query(RAW).bind(delivery.0.as_bytes()).fetch_optional(connection).await?.is_some())
 }
 
-async fn mark(connection: &mut Connection, id: i64, asked: i64) -> Result<(), StoreError> {
-    query("update record set asked = $1 where id = $2").bind(asked).bind(id).execute(connection).await?;
-    Ok(())
+/// Asks, unless another process has brought the record to another state meanwhile.
+async fn mark(connection: &mut Connection, record: &Latest, asked: i64) -> Result<bool, StoreError> {
+    let sql = "update record set asked = $1 where id = $2 and state = $3";
+    Ok(query(sql).bind(asked).bind(record.id).bind(record.state).execute(connection).await? == 1)
 }
 
 fn why_not(state: i64) -> &'static str {

@@ -8,6 +8,30 @@ use super::many::Array;
 use crate::clock::{Clock, Timestamp};
 use crate::store::error::StoreError;
 
+/// What a transaction begins with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begun {
+    /// The moment that counts in it.
+    pub(crate) now: Timestamp,
+    /// By how many microseconds everything was moved back so far because the clock of a shared state went back.
+    pub(crate) moved: i64,
+    /// Whether the clock is moved by hand.
+    pub(crate) by_hand: bool,
+}
+
+/// Transactions of PostgreSQL hold a lock while they go by a moment: whoever moves all that waits for one waits until they have ended,
+/// and they for that. Any number that nobody else is likely to have.
+macro_rules! begin {
+    ($lock:literal) => {
+        concat!(
+            "begin; ",
+            $lock,
+            "7310579623115); select (extract(epoch from clock_timestamp()) * 1000000)::bigint as now,
+                coalesce((select version from control where topic = 'clock'), 0) as moved"
+        )
+    };
+}
+
 /// A connection that may write.
 pub(crate) enum Connection {
     Sqlite(SqliteConnection),
@@ -39,24 +63,35 @@ impl Connection {
         matches!(self, Self::Postgres(_))
     }
 
-    /// Begins a transaction; the moment that counts in it. Where others share the state, only the database's clock is the same for
-    /// all of them; `clock` follows it from then on, unless it is moved by hand.
-    pub(crate) async fn begin(&mut self, clock: &Clock) -> Result<Timestamp, StoreError> {
+    /// Begins a transaction. Where others share the state, only the database's clock is the same for all of them; `clock` follows it from
+    /// then on, unless it is moved by hand.
+    pub(crate) async fn begin(&mut self, clock: &Clock) -> Result<Begun, StoreError> {
+        self.begin_with(clock, begin!("select pg_advisory_xact_lock_shared(")).await
+    }
+
+    /// Begins one that nobody else's is beside, and that may take long.
+    pub(crate) async fn begin_alone(&mut self, clock: &Clock) -> Result<Begun, StoreError> {
+        self.begin_with(clock, begin!("set local statement_timeout = '5min'; select pg_advisory_xact_lock(")).await
+    }
+
+    async fn begin_with(&mut self, clock: &Clock, postgres: &'static str) -> Result<Begun, StoreError> {
+        let by_hand = clock.is_manual();
         match self {
             Self::Sqlite(connection) => {
                 connection.execute("begin immediate").await?;
-                Ok(clock.now())
+                Ok(Begun { now: clock.now(), moved: 0, by_hand })
             }
             Self::Postgres(connection) => {
-                let sql = "begin; select (extract(epoch from clock_timestamp()) * 1000000)::bigint as now";
                 let asked = clock.uncorrected();
-                let rows = sqlx::raw_sql(sql).fetch_all(&mut connection.inner).await?;
-                if clock.is_manual() {
-                    return Ok(clock.now());
+                let rows = sqlx::raw_sql(postgres).fetch_all(&mut connection.inner).await?;
+                let row = rows.last().ok_or(sqlx::Error::RowNotFound)?;
+                let moved = row.try_get("moved")?;
+                if by_hand {
+                    return Ok(Begun { now: clock.now(), moved, by_hand });
                 }
-                let now = moment(rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get("now")?);
+                let now = moment(row.try_get("now")?);
                 clock.follow(now, asked);
-                Ok(now)
+                Ok(Begun { now, moved, by_hand })
             }
         }
     }

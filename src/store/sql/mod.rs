@@ -8,7 +8,7 @@ mod readers;
 mod value;
 
 pub(crate) use column::{Row, fixed, micros, moment};
-pub(crate) use connection::Connection;
+pub(crate) use connection::{Begun, Connection};
 pub(crate) use many::Many;
 pub(crate) use query::{Query, Texts, query};
 pub(crate) use readers::{READ_LIMIT, Readers};

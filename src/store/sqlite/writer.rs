@@ -4,26 +4,26 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::Connection as _;
 use sqlx::SqliteConnection;
 use tokio::sync::Notify;
 
 use super::checkpoint::{Checkpoints, truncate_log};
-use super::ground::{Ground, follow_back};
+use super::ground::Ground;
 use crate::clock::{Clock, Timestamp};
 use crate::store::error::StoreError;
 use crate::store::onboarding;
-use crate::store::queue::claim::Turn;
-use crate::store::queue::sender_ids::forget_expired;
+use crate::store::queue::sender_ids::Forgetting;
 use crate::store::sql::{Connection, query};
 use crate::store::writing::gathering::{Gathering, next_round, refuse_appends};
 use crate::store::writing::message::Mailbox;
 use crate::store::writing::round::{Ending, Memory, Round, perform};
 use crate::store::writing::thread::{self, End};
 
-/// Upkeep is done this often, in microseconds.
-const UPKEEP_EVERY: i64 = 60_000_000;
+/// Upkeep is done this often.
+const UPKEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// What the writer's thread is made of.
 pub(crate) struct WriterParts {
@@ -47,10 +47,11 @@ async fn run(parts: WriterParts) -> Result<(), String> {
     let WriterParts { connection, mailbox, path, max_bytes, clock, work_arrived, lock } = parts;
     let mut connection = Connection::Sqlite(connection);
     let next_row = next_row(&mut connection).await.unwrap_or(1);
-    let memory = Memory { next_row, rows_end: i64::MAX, turn: Turn::default(), complained: None };
-    let ground = Ground::new(&path, max_bytes, clock.now());
+    let memory = Memory { next_row, rows_end: i64::MAX, ..Memory::default() };
+    let ground = Ground::new(&path, max_bytes);
     let checkpoints = Checkpoints::start(&path).await;
-    let mut writer = Writer { connection, memory, ground, clock, work_arrived, upkeep_at: Timestamp::from_micros(0) };
+    let forgetting = Forgetting::new(clock.now());
+    let mut writer = Writer { connection, memory, ground, clock, work_arrived, upkeep_at: Timestamp::from_micros(0), forgetting };
     let ended = writer.write(Gathering::new(mailbox), &checkpoints).await;
     checkpoints.stop().await;
     if ended.is_err() {
@@ -74,6 +75,7 @@ struct Writer {
     clock: Clock,
     work_arrived: Arc<Notify>,
     upkeep_at: Timestamp,
+    forgetting: Forgetting,
 }
 
 impl Writer {
@@ -91,19 +93,17 @@ impl Writer {
                 round.fail(&error, &mut kept);
                 continue;
             }
-            let now = self.clock.now();
-            if let Some(back) = self.ground.clock_went_back(now) {
-                follow_back(&mut self.connection, now, back).await;
-                self.upkeep_at = now;
-            }
             if let Some(reason) = self.ground.fullness(&mut self.connection).await {
                 refuse_appends(&mut round, &reason);
             }
             kept = self.perform(round).await?;
-            if self.upkeep_at <= now {
-                self.upkeep_at = Timestamp::from_micros(now.as_micros().saturating_add(UPKEEP_EVERY));
+            let now = self.clock.now();
+            // one that is due later than that is from before the clock went back
+            if self.upkeep_at <= now || self.upkeep_at > now + UPKEEP_EVERY {
+                self.upkeep_at = now + UPKEEP_EVERY;
                 do_upkeep(&mut self.connection, now).await;
             }
+            self.forgetting.when_due(&mut self.connection, now).await;
             if let Connection::Sqlite(connection) = &mut self.connection {
                 checkpoints.after_commit(connection).await;
             }
@@ -137,8 +137,7 @@ async fn next_row(connection: &mut Connection) -> Result<i64, StoreError> {
 }
 
 async fn do_upkeep(connection: &mut Connection, now: Timestamp) {
-    let done = [forget_expired(connection, now).await, onboarding::forget_old(connection, now).await];
-    for error in done.into_iter().filter_map(Result::err) {
+    if let Err(error) = onboarding::forget_old(connection, now).await {
         tracing::warn!(error = %error, "upkeep of the state failed; it is tried again");
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::engines::on_both_engines;
+use super::engines::{Engine, on_both_engines};
 use super::harness::{LEASE, TestStore, attempt, ending};
 use crate::model::delivery::DeliveryId;
 use crate::model::forward::{ForwardContent, ForwardId, ForwardSummary, NewForward};
@@ -15,6 +15,7 @@ use crate::store::hands::Hands;
 use crate::store::lanes::{ClaimRequest, End, Ending};
 use crate::store::records::{self, Filter};
 use crate::store::retention::{Keep, Round, Sweep};
+use crate::store::sql::query;
 use crate::store::{FinishError, lanes};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -187,3 +188,15 @@ async fn the_dead_are_sent_again_or_given_up_and_keep_their_request() {
     test.store.close().await;
 }
 on_both_engines!(the_dead_are_sent_again_or_given_up_and_keep_their_request);
+
+#[tokio::test]
+async fn new_credentials_wake_what_waits_without_a_look_at_all_lanes() {
+    Engine::Sqlite.choose();
+    let test = TestStore::new().await;
+    let explained = format!("explain query plan {}", lanes::END_WAITS_OF_FORWARDS);
+    let explained = query(&*Box::leak(explained.into_boxed_str())).bind("shop").bind(0i64).bind(0i64);
+    let rows = test.store.read(explained).await.expect("explained");
+    let steps: Vec<String> = rows.iter().map(|row| row.get("detail").expect("a text")).collect();
+    assert!(steps.iter().any(|step| step.contains("SEARCH lane USING INDEX lane_due_forward")), "{steps:?}");
+    test.store.close().await;
+}

@@ -1,9 +1,11 @@
 //! What the store promises, tried through its public functions.
 
 mod access;
+mod at_once;
 mod budget;
 mod changed_lanes;
 mod changed_tenants;
+mod clock_back;
 mod engines;
 mod forwards;
 mod harness;

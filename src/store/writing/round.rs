@@ -10,6 +10,7 @@ use super::steps::{Results, all_steps};
 use crate::clock::{Clock, Timestamp};
 use crate::failpoint::reach;
 use crate::model::lane::Claim;
+use crate::store::clock_back::{self, Pace};
 use crate::store::error::{AppendError, FinishError, StoreError};
 use crate::store::queue::claim::{Turn, Wanted};
 use crate::store::queue::closing::Closing;
@@ -19,9 +20,27 @@ use crate::store::sql::Connection;
 const MOST_TRIES: u32 = 8;
 /// A round that takes longer is given up: the connection is dead and does not say so.
 const ROUND_LIMIT: Duration = Duration::from_secs(20);
+/// The same for moving everything that waits, which the server itself ends a little earlier.
+const MOVE_LIMIT: Duration = Duration::from_secs(6 * 60);
 
 /// How often it is said that rounds fail.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(5);
+
+/// The boundaries of each kind of message.
+const BEFORE_COMMIT: [&str; 5] = [
+    "append.before-commit",
+    "claim.before-commit",
+    "finish.before-commit",
+    "forward-claim.before-commit",
+    "forward-finish.before-commit",
+];
+const AFTER_COMMIT: [&str; 5] = [
+    "append.after-commit",
+    "claim.after-commit",
+    "finish.after-commit",
+    "forward-claim.after-commit",
+    "forward-finish.after-commit",
+];
 
 type Asker<T, E = StoreError> = oneshot::Sender<Result<T, E>>;
 
@@ -38,12 +57,15 @@ pub(crate) struct Round {
 }
 
 /// What the writer remembers from round to round.
+#[derive(Default)]
 pub(crate) struct Memory {
     /// The first free row number of deliveries, and the first that is not ours to give.
     pub(crate) next_row: i64,
     pub(crate) rows_end: i64,
     /// Whose turn it is to be claimed from.
     pub(crate) turn: Turn,
+    /// How far the clock has come.
+    pub(crate) pace: Pace,
     /// When it was said last that a round failed.
     pub(crate) complained: Option<Instant>,
 }
@@ -68,16 +90,17 @@ impl Round {
     }
 
     /// Passes the boundary of each kind of message that is in it.
-    fn reach(&self, results: &Results, [append, claim, finish]: [&'static str; 3]) {
-        if !self.appends.is_empty() {
-            reach(append);
-        }
-        if results.claims.iter().flatten().any(|claims| !claims.is_empty()) {
-            reach(claim);
-        }
-        if !self.closings.is_empty() {
-            reach(finish);
-        }
+    fn reach(&self, results: &Results, [append, claim, finish, forward_claim, forward_finish]: [&'static str; 5]) {
+        let claims = || results.claims.iter().flatten().flatten();
+        let closings = || self.closings.iter().map(|(closing, _)| closing);
+        let passed = [
+            (append, !self.appends.is_empty()),
+            (claim, claims().any(|claim| claim.forward.is_none())),
+            (finish, closings().any(|closing| closing.forward.is_none())),
+            (forward_claim, claims().any(|claim| claim.forward.is_some())),
+            (forward_finish, closings().any(|closing| closing.forward.is_some())),
+        ];
+        passed.into_iter().filter(|(_, is_passed)| *is_passed).for_each(|(boundary, _)| reach(boundary));
     }
 
     /// Tells everyone that it failed, but for those who wait for the end of a claim if these are `kept`.
@@ -120,7 +143,7 @@ pub(crate) async fn perform(connection: &mut Connection, round: Round, memory: &
         tries += 1;
         let mut results = Results::of(&round);
         let once = in_one_transaction(connection, &round, &mut results, memory, clock);
-        let outcome = if is_shared { in_time(once).await } else { once.await };
+        let outcome = if is_shared { in_time(ROUND_LIMIT, once).await } else { once.await };
         match outcome {
             Ok(now) => {
                 performed.now = Some(now);
@@ -133,6 +156,12 @@ pub(crate) async fn perform(connection: &mut Connection, round: Round, memory: &
             }
             Err(error) if error.is_conflict() && tries < MOST_TRIES => {
                 tracing::debug!(%error, tries, "instances were in each other's way; the round is done again");
+            }
+            Err(StoreError::ClockWentBack) if tries < MOST_TRIES => {
+                let followed = in_time(MOVE_LIMIT, clock_back::follow(connection, clock, &mut memory.pace)).await;
+                if let Err(error) = followed {
+                    break error;
+                }
             }
             Err(error) => break error,
         }
@@ -159,9 +188,9 @@ fn complain(memory: &mut Memory, error: &StoreError) {
 }
 
 /// A server that does not answer is as good as gone.
-async fn in_time(once: impl Future<Output = Result<Timestamp, StoreError>>) -> Result<Timestamp, StoreError> {
-    let too_slow = |_| StoreError::CutOff { reason: format!("no answer within {} s", ROUND_LIMIT.as_secs()) };
-    tokio::time::timeout(ROUND_LIMIT, once).await.map_err(too_slow)?
+async fn in_time<T>(limit: Duration, once: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let too_slow = |_| StoreError::CutOff { reason: format!("no answer within {} s", limit.as_secs()) };
+    tokio::time::timeout(limit, once).await.map_err(too_slow)?
 }
 
 async fn in_one_transaction(
@@ -171,25 +200,32 @@ async fn in_one_transaction(
     memory: &mut Memory,
     clock: &Clock,
 ) -> Result<Timestamp, StoreError> {
-    let now = connection.begin(clock).await?;
-    let done = all_steps(connection, round, results, memory, now).await;
-    let committed = match done {
-        Ok(()) => {
-            round.reach(results, ["append.before-commit", "claim.before-commit", "finish.before-commit"]);
-            let committed = connection.commit().await;
-            round.reach(results, ["append.after-commit", "claim.after-commit", "finish.after-commit"]);
-            committed
-        }
-        Err(error) => Err(error),
-    };
-    match committed {
-        Ok(()) => Ok(now),
-        Err(error) => {
-            if !(connection.is_shared() && error.is_cut_off()) {
-                // Fails when the engine has rolled back by itself, which is as good.
-                let _ = connection.rollback().await;
-            }
-            Err(error)
-        }
+    let outcome = commit_all_steps(connection, round, results, memory, clock).await;
+    if let Err(error) = &outcome
+        && !(connection.is_shared() && error.is_cut_off())
+    {
+        // Fails when the engine has rolled back by itself, which is as good.
+        let _ = connection.rollback().await;
     }
+    outcome
+}
+
+async fn commit_all_steps(
+    connection: &mut Connection,
+    round: &Round,
+    results: &mut Results,
+    memory: &mut Memory,
+    clock: &Clock,
+) -> Result<Timestamp, StoreError> {
+    let asked = Instant::now();
+    let begun = connection.begin(clock).await?;
+    if memory.pace.lag(begun, asked).is_some() {
+        return Err(StoreError::ClockWentBack);
+    }
+    memory.pace.note(begun);
+    all_steps(connection, round, results, memory, begun.now).await?;
+    round.reach(results, BEFORE_COMMIT);
+    let committed = connection.commit().await;
+    round.reach(results, AFTER_COMMIT);
+    committed.map(|()| begun.now)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 
 use crate::clock::{Clock, Timestamp};
-use crate::model::change::{Cell, Change, Operation, Row};
+use crate::model::change::{Cell, Change, Operation, Row, Version};
 use crate::model::failure::{Failure, Retry};
 use crate::secret::Secret;
 use crate::target::database::Database;
@@ -66,9 +66,18 @@ impl Bench {
     }
 
     pub(super) async fn apply(&self, changes: &[Change]) -> Result<Applied, WriteError> {
+        self.apply_unit(changes, false).await
+    }
+
+    /// Writes what may be behind what came later.
+    pub(super) async fn apply_late(&self, changes: &[Change]) -> Applied {
+        self.apply_unit(changes, true).await.unwrap()
+    }
+
+    async fn apply_unit(&self, changes: &[Change], is_late: bool) -> Result<Applied, WriteError> {
         let mut mark = [0; 32];
         mark[..8].copy_from_slice(&self.units.fetch_add(1, Ordering::SeqCst).to_be_bytes());
-        self.database.apply(Unit { mark, lane: [0; 16], others: &[], fence: 1, changes }).await
+        self.database.apply(Unit { mark, lane: [0; 16], others: &[], fence: 1, is_late, changes }).await
     }
 
     /// The counts of a single change: inserted, updated, deleted.
@@ -131,6 +140,10 @@ pub(super) fn upsert(key: Json, set: Json) -> Operation {
     Operation::Upsert { key: cells(&key), set: cells(&set) }
 }
 
+pub(super) fn update(key: Json, set: Json) -> Operation {
+    Operation::Update { key: cells(&key), set: cells(&set) }
+}
+
 pub(super) fn delete(key: Json) -> Operation {
     Operation::Delete { key: cells(&key) }
 }
@@ -146,4 +159,17 @@ pub(super) fn assert_permanent(failure: &Failure, reason: &str) {
 
 pub(super) fn assert_passing(failure: &Failure, reason: &str) {
     assert_eq!((failure.reason.as_str(), failure.retry), (reason, Retry::Later));
+}
+
+pub(super) fn versioned(table: &str, operation: Operation, version: Json) -> Change {
+    let cell = Cell { column: String::new(), value: version, declared: None, origin: "$.version".to_owned() };
+    Change { version: Some(Version { cell, kept_in_column: false }), ..change(table, operation) }
+}
+
+/// The same with its version in a column of the row.
+pub(super) fn in_column(mut change: Change) -> Change {
+    let version = change.version.as_mut().unwrap();
+    version.kept_in_column = true;
+    version.cell.column = "updated_at".to_owned();
+    change
 }

@@ -16,7 +16,7 @@ on_each_engine! {
             let cell = cells(&json!({ "": number })).remove(0);
             let version = Some(Version { cell, kept_in_column: false });
             let changes = [Change { version, ..change("t", upsert(json!({ "k": number }), json!({}))) }];
-            let unit = Unit { mark: [number; 32], lane: [number; 16], others: &[], fence: 1, changes: &changes };
+            let unit = Unit { mark: [number; 32], lane: [number; 16], others: &[], fence: 1, is_late: false, changes: &changes };
             bench.database.apply(unit).await.unwrap();
         }
         let ten = if bench.database.dialect() == Dialect::Postgres { "'\\x0a'::bytea" } else { "x'0a'" };

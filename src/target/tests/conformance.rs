@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::bench::*;
 use super::engines::{fresh, on_each_engine};
-use crate::model::change::{Cell, Change, Operation, Version};
+use crate::model::change::Operation;
 use crate::model::failure::Retry;
 use crate::target::dialect::Dialect;
 use crate::target::write::{Unit, WriteError};
@@ -228,7 +228,7 @@ on_each_engine! {
     async fn a_unit_happens_once_under_its_fence_or_not_at_all(bench, schema: "create table jobs (k {key} primary key, v {text})") {
         let write = |value: &str| vec![change("jobs", upsert(json!({ "k": "A1" }), json!({ "v": value })))];
         fn unit(mark: u8, fence: i64, changes: &[crate::model::change::Change]) -> Unit<'_> {
-            Unit { mark: [mark; 32], lane: [1; 16], others: &[], fence, changes }
+            Unit { mark: [mark; 32], lane: [1; 16], others: &[], fence, is_late: false, changes }
         }
         assert!(!bench.database.apply(unit(1, 5, &write("a"))).await.unwrap().already);
         assert!(bench.another().apply(unit(1, 5, &write("b"))).await.unwrap().already);
@@ -247,7 +247,7 @@ on_each_engine! {
         let other = bench.another();
         for mark in 0..10 {
             let changes = [change("t", insert(json!({ "n": mark })))];
-            let unit = Unit { mark: [mark; 32], lane: [mark; 16], others: &[], fence: 1, changes: &changes };
+            let unit = Unit { mark: [mark; 32], lane: [mark; 16], others: &[], fence: 1, is_late: false, changes: &changes };
             let (one, two) = tokio::join!(bench.database.apply(unit), other.apply(unit));
             assert!(one.unwrap().already != two.unwrap().already);
         }
@@ -260,7 +260,7 @@ on_each_engine! {
             let write = |value: u8| [change("t", upsert(json!({ "k": format!("{round}") }), json!({ "v": value })))];
             let (one, two) = (write(1), write(2));
             fn unit(lane: u8, round: u8, changes: &[crate::model::change::Change]) -> Unit<'_> {
-                Unit { mark: [round * 2 + lane; 32], lane: [lane; 16], others: &[], fence: 1, changes }
+                Unit { mark: [round * 2 + lane; 32], lane: [lane; 16], others: &[], fence: 1, is_late: false, changes }
             }
             let (one, two) = tokio::join!(a.apply(unit(0, round, &one)), b.apply(unit(1, round, &two)));
             assert_eq!((one.unwrap().already, two.unwrap().already), (false, false));
@@ -381,21 +381,10 @@ on_each_engine! {
     }
 
     async fn a_column_of_theirs_can_keep_the_version(bench, schema: "create table t (k {key} primary key, v {text}, updated_at {moment})") {
-        let write = |value: &str, version: &str| {
-            let mut change = versioned("t", upsert(json!({ "k": "a" }), json!({ "v": value })), json!(version));
-            let version = change.version.as_mut().unwrap();
-            version.kept_in_column = true;
-            version.cell.column = "updated_at".to_owned();
-            change
-        };
+        let write = |value: &str, version: &str| in_column(versioned("t", upsert(json!({ "k": "a" }), json!({ "v": value })), json!(version)));
         bench.apply(&[write("one", "2026-11-21T10:00:00Z")]).await.unwrap();
         bench.apply(&[write("two", "2026-11-21T10:00:00.5Z")]).await.unwrap();
         assert!(bench.apply(&[write("late", "2026-11-21T10:00:00.25Z")]).await.unwrap().changes[0].outdated);
         assert_eq!(bench.rows("t").await, json!([{ "k": "a", "v": "two", "updated_at": "2026-11-21T10:00:00.5Z" }]));
     }
-}
-
-fn versioned(table: &str, operation: Operation, version: Json) -> Change {
-    let cell = Cell { column: String::new(), value: version, declared: None, origin: "$.version".to_owned() };
-    Change { version: Some(Version { cell, kept_in_column: false }), ..change(table, operation) }
 }

@@ -16,3 +16,4 @@ mod statements;
 mod together;
 mod units;
 mod values;
+mod versions;

@@ -234,7 +234,7 @@ async fn a_commit_whose_answer_is_lost_is_settled_by_the_mark() {
     let port = proxy_that_loses_the_first_commits_answer(host.to_owned()).await;
     let through = super::engines::open(&format!("{before}@127.0.0.1:{port}/{database}"));
     let changes = [change("t", insert(json!({ "n": 1 })))];
-    let unit = Unit { mark: [77; 32], lane: [1; 16], others: &[], fence: 1, changes: &changes };
+    let unit = Unit { mark: [77; 32], lane: [1; 16], others: &[], fence: 1, is_late: false, changes: &changes };
     let applied = through.apply(unit).await.unwrap();
     assert!(!applied.already);
     assert_eq!(bench.rows("t").await, json!([{ "n": 1 }]));

@@ -25,7 +25,7 @@ async fn apply_together(bench: &Bench, units: &[Unit<'_>]) -> Vec<Result<Applied
 }
 
 fn unit(number: u8, changes: &[Change]) -> Unit<'_> {
-    Unit { mark: [number; 32], lane: [number; 16], others: &[], fence: 5, changes }
+    Unit { mark: [number; 32], lane: [number; 16], others: &[], fence: 5, is_late: false, changes }
 }
 
 fn row(key: u8, name: &str) -> Vec<Change> {
@@ -57,7 +57,7 @@ on_each_engine! {
         let (again, late) = (row(30, "again"), row(31, "late"));
         let units: Vec<_> = rows.iter().zip(100..).map(|(changes, mark)| unit(mark, changes)).collect();
         // one marked before, and one whose lane has a higher fence
-        let others = [unit(1, &again), Unit { mark: [200; 32], lane: [2; 16], others: &[], fence: 4, changes: &late }];
+        let others = [unit(1, &again), Unit { mark: [200; 32], lane: [2; 16], others: &[], fence: 4, is_late: false, changes: &late }];
         let results = apply_together(bench, &[units.as_slice(), &others].concat()).await;
         for result in &results[..3] {
             assert!(reason(result).contains("already has a row"), "{}", reason(result));

@@ -19,7 +19,7 @@ fn write(title: &str) -> Vec<Change> {
 async fn a_unit_happens_once() {
     let bench = Bench::new(JOBS).await;
     fn unit(changes: &[Change]) -> Unit<'_> {
-        Unit { mark: [7; 32], lane: [1; 16], others: &[], fence: 1, changes }
+        Unit { mark: [7; 32], lane: [1; 16], others: &[], fence: 1, is_late: false, changes }
     }
     let first = bench.database.apply(unit(&write("a"))).await.unwrap();
     assert!(!first.already);
@@ -34,7 +34,8 @@ async fn a_unit_happens_once() {
 async fn a_lower_fence_is_refused_and_leaves_nothing() {
     let bench = Bench::new(JOBS).await;
     let (first, late, next) = (write("a"), write("late"), write("b"));
-    let unit = |mark, lane, fence, changes| Unit { mark: [mark; 32], lane: [lane; 16], others: &[], fence, changes };
+    let unit =
+        |mark, lane, fence, changes| Unit { mark: [mark; 32], lane: [lane; 16], others: &[], fence, is_late: false, changes };
     bench.database.apply(unit(1, 1, 5, &first)).await.unwrap();
     assert_eq!(bench.database.apply(unit(2, 1, 4, &late)).await.unwrap_err(), WriteError::LeaseLost);
     assert_eq!(bench.rows("jobs").await[0]["title"], "a");
@@ -47,7 +48,7 @@ async fn a_failing_change_takes_the_whole_unit_back() {
     let bench = Bench::new(JOBS).await;
     let mut changes = write("a");
     changes.push(change("jobs", insert(json!({ "number": "A1" }))));
-    let unit = Unit { mark: [9; 32], lane: [1; 16], others: &[], fence: 3, changes: &changes };
+    let unit = Unit { mark: [9; 32], lane: [1; 16], others: &[], fence: 3, is_late: false, changes: &changes };
     assert!(bench.database.apply(unit).await.is_err());
     assert_eq!(bench.rows("jobs").await, json!([]));
     assert_eq!(bench.rows("hooktable_applied").await, json!([]));
@@ -57,7 +58,7 @@ async fn a_failing_change_takes_the_whole_unit_back() {
 #[tokio::test]
 async fn a_unit_that_is_dropped_at_any_point_is_there_whole_or_not_at_all() {
     let changes = write("a");
-    let unit = Unit { mark: [9; 32], lane: [1; 16], others: &[], fence: 3, changes: &changes };
+    let unit = Unit { mark: [9; 32], lane: [1; 16], others: &[], fence: 3, is_late: false, changes: &changes };
     let mut taken_back = 0;
     for polls in 0.. {
         let bench = Bench::new(JOBS).await;

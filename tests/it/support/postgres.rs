@@ -49,18 +49,22 @@ pub(crate) struct OwnServer {
 
 impl OwnServer {
     pub(crate) fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let url = control("start", folder.path());
+        Self::start_in(tempfile::tempdir().expect("a temporary folder"), &[])
+    }
+
+    /// One in this folder, which the server can read, with these variables of the environment.
+    pub(crate) fn start_in(folder: tempfile::TempDir, environment: &[(&str, &str)]) -> Self {
+        let url = control("start", folder.path(), environment);
         Self { folder, url }
     }
 
     /// As if its machine had failed.
     pub(crate) fn crash(&self) {
-        control("stop", self.folder.path());
+        control("stop", self.folder.path(), &[]);
     }
 
     pub(crate) fn start_again(&self) {
-        assert_eq!(control("start", self.folder.path()), self.url);
+        assert_eq!(control("start", self.folder.path(), &[]), self.url);
     }
 }
 
@@ -70,8 +74,9 @@ impl Drop for OwnServer {
     }
 }
 
-fn control(action: &str, folder: &Path) -> String {
-    let done = Command::new(script()).arg(action).arg(folder).output().expect("the script runs");
+fn control(action: &str, folder: &Path, environment: &[(&str, &str)]) -> String {
+    let done =
+        Command::new(script()).arg(action).arg(folder).envs(environment.iter().copied()).output().expect("the script runs");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8_lossy(&done.stdout).trim().to_owned()
 }

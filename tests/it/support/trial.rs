@@ -15,6 +15,7 @@ use sqlx::{Connection as _, Row as _};
 use tokio::task::JoinHandle;
 
 use super::flaky_api::FlakyApi;
+use super::receiver::Receiver;
 use super::server::{Sender, ServerProcess, free_address};
 
 /// One insert and one upsert for each delivery: the first shows what took effect twice or out of order, the second what the last was.
@@ -30,6 +31,11 @@ enrich: { fetched: "/things/{{ thing }}/{{ n }}" }
 write:
   - { insert: log, set: { thing: $.thing, n: $.n, path: $.fetched.path } }
   - { upsert: latest, key: { thing: $.thing }, set: { n: $.n } }
+"#;
+/// What is told elsewhere of each delivery.
+const FORWARD: &str = r#"
+forward:
+  told: { post: "https://listener.example.com/told", json: { thing: $.thing, n: $.n }, retry: { first: 100ms, most: 1s } }
 "#;
 const MASTER_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
@@ -87,6 +93,16 @@ impl Trial {
         }
         trial.tables().database("main").expect("main").run_script(create).await.expect("tables");
         trial
+    }
+
+    /// From the next start on each delivery is told to `listener` too.
+    pub(crate) fn telling(mut self, listener: &Receiver) -> Self {
+        let simulated = format!("https://listener.example.com=http://{}", listener.address);
+        self.arguments.extend(["--simulate-api".to_owned(), simulated]);
+        for number in 0..self.addresses.len() {
+            std::fs::write(self.of(number).join("routes.d/log.yaml"), format!("{ROUTE}{FORWARD}")).expect("written");
+        }
+        self
     }
 
     pub(crate) fn of(&self, number: usize) -> PathBuf {
@@ -181,6 +197,23 @@ impl Trial {
         let (written, latest) = self.written().await.expect("the tables can be read");
         for (thing, numbers) in written {
             assert_eq!(latest.get(&thing), numbers.last(), "thing {thing}: the last one that was written");
+        }
+    }
+
+    /// Checks that all that was promised was told, in the order of its lane, each as one and the same forward however often.
+    pub(crate) fn was_told(&self, promised: &Promised, listener: &Receiver) {
+        let mut told: BTreeMap<u64, Vec<(u64, String)>> = BTreeMap::new();
+        for one in listener.received() {
+            let body: serde_json::Value = serde_json::from_slice(&one.body).expect("JSON");
+            let number = |name: &str| body[name].as_u64().expect("a number");
+            let id = one.header("webhook-id").expect("an id").to_owned();
+            told.entry(number("thing")).or_default().push((number("n"), id));
+        }
+        for (thing, count) in promised {
+            let mut told = told.remove(thing).unwrap_or_default();
+            told.dedup();
+            let numbers: Vec<u64> = told.iter().map(|(n, _)| *n).collect();
+            assert_eq!(numbers, (0..*count).collect::<Vec<_>>(), "thing {thing}: {told:?}\n{}", self.said());
         }
     }
 

@@ -112,7 +112,7 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
     row_lanes::check(options, &routes, &values, diagnostics);
     let (mask, secret_places) =
         secrecy((&auth, &handshakes, &routes), &integration, &payload.secret_places, &secrets, options, world.engine);
-    let reads_raw = names::reads_raw(&routes, reply.as_deref(), (&extract, event.as_ref()), world.engine);
+    let reads_raw = names::reads_raw(&integration, (&extract, event.as_ref()), &routes, reply.as_deref(), world.engine);
     Some(Source {
         title: options.title.clone().unwrap_or_else(|| name.to_owned()),
         name: name.to_owned(),

@@ -11,6 +11,7 @@ use crate::expr::value::Value;
 use crate::payload;
 use crate::steps::admission::Route;
 use crate::steps::extract::Extract;
+use crate::steps::integration::IntegrationRule;
 use crate::steps::integration_options::IntegrationOptions;
 use crate::steps::reply::Reply;
 
@@ -120,16 +121,19 @@ pub(super) fn check(options: &FileOptions, engine: &Engine, diagnostics: &mut Di
 
 /// Whether something looks at the body's bytes.
 pub(super) fn reads_raw(
+    integration: &IntegrationRule,
+    (extract, event): (&Extract, Option<&Value>),
     routes: &[Route],
     reply: Option<&Reply>,
-    (extract, event): (&Extract, Option<&Value>),
     engine: &Engine,
 ) -> bool {
     let mut reads = Reads::default();
-    extract.add_reads(engine, &mut reads);
+    integration.add_reads(engine, &mut reads);
     event.iter().for_each(|event| event.add_reads(engine, &mut reads));
+    extract.add_reads(engine, &mut reads);
     reply.iter().for_each(|reply| reads.extend(reply.reads()));
-    reads.reads_name("raw") || routes.iter().any(Route::reads_raw)
+    routes.iter().for_each(|route| route.add_all_reads(engine, &mut reads));
+    reads.reads_name("raw")
 }
 
 /// Reports an author's own name that means something else already.
@@ -156,4 +160,39 @@ fn refuse_shadowing(name: &Spanned<String>, engine: &Engine, diagnostics: &mut D
 fn is_name(text: &str) -> bool {
     let start = |letter: char| letter.is_ascii_alphabetic() || letter == '_' || !letter.is_ascii();
     text.starts_with(start) && text.chars().all(|letter| start(letter) || letter.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::load;
+    use super::super::load::tests::{texts, with_world};
+
+    #[test]
+    fn the_bytes_of_the_body_are_there_wherever_a_file_looks_at_them() {
+        let head = "auth: { none: a test }\n";
+        let write = "write: { insert: t, set: { a: $.body.a } }\n";
+        let integration = "integration: { where: { shop: $.raw }, fields: { shop: { label: Shop } } }\n";
+        let with_integration = format!("{head}{integration}");
+        for (head, rest, expected) in [
+            (head, "", false),
+            (head, "event: $.raw\n", true),
+            (head, "extract: { a: $.raw }\n", true),
+            (head, "gone: \"'5' in raw\"\n", true),
+            (head, "id: \"{{ raw | sha256 | hex }}\"\n", true),
+            (head, "lane: $.raw\n", true),
+            (head, "lane: [$.body.a, $.raw]\n", true),
+            (head, "routes: [{ when: \"'5' in raw\" }]\n", true),
+            (head, "routes: [{ when: \"'5' in raw\", ignore: a test }, { event: \"*\" }]\n", true),
+            (head, "routes: [{ extract: { a: $.raw } }]\n", true),
+            (head, "routes: [{ id: $.raw }]\n", true),
+            (with_integration.as_str(), "", true),
+        ] {
+            let text = format!("{head}{rest}{write}");
+            let loaded = with_world(&|_| Err("is not there".to_owned()), |world| {
+                load(&texts(&[("routes.d/a.yaml", text.as_str())]), world, &[])
+            });
+            let source = loaded.files[0].source.as_ref().unwrap_or_else(|| panic!("{text}: {:?}", loaded.diagnostics.all()));
+            assert_eq!(source.admission.reads_raw, expected, "{text}");
+        }
+    }
 }

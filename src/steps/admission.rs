@@ -17,7 +17,7 @@ use super::work;
 use crate::clock::Timestamp;
 use crate::expr::convert::scalar_text;
 use crate::expr::reads::Reads;
-use crate::expr::template::Context;
+use crate::expr::template::{Context, Engine};
 use crate::expr::value::Value;
 use crate::model::caller::StoredCaller;
 use crate::model::delivery::{DeliveryId, Request};
@@ -307,9 +307,13 @@ impl Admission {
 }
 
 impl Route {
-    /// Whether something of it looks at the raw body.
-    pub fn reads_raw(&self) -> bool {
-        self.reads.reads_name("raw") || self.reply.iter().any(|reply| reply.reads().reads_name("raw"))
+    /// Adds every place that something of it looks at: beside its work what chooses it, queues its records and answers their senders.
+    pub fn add_all_reads(&self, engine: &Engine, reads: &mut Reads) {
+        reads.extend(&self.reads);
+        self.matcher.when.iter().for_each(|when| when.add_reads(engine, reads));
+        self.extract.add_reads(engine, reads);
+        self.queueing.add_reads(engine, reads);
+        self.reply.iter().for_each(|reply| reads.extend(reply.reads()));
     }
 }
 

@@ -6,7 +6,8 @@ use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, options, report_expected};
 use crate::config::shape::Shape;
 use crate::config::yaml::{Content, Node};
-use crate::expr::template::Context;
+use crate::expr::reads::Reads;
+use crate::expr::template::{Context, Engine};
 use crate::expr::value::{Compiler, Condition, Value};
 use crate::model::delivery::DeliveryId;
 use crate::model::event::EventDocument;
@@ -71,6 +72,12 @@ pub struct Queueing {
 }
 
 impl Queueing {
+    /// Adds the places it looks at.
+    pub fn add_reads(&self, engine: &Engine, reads: &mut Reads) {
+        self.gone.iter().for_each(|gone| gone.add_reads(engine, reads));
+        self.id.iter().chain(&self.lanes).for_each(|value| value.add_reads(engine, reads));
+    }
+
     /// Whether the thing no longer exists.
     pub fn is_gone(&self, document: &EventDocument) -> Result<bool, Failure> {
         let holds = self.gone.as_ref().map_or(Ok(false), |gone| gone.holds(Context::from(document)));

@@ -27,7 +27,7 @@ options! {
         charset: Option<Charset>,
         /// Places that are lists however often they occur: `[$.body.order.line]`. One XML element or form field looks like a single value.
         lists: Vec<Node> as shape::path,
-        /// Paths into the body whose content is masked everywhere, beside what auth, api headers and `from:` read. A path through a list means each of its items.
+        /// Paths into the body whose content is masked everywhere, beside what auth, headers that go out, logins and `from:` read. A path through a list means each of its items.
         secret: Vec<Node> as shape::path,
         /// `{ name: path }`: each element of that list is a record of its own, under that name; `body` stays whole.
         split: Named<Node> as shape::path,

@@ -4,6 +4,7 @@ mod admits;
 mod claims;
 pub mod compile;
 pub mod connected;
+mod credentials;
 pub mod expected;
 pub mod explained;
 pub mod file;

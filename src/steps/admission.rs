@@ -228,7 +228,7 @@ impl Admission {
 
     fn split(&self, document: &EventDocument) -> Result<Option<(&str, Vec<Json>)>, String> {
         let Some((name, path)) = &self.payload.split else { return Ok(None) };
-        match path.find(document) {
+        match path.find_list(document) {
             Some(Json::Array(items)) => Ok(Some((name, items))),
             Some(_) => Err(format!("split: `{}` is no list", path.text())),
             None => Err(format!("split: `{}` is missing", path.text())),

@@ -424,6 +424,8 @@ mod tests {
         for order in [json!({}), json!({ "lines": null }), json!({ "lines": "x" })] {
             let reason = Case::order(order.clone()).run(REPLACE);
             assert!(reason.contains("`each`") && reason.contains("$.order.lines"), "{order}: {reason}");
+            let reason = Case::order(order.clone()).run(&REPLACE.replace("$.order.lines", "\"$.order.lines[*]\""));
+            assert!(reason.contains("`each`") && reason.contains("$.order.lines[*]"), "{order}: {reason}");
         }
     }
 

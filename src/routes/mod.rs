@@ -10,6 +10,7 @@ pub mod explained;
 pub mod file;
 pub mod folder;
 pub mod handshake;
+mod lending;
 pub mod lint;
 pub mod load;
 pub mod masking;

@@ -1,10 +1,10 @@
 //! What is allowed but most likely not meant: routes that are never reached, lanes that hold the event, routes without work.
 
 use super::file::{FileOptions, RouteOptions};
+use super::gone;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::source::{Span, Spanned};
 use crate::config::yaml::{Content, Node};
-use crate::expr::reads::Reads;
 use crate::expr::template::Engine;
 use crate::steps::admission::Route;
 use crate::steps::choose::Pattern;
@@ -19,7 +19,7 @@ pub(super) fn check(options: &FileOptions, routes: &[Route], engine: &Engine, di
     refuse_patterns_without_event(options, diagnostics);
     warn_of_no_work(options, routes, diagnostics);
     warn_of_event_in_lane(options, routes, diagnostics);
-    refuse_gone_without_key(routes, engine, diagnostics);
+    gone::refuse_without_key(routes, engine, diagnostics);
 }
 
 /// Where a route says which events it wants, or where it begins.
@@ -98,33 +98,6 @@ fn warn_of_event_in_lane(options: &FileOptions, routes: &[Route], diagnostics: &
             Diagnostic::warning("event-in-lane", lane.span, message)
                 .hint("make the lane of the thing itself: `order/{{ number }}`"),
         );
-    }
-}
-
-/// `gone` deletes by keys; a key that only an answer could give is not there when nothing was fetched.
-fn refuse_gone_without_key(routes: &[Route], engine: &Engine, diagnostics: &mut Diagnostics) {
-    for route in routes.iter().filter(|route| route.queueing.gone.is_some()) {
-        let answers: Vec<&str> = route.pipeline.enrich.calls().map(|call| call.name.as_str()).collect();
-        for write in &route.pipeline.writes {
-            let columns = match write.verb {
-                Verb::Insert | Verb::Update => &[],
-                Verb::Upsert | Verb::Delete => write.key.as_slice(),
-                Verb::Replace => write.of.as_slice(),
-            };
-            let asks = columns.iter().find_map(|column| {
-                let mut reads = Reads::default();
-                column.value.add_reads(engine, &mut reads);
-                let answer = answers.iter().find(|answer| reads.reads_name(answer))?;
-                Some((column, *answer))
-            });
-            if let Some((column, answer)) = asks {
-                let message =
-                    format!("when the thing is gone nothing is fetched, so `{answer}` cannot give the key `{}`", column.name);
-                diagnostics.report(
-                    Diagnostic::error("gone-without-key", column.value.span, message).hint("take the key from the request"),
-                );
-            }
-        }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod expected;
 pub mod explained;
 pub mod file;
 pub mod folder;
+mod gone;
 pub mod handshake;
 mod lending;
 pub mod lint;

@@ -246,6 +246,11 @@ impl Call {
         reads
     }
 
+    /// Whether its answer can tell that the thing is gone.
+    pub fn may_say_gone(&self) -> bool {
+        self.absent == Absent::Gone
+    }
+
     /// The text of each URL as written, below the api's base: for matching recorded answers to the call.
     pub fn url_texts(&self) -> Vec<String> {
         self.request.written().map(|url| absolute(url, &self.api.base)).collect()

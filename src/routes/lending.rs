@@ -22,8 +22,7 @@ pub(super) struct Lender {
 /// The files that lend, with what is wrong between them: no two lend an api of one name.
 pub(super) fn lenders(files: Vec<Parsed>, diagnostics: &mut Diagnostics) -> Vec<Lender> {
     let first_error = |parsed: &Parsed| parsed.problems.all().iter().find(|one| one.severity == Severity::Error).cloned();
-    let mut lenders: Vec<Lender> =
-        files.into_iter().map(|parsed| Lender { error: first_error(&parsed), parsed }).collect();
+    let mut lenders: Vec<Lender> = files.into_iter().map(|parsed| Lender { error: first_error(&parsed), parsed }).collect();
     let mut seen: Vec<(usize, Spanned<String>)> = Vec::new();
     let mut twice = Vec::new();
     for (index, lender) in lenders.iter().enumerate() {
@@ -31,8 +30,9 @@ pub(super) fn lenders(files: Vec<Parsed>, diagnostics: &mut Diagnostics) -> Vec<
             match seen.iter().find(|(_, known)| known.value == name.value) {
                 Some((other, first)) => {
                     let message = format!("two files lend an api `{}`", name.value);
-                    let diagnostic =
-                        Diagnostic::error("duplicate-name", name.span, message).related(first.span, "the other").hint("rename one");
+                    let diagnostic = Diagnostic::error("duplicate-name", name.span, message)
+                        .related(first.span, "the other")
+                        .hint("rename one");
                     diagnostics.report(diagnostic.clone());
                     twice.extend([(index, diagnostic.clone()), (*other, diagnostic)]);
                 }
@@ -220,7 +220,6 @@ fn is_letter(letter: char) -> bool {
 mod tests {
     use super::super::load::tests::{texts, with_world};
     use super::super::load::{Loaded, load};
-    use super::*;
 
     fn loaded(files: &[(&str, &str)]) -> Loaded {
         with_world(&|_| Err("is not there".to_owned()), |world| load(&texts(files), world, &[]))

@@ -65,7 +65,7 @@ enum Told {
 pub struct WriteVersion {
     told: Told,
     /// The column that keeps it.
-    pub column: Option<String>,
+    pub column: Option<Spanned<String>>,
     /// Where it stands.
     pub span: Span,
 }
@@ -76,7 +76,7 @@ const FETCHED: &str = "fetched";
 impl WriteVersion {
     /// Compiles one.
     pub fn compile(options: &VersionOptions, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
-        let column = options.column.as_ref().map(|column| column.value.clone());
+        let column = options.column.clone();
         let span = options.value.span;
         if options.value.get("from").unwrap_or(&options.value).text() == Some(FETCHED) {
             return Some(Self { told: Told::Fetched(Vec::new()), column, span });
@@ -93,12 +93,27 @@ impl WriteVersion {
         Some(Self { told: Told::By(Box::new(value)), column, span })
     }
 
-    /// What tells it; nothing where it is the moment of the fetch.
-    pub fn value(&self) -> Option<&Value> {
+    /// What it is, for the column that keeps it, before any document is there.
+    pub fn kept(&self) -> Option<Version> {
+        let column = self.column.as_ref()?.value.clone();
+        let (declared, origin) = match &self.told {
+            Told::By(value) => (value.declared, value.value.origin()),
+            Told::Fetched(_) => (Some(ValueType::Timestamp), FETCHED.to_owned()),
+        };
+        Some(Version { kept_in_column: true, cell: Cell { column, value: Json::Null, declared, origin } })
+    }
+
+    /// What tells it, with what it is to be; nothing where it is the moment of the fetch.
+    pub fn typed(&self) -> Option<&Typed> {
         match &self.told {
-            Told::By(value) => Some(&value.value),
+            Told::By(value) => Some(value),
             Told::Fetched(_) => None,
         }
+    }
+
+    /// What tells it; nothing where it is the moment of the fetch.
+    pub fn value(&self) -> Option<&Value> {
+        self.typed().map(|typed| &typed.value)
     }
 
     /// Says which calls the values come from that it is the version of. What takes a row away needs none: where nothing was
@@ -138,7 +153,7 @@ impl WriteVersion {
         };
         match found {
             Some(value @ (Json::String(_) | Json::Number(_))) => {
-                let column = self.column.clone();
+                let column = self.column.as_ref().map(|column| column.value.clone());
                 Ok(Version {
                     kept_in_column: column.is_some(),
                     cell: Cell { column: column.unwrap_or_default(), value, declared, origin },

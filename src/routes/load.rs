@@ -335,7 +335,8 @@ pub(super) mod tests {
              - {{ event: a }}\n\
              - {{ event: b, extract: {{ no: $.body.no }}, lane: \"b/{{{{ no }}}}\", enrich: {{ two: \"/other/{{{{ no }}}}\", three: /three }}, \
              write: [{{ upsert: x, key: {{ no: $.no }}, set: {{ id: $.id, a: $.one.a }} }}, {{ insert: y, set: {{ no: $.no }} }}] }}\n\
-             - {{ event: c, ignore: a test }}\n"
+             - {{ event: c, ignore: a test }}\n\
+             - {{ event: d, write: [], forward: {{ x: {{ post: \"https://example.com\", json: $.one }} }} }}\n"
         );
         let loaded = loaded(&[("routes.d/a.yaml", &text)]);
         assert_eq!(loaded.diagnostics.all(), []);
@@ -351,6 +352,7 @@ pub(super) mod tests {
         assert_eq!(shape(0), ("/one/{{ id }} /two/{{ id }}".into(), "a/{{ id }}".into(), "log".into()));
         assert_eq!(shape(1), ("/one/{{ id }} /other/{{ no }} /three".into(), "b/{{ no }}".into(), "x y".into()));
         assert_eq!(shape(2), (String::new(), String::new(), String::new()));
+        assert_eq!(shape(3), ("/one/{{ id }} /two/{{ id }}".into(), "a/{{ id }}".into(), String::new()));
     }
 
     #[test]

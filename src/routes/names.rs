@@ -96,7 +96,7 @@ pub(super) fn check(options: &FileOptions, engine: &Engine, diagnostics: &mut Di
     let extract = extract.chain(routes.iter().flat_map(|route| &route.extract.entries).map(|(name, _)| name));
     let enrich = options.enrich.entries.iter().map(|(name, _)| name);
     let enrich = enrich.chain(routes.iter().flat_map(|route| &route.enrich.entries).map(|(name, _)| name));
-    let writes = options.write.iter().chain(routes.iter().flat_map(|route| &route.write));
+    let writes = options.write.iter().chain(routes.iter().flat_map(|route| route.own_writes()));
     let each = writes.flat_map(|write| &write.each.entries).map(|(name, _)| name);
     let calls = options.enrich.entries.iter().chain(routes.iter().flat_map(|route| &route.enrich.entries));
     let each = each.chain(calls.flat_map(|(_, call)| call.items()));

@@ -51,7 +51,7 @@ pub fn check(source: &Source, options: &FileOptions, world: World<'_>, texts: &m
             continue;
         }
         let own = options.routes.get(index);
-        let writes = own.map(|route| &route.write).filter(|writes| !writes.is_empty()).unwrap_or(&options.write);
+        let writes = own.and_then(|route| route.write.as_ref()).unwrap_or(&options.write);
         let mut checker = Checker { samples: &samples, engine: world.engine, problems };
         checker.named(&options.extract);
         let file = [&options.event, &options.id, &options.lane].into_iter().flatten();

@@ -84,12 +84,14 @@ impl Queueing {
         holds.map_err(|error| Failure::permanent(Step::Admission, format!("`gone`: {}", error.0)))
     }
 
-    /// The sender's own id of the record. A missing or null one is an error: without it nothing could be told apart.
+    /// The sender's own id of the record. A missing, null or empty one is an error: without it nothing could be told apart.
     pub fn sender_id(&self, document: &EventDocument) -> Result<Option<SenderId>, Failure> {
-        let Some(id) = &self.id else { return Ok(None) };
-        let id = id
-            .text(Context::from(document))
-            .map_err(|error| Failure::permanent(Step::Admission, format!("`id`: {}", error.0)))?;
+        let Some(value) = &self.id else { return Ok(None) };
+        let failed = |reason: String| Failure::permanent(Step::Admission, format!("`id`: {reason}"));
+        let id = value.text(Context::from(document)).map_err(|error| failed(error.0))?;
+        if id.is_empty() {
+            return Err(failed(format!("`{}` is empty", value.origin())));
+        }
         Ok(Some(SenderId { id, remember: self.remember }))
     }
 
@@ -144,5 +146,28 @@ pub fn compile_lanes(node: Option<&Node>, compiler: &Compiler<'_>, diagnostics: 
         }
         Content::List(items) => Value::compile_text(&items[0], compiler, diagnostics).map(|lane| vec![lane]),
         _ => Value::compile_text(node, compiler, diagnostics).map(|lane| vec![lane]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::expr::jsonpath::Path;
+
+    #[test]
+    fn an_id_that_tells_nothing_apart_is_none() {
+        let path = Path::compile("$.body.id").expect("a path");
+        let queueing = Queueing { id: Some(Value::Path(path)), remember: REMEMBER, ..Queueing::default() };
+        let found = |body: serde_json::Value| {
+            let mut document = EventDocument::default();
+            document.set("body", body);
+            queueing.sender_id(&document).map(|id| id.expect("an id").id).map_err(|failure| failure.reason)
+        };
+        assert_eq!(found(json!({ "id": 7 })), Ok("7".to_owned()));
+        assert_eq!(found(json!({ "id": "" })), Err("`id`: `$.body.id` is empty".to_owned()));
+        assert!(found(json!({})).is_err_and(|reason| reason.contains("is missing")));
+        assert!(found(json!({ "id": null })).is_err());
     }
 }

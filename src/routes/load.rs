@@ -405,6 +405,15 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn names_that_a_template_makes_on_some_way_are_known_behind_it() {
+        let made = |rest: &str| format!("lane: \"{{% if body.a %}}{{% set y = 1 %}}{rest}{{% endif %}}{{{{ y }}}}\"\n");
+        let write = "write: { insert: t, set: { a: $.body } }";
+        assert_codes(&format!("{}{write}", made("{% else %}{% set y = 2 %}")), &[]);
+        assert_codes(&format!("{}{write}", made("")), &[]);
+        assert_codes(&format!("{}{write}", made("").replace("{{ y }}", "{{ z }}")), &["unknown-name"]);
+    }
+
+    #[test]
     fn one_slip_gives_one_message() {
         for (rest, expected) in [
             ("enrich: { a: \"/x/{{ a.id }}\" }\nwrite: { insert: t, set: { a: $.a } }", "call-cycle"),

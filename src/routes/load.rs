@@ -367,6 +367,10 @@ pub(super) mod tests {
         ] {
             assert_eq!(codes(&format!("{head}{write}")), expected, "{head}");
         }
+        for option in ["soft: tenant", "version: { from: $.body.at, column: Tenant }"] {
+            let write = format!("write: {{ upsert: t, {option}, key: {{ id: $.body.id }}, set: {{ a: $.body.a }} }}\n");
+            assert_eq!(codes(&format!("auth: {{ none: a test }}\ntenant: acme\n{write}")), ["tenant-column"], "{option}");
+        }
         assert_eq!(codes("auth: { none: a test }\nwrite: { insert: t, set: { who: $.tenant } }\n"), ["unknown-name"]);
         assert_codes("write: { upsert: t, shared: true, key: { id: $.body.id }, version: $.body.n, set: { tenant: x } }\n", &[]);
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, options, report_expected};
 use crate::config::shape::Shape;
+use crate::config::source::Spanned;
+use crate::config::units::format_duration;
 use crate::config::yaml::{Content, Node};
 use crate::expr::reads::Reads;
 use crate::expr::template::{Context, Engine};
@@ -36,7 +38,7 @@ options! {
         /// How long a lane must be quiet before its work is done.
         quiet: Duration,
         /// The longest that arrivals can put the work off; ten times `quiet` by default.
-        most: Option<Duration>,
+        most: Option<Spanned<Duration>>,
     }
 }
 
@@ -46,7 +48,16 @@ impl FromYaml for Coalesce {
             Content::Map(_) => CoalesceOptions::from_yaml(node, diagnostics).map(|options| (options.quiet, options.most))?,
             _ => (Duration::from_yaml(node, diagnostics)?, None),
         };
-        Some(Self { quiet, most: most.unwrap_or(quiet * 10).max(quiet) })
+        if let Some(most) = most.as_ref().filter(|most| most.value < quiet) {
+            let (most_text, quiet) = (format_duration(most.value), format_duration(quiet));
+            let message =
+                format!("`most: {most_text}` is shorter than `quiet: {quiet}`, so nothing could ever be quiet for long enough");
+            diagnostics.report(
+                Diagnostic::error("most-before-quiet", most.span, message)
+                    .hint("`most` is how long arrivals can put the work off altogether, such as `{ quiet: 2s, most: 20s }`"),
+            );
+        }
+        Some(Self { quiet, most: most.map_or(quiet * 10, |most| most.value).max(quiet) })
     }
 
     fn shape() -> Shape {

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
-use crate::config::options::{FromYaml, options};
+use crate::config::options::{FromYaml, options, report_expected_hint, report_unknown};
 use crate::config::shape::Shape;
 use crate::config::source::{Span, Spanned};
 use crate::config::yaml::{Content, Node};
@@ -38,6 +38,19 @@ pub struct VersionOptions {
 
 impl FromYaml for VersionOptions {
     fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
+        if let (Content::Map(entries), None) = (&node.content, node.get("from")) {
+            // a version is no object, so this is the long form with a slip in it
+            let known = ["column"].into_iter().chain(LongForm::OPTIONS.iter().map(|option| option.name));
+            match entries.iter().find(|entry| !known.clone().any(|known| known == entry.name.value)) {
+                Some(unknown) => report_unknown(&unknown.name, known, diagnostics),
+                None => report_expected_hint(
+                    "`from` in the long form",
+                    node,
+                    "such as `{ from: $.body.updated_at, column: updated_at }`",
+                    diagnostics,
+                ),
+            }
+        }
         let (Content::Map(entries), Some(column)) = (&node.content, node.get("column")) else {
             return Some(Self { value: node.clone(), column: None });
         };

@@ -24,6 +24,7 @@ pub mod reload;
 mod replies;
 mod row_lanes;
 pub mod samples;
+pub mod saved;
 pub mod shipped;
 mod side_by_side;
 mod signing;

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
+use super::receive::Receive;
 use crate::model::delivery::Request;
-use crate::routes::receive::Receive;
 
 /// Reads a saved request. A text without a request line is a body, sent to the source's own path.
 pub fn read(text: &str, receive: &Receive) -> Result<Request, String> {
@@ -87,10 +87,10 @@ fn bare(body: &str, receive: &Receive) -> Request {
 
 #[cfg(test)]
 mod tests {
+    use super::super::receive;
     use super::*;
     use crate::config::diagnostic::Diagnostics;
     use crate::config::source::{Sources, Span};
-    use crate::routes::receive;
 
     fn receive() -> Receive {
         let file = Sources::default().add("a.yaml", "");

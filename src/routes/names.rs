@@ -19,7 +19,7 @@ use crate::steps::reply::Reply;
 pub const BODY: [&str; 2] = ["body", "raw"];
 /// What the inbox adds.
 pub const INBOX: [&str; 4] = ["received_at", "source", "delivery", "attempt"];
-const OTHERS: [&str; 14] = [
+const OTHERS: [&str; 13] = [
     "gone",
     "index",
     "tenant",
@@ -33,7 +33,6 @@ const OTHERS: [&str; 14] = [
     "secret",
     "it",
     "loop",
-    "headers",
 ];
 /// What the text that a customer is handed is made of; its body comes on top.
 pub const ONBOARDING: [&str; 7] = ["url", "addresses", "key", "field", "integration", "tenant", "lang"];

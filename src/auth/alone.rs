@@ -41,20 +41,22 @@ impl Auth {
     }
 }
 
+/// The first that lets it in. When none does, the sender is told what the first one says.
 fn any(schemes: &[Auth], evidence: &Evidence<'_>) -> Alone {
-    let mut refused = Refusal::new("nobody may send here");
+    let mut refused: Option<Refusal> = None;
     let mut needs_more = None;
     for scheme in schemes {
         match scheme.verify_alone(evidence) {
             Alone::Passes(caller) => return Alone::Passes(caller),
             Alone::NeedsMore(word) => needs_more = Some(word),
             Alone::Refused(refusal) => {
-                refused.told = refusal.told;
-                refused.findings.extend(refusal.findings.into_iter().map(|finding| format!("{}: {finding}", scheme.word())));
+                let findings = refusal.findings.into_iter().map(|finding| format!("{}: {finding}", scheme.word()));
+                refused.get_or_insert_with(|| Refusal::new(refusal.told)).findings.extend(findings);
             }
         }
     }
-    needs_more.map_or(Alone::Refused(refused), Alone::NeedsMore)
+    let refused = || Alone::Refused(refused.unwrap_or_else(|| Refusal::new("nobody may send here")));
+    needs_more.map_or_else(refused, Alone::NeedsMore)
 }
 
 fn all(schemes: &[Auth], evidence: &Evidence<'_>) -> Alone {

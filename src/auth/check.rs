@@ -1,9 +1,11 @@
-//! `check: claims.email_verified`: a condition on the request, beside another scheme under `all`.
+//! `check: claims.email_verified`: a condition on the request, beside another scheme under `all`. By itself it lets everyone in, so it
+//! never stands alone.
 
 use super::caller::{Caller, Refusal};
 use super::evidence::Evidence;
+use super::scheme::AuthOptions;
 use super::secret::Surroundings;
-use crate::config::diagnostic::Diagnostics;
+use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::options;
 use crate::config::shape;
 use crate::config::yaml::Node;
@@ -29,6 +31,30 @@ pub struct Scheme {
 pub(super) fn compile(options: &Options, surroundings: &Surroundings<'_>, diagnostics: &mut Diagnostics) -> Option<Scheme> {
     Condition::compile(&options.check, &surroundings.compiler, diagnostics)
         .map(|condition| Scheme { condition, text: options.check.text().unwrap_or_default().to_owned() })
+}
+
+/// Refuses a scheme in which conditions alone can let a request in.
+pub(super) fn refuse_alone(auth: &AuthOptions, diagnostics: &mut Diagnostics) {
+    if let Some(condition) = alone(auth) {
+        let message = "a condition proves nothing of who sends: anyone can write what it looks at";
+        diagnostics.report(Diagnostic::error("check-alone", condition.span, message).hint(
+            "join it with a scheme: `all: [ { token: $.headers.x_token, secret: NAME }, { check: … } ]`; where everyone may send, \
+             say `{ none: \"reason\" }` beside it",
+        ));
+    }
+}
+
+/// The condition that lets a request in with nothing but other conditions beside it.
+fn alone(auth: &AuthOptions) -> Option<&Node> {
+    match auth {
+        AuthOptions::Check(check) => Some(&check.check),
+        AuthOptions::Any(any) => any.any.iter().find_map(alone),
+        AuthOptions::All(all) => {
+            let conditions: Option<Vec<&Node>> = all.all.iter().map(alone).collect();
+            conditions?.first().copied()
+        }
+        _ => None,
+    }
 }
 
 impl Scheme {

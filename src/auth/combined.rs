@@ -2,7 +2,7 @@
 
 use super::caller::{Caller, Refusal};
 use super::evidence::Evidence;
-use super::scheme::{Auth, AuthOptions, Means, compile};
+use super::scheme::{Auth, AuthOptions, Means, compile_part};
 use super::secret::Surroundings;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::options;
@@ -32,7 +32,7 @@ pub(super) fn compile_any(
     unset: &mut Diagnostics,
 ) -> Option<Vec<Auth>> {
     refuse_empty("any", &options.any, options.span, diagnostics);
-    let schemes = options.any.iter().map(|one| compile(one, surroundings, diagnostics, unset));
+    let schemes = options.any.iter().map(|one| compile_part(one, surroundings, diagnostics, unset));
     let schemes = schemes.collect::<Vec<_>>().into_iter().collect::<Option<Vec<Auth>>>()?;
     let telling = schemes.iter().filter(|scheme| scheme.names_tenant()).count();
     if telling > 0 && telling < schemes.len() {
@@ -56,7 +56,7 @@ pub(super) fn compile_all(
     let mut schemes = Vec::new();
     for one in &options.all {
         let compiler = Compiler { engine: surroundings.compiler.engine, scope: &scope };
-        schemes.push(compile(one, &Surroundings { compiler, ..*surroundings }, diagnostics, unset));
+        schemes.push(compile_part(one, &Surroundings { compiler, ..*surroundings }, diagnostics, unset));
         if one.leaves_claims() {
             scope = scope.with(["claims"]);
         }

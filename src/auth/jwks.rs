@@ -63,6 +63,17 @@ pub(super) struct Fetched {
 struct State {
     keys: Option<(Arc<JwkSet>, Timestamp)>,
     asked_at: Option<Timestamp>,
+    /// How many are being fetched.
+    under_way: usize,
+}
+
+/// A fetch that is under way, until it is dropped.
+struct UnderWay<'f>(&'f Fetched);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).under_way -= 1;
+    }
 }
 
 impl std::fmt::Debug for Fetched {
@@ -148,9 +159,8 @@ impl Fetched {
         let known = self.state().keys;
         let found = known.as_ref().map(|(set, _)| matching(set, algorithm, key_id)).unwrap_or_default();
         let is_fresh = known.as_ref().is_some_and(|(_, at)| now.since(*at) < FRESH);
-        if is_fresh && !found.is_empty() || !self.may_ask(now) {
-            return self.answer(known, found, now, "it was asked a moment ago");
-        }
+        let fetch = if is_fresh && !found.is_empty() { None } else { self.may_ask(now) };
+        let Some(_under_way) = fetch else { return self.answer(known, found, now, "it was asked a moment ago") };
         match self.fetch(evidence.source, now, http).await {
             Ok(set) => {
                 let found = matching(&set, algorithm, key_id);
@@ -175,14 +185,18 @@ impl Fetched {
         }
     }
 
-    fn may_ask(&self, now: Timestamp) -> bool {
+    fn may_ask(&self, now: Timestamp) -> Option<UnderWay<'_>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // whoever waits for the first keys joins the call that is under way
-        let may = state.keys.is_none() || state.asked_at.is_none_or(|at| now.since(at) >= APART);
-        if may {
+        let joins = state.keys.is_none() && state.under_way > 0;
+        if !joins {
+            if state.asked_at.is_some_and(|at| now.since(at) < APART) {
+                return None;
+            }
             state.asked_at = Some(now);
         }
-        may
+        state.under_way += 1;
+        Some(UnderWay(self))
     }
 
     async fn fetch(&self, source: &str, now: Timestamp, http: &HttpClient) -> Result<Arc<JwkSet>, String> {
@@ -213,5 +227,22 @@ impl Fetched {
 
     fn state(&self) -> State {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issuer_is_not_asked_again_at_once_while_none_of_its_keys_is_known() {
+        let fetched = Fetched::new(Url::parse("https://issuer.example/jwks").expect("a url"), false);
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+        let first = fetched.may_ask(at(0));
+        let joining = fetched.may_ask(at(1));
+        assert!(first.is_some() && joining.is_some());
+        drop((first, joining));
+        assert!(fetched.may_ask(at(9)).is_none());
+        assert!(fetched.may_ask(at(10)).is_some());
     }
 }

@@ -204,6 +204,17 @@ pub fn compile(
     diagnostics: &mut Diagnostics,
     unset: &mut Diagnostics,
 ) -> Option<Auth> {
+    check::refuse_alone(options, diagnostics);
+    compile_part(options, surroundings, diagnostics, unset)
+}
+
+/// Compiles one of those that may be joined.
+pub(super) fn compile_part(
+    options: &AuthOptions,
+    surroundings: &Surroundings<'_>,
+    diagnostics: &mut Diagnostics,
+    unset: &mut Diagnostics,
+) -> Option<Auth> {
     match options {
         AuthOptions::ApiKey(options) => api_key::compile(options, &surroundings.compiler, diagnostics).map(Auth::ApiKey),
         AuthOptions::Integration(options) => {

@@ -19,8 +19,8 @@ use crate::clock::{Clock, Timestamp};
 use crate::expr::scope::SecretValues;
 use crate::intake::address::Addresses;
 use crate::model::delivery::Request;
-use crate::rehearsal::saved;
 use crate::routes::load::load;
+use crate::routes::saved;
 use crate::routes::source::Source;
 
 /// The flags of `check-signature`.

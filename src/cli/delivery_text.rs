@@ -127,6 +127,7 @@ fn attempt_lines(text: &mut String, view: &AttemptView) {
         }
     };
     line(text, &format!("  attempt {} at {}, {} ms: {outcome}", attempt.number, attempt.started_at, attempt.took_ms));
+    attempt.notes.iter().for_each(|note| line(text, &format!("    note: {note}")));
     for step in &attempt.steps {
         line(text, &format!("    after {}", step.step));
         value_lines(text, 6, &step.added);

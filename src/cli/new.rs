@@ -11,8 +11,9 @@ use super::output;
 use super::run::Exit;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::source::{Sources, Span};
-use crate::rehearsal::{saved, sketch};
+use crate::rehearsal::sketch;
 use crate::routes::receive;
+use crate::routes::saved;
 
 /// The flags of `new`.
 #[derive(Debug, Args)]

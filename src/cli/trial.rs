@@ -17,13 +17,13 @@ use crate::auth::secret::SecretReader;
 use crate::clock::Clock;
 use crate::config::diagnostic::Diagnostics;
 use crate::model::attempt::{CallTrace, StepTrace};
-use crate::rehearsal::saved;
 use crate::rehearsal::trial::{self, Answers, End, StandIns, Trial, TriedRecord};
 use crate::rehearsal::tried_change::TriedChange;
 use crate::rehearsal::tried_forward::TriedForward;
 use crate::rehearsal::tried_reply::TriedReply;
 use crate::routes::folder::{Folder, read_companion};
 use crate::routes::load::{Loaded, load};
+use crate::routes::saved;
 use crate::routes::source::Source;
 use crate::routes::test_file::beside;
 

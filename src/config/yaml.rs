@@ -245,6 +245,10 @@ impl Builder<'_, '_> {
                 let mut node = self.anchors.get(&anchor)?.clone();
                 self.nodes += size_of_tree(&node);
                 node.span = span;
+                if let Content::Scalar(scalar) = &mut node.content {
+                    // its text stands at the anchor, not here
+                    scalar.offset = None;
+                }
                 self.add(node, 0)
             }
             Event::SequenceStart(style, anchor, tag) => {

@@ -1,7 +1,7 @@
 //! What a template looks at, told from its syntax tree before it ever runs: places of the event document, names that must exist,
 //! templates that it includes, and operators that cannot be exact. Of places it may name too many, never too few.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use minijinja::Error;
@@ -35,6 +35,8 @@ pub(crate) struct Name {
     pub(crate) whole: Range<usize>,
     /// Whether it is called like a function.
     pub(crate) called: bool,
+    /// Whether the template may have made it by then: on one of the ways that lead there.
+    pub(crate) may_be_made: bool,
 }
 
 /// An included or imported template.
@@ -76,8 +78,8 @@ pub(crate) fn of_expression(text: &str) -> Result<Analysis, Error> {
 
 struct Walker<'t> {
     text: &'t str,
-    /// The names made so far, a set for each block that is open.
-    made: Vec<BTreeSet<String>>,
+    /// The names made so far, for each block that is open, and whether they are made whichever way is taken.
+    made: Vec<BTreeMap<String, bool>>,
     analysis: Analysis,
 }
 
@@ -87,16 +89,16 @@ pub(super) fn range(span: Span) -> Range<usize> {
 
 impl<'t> Walker<'t> {
     fn new(text: &'t str) -> Self {
-        Self { text, made: vec![BTreeSet::new()], analysis: Analysis::default() }
+        Self { text, made: vec![BTreeMap::new()], analysis: Analysis::default() }
     }
 
     fn is_made(&self, name: &str) -> bool {
-        self.made.iter().any(|names| names.contains(name))
+        self.made.iter().any(|names| names.get(name) == Some(&true))
     }
 
     fn make(&mut self, name: &str) {
         if let Some(names) = self.made.last_mut() {
-            names.insert(name.to_owned());
+            names.insert(name.to_owned(), true);
         }
     }
 
@@ -112,9 +114,22 @@ impl<'t> Walker<'t> {
 
     /// What is made in a block is gone behind it.
     fn block(&mut self, statements: &[Stmt<'_>]) {
-        self.made.push(BTreeSet::new());
+        self.made.push(BTreeMap::new());
         self.all(statements);
         self.made.pop();
+    }
+
+    /// Two ways of which one is taken: what both make is made behind them, what one of them makes may be.
+    fn either(&mut self, one: &[Stmt<'_>], other: &[Stmt<'_>]) {
+        let before = self.made.last().cloned().unwrap_or_default();
+        self.all(one);
+        let by_one = self.made.last_mut().map(|names| std::mem::replace(names, before)).unwrap_or_default();
+        self.all(other);
+        let Some(names) = self.made.last_mut() else { return };
+        names.iter_mut().for_each(|(name, always)| *always &= by_one.get(name) == Some(&true));
+        for name in by_one.into_keys() {
+            names.entry(name).or_insert(false);
+        }
     }
 
     fn all(&mut self, statements: &[Stmt<'_>]) {
@@ -128,7 +143,7 @@ impl<'t> Walker<'t> {
             Stmt::EmitRaw(_) => {}
             Stmt::ForLoop(each) => {
                 self.expression(&each.iter);
-                self.made.push(BTreeSet::from(["loop".to_owned()]));
+                self.made.push(BTreeMap::from([("loop".to_owned(), true)]));
                 self.make_target(&each.target);
                 each.filter_expr.iter().for_each(|filter| self.expression(filter));
                 self.all(&each.body);
@@ -137,11 +152,10 @@ impl<'t> Walker<'t> {
             }
             Stmt::IfCond(condition) => {
                 self.expression(&condition.expr);
-                self.block(&condition.true_body);
-                self.block(&condition.false_body);
+                self.either(&condition.true_body, &condition.false_body);
             }
             Stmt::WithBlock(with) => {
-                self.made.push(BTreeSet::new());
+                self.made.push(BTreeMap::new());
                 for (target, value) in &with.assignments {
                     self.expression(value);
                     self.make_target(target);
@@ -193,7 +207,7 @@ impl<'t> Walker<'t> {
     }
 
     fn in_macro(&mut self, defined: &Macro<'_>) {
-        self.made.push(BTreeSet::from(["caller".to_owned()]));
+        self.made.push(BTreeMap::from([("caller".to_owned(), true)]));
         let required = defined.args.len().saturating_sub(defined.defaults.len());
         for (index, argument) in defined.args.iter().enumerate() {
             if let Some(default) = index.checked_sub(required).and_then(|at| defined.defaults.get(at)) {
@@ -215,7 +229,8 @@ impl<'t> Walker<'t> {
         for choice in choices {
             match choice {
                 Expr::Const(value) if value.value.as_str().is_some() => {
-                    let locals = self.made.iter().flatten().cloned().collect();
+                    let made = self.made.iter().flatten().filter(|(_, always)| **always);
+                    let locals = made.map(|(name, _)| name.clone()).collect();
                     let name = value.value.as_str().unwrap_or_default().to_owned();
                     let optional = optional || several;
                     self.analysis.included.push(Included { name, range: range(value.span()), optional, locals });
@@ -333,7 +348,8 @@ impl<'t> Walker<'t> {
         if let Some(place) = self.place(expression)
             && !self.is_made(&place.names[0])
         {
-            let name = Name { place: place.names, first: place.first, whole: range(expression.span()), called };
+            let may_be_made = self.made.iter().any(|names| names.contains_key(&place.names[0]));
+            let name = Name { place: place.names, first: place.first, whole: range(expression.span()), called, may_be_made };
             self.analysis.names.push(name);
         }
     }
@@ -399,6 +415,10 @@ mod tests {
             ("{{ body.items() }}", &["body"]),
             ("{% set body = body.x %}{{ body.y }}", &["body/x"]),
             ("{% with body = body.x %}{{ body.y }}{% endwith %}{{ body.z }}", &["body/x", "body/z"]),
+            ("{% if a %}{% set y = 1 %}{% else %}{% set y = 2 %}{% endif %}{{ y }}", &["a"]),
+            ("{% if a %}{% set y = 1 %}{% elif b %}{% set y = 2 %}{% else %}{% set y = c %}{% endif %}{{ y }}", &["a", "b", "c"]),
+            ("{% if a %}{% set y = 1 %}{% elif b %}{% set y = 2 %}{% endif %}{{ y }}", &["a", "b", "y"]),
+            ("{% set y = 1 %}{% if a %}{% set y = 2 %}{% endif %}{{ y }}", &["a"]),
             ("{% if a %}{% set body = 1 %}{% endif %}{{ body.y }}", &["a", "body/y"]),
             ("{% for body in body.x %}{{ body.y }}{{ loop.index }}{% else %}{{ body.z }}{% endfor %}", &["body/x", "body/z"]),
             ("{% macro m(a, b=a, c=d) %}{{ a }}{{ b }}{{ c }}{{ e.f }}{% endmacro %}{{ m(body.g) }}", &["d", "e/f", "body/g"]),

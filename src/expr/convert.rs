@@ -7,6 +7,7 @@ use jiff::tz::{AmbiguousOffset, TimeZone};
 use serde_json::Value as Json;
 
 use super::decimal;
+use super::notes::note;
 use crate::config::yaml::shorten;
 use crate::model::change::ValueType;
 
@@ -162,11 +163,20 @@ fn timestamp(value: &Json, reading: &Reading) -> Result<String, String> {
 /// The moment of a local time: of an ambiguous one the earlier, of a skipped one the next that exists.
 pub(super) fn in_zone(local: civil::DateTime, zone: &TimeZone) -> Option<jiff::Timestamp> {
     let ambiguous = zone.to_ambiguous_timestamp(local);
-    if matches!(ambiguous.offset(), AmbiguousOffset::Gap { .. }) {
-        let before = ambiguous.earlier().ok()?;
-        return zone.following(before).next().map(|transition| transition.timestamp());
+    let tell = |what: &str| note(|| format!("the local time {local} of {} {what}", zone.iana_name().unwrap_or("its zone")));
+    match ambiguous.offset() {
+        AmbiguousOffset::Gap { .. } => {
+            let before = ambiguous.earlier().ok()?;
+            let next = zone.following(before).next().map(|transition| transition.timestamp())?;
+            tell("was skipped: the next moment that there is was taken");
+            Some(next)
+        }
+        AmbiguousOffset::Fold { .. } => {
+            tell("came twice: the earlier moment was taken");
+            ambiguous.earlier().ok()
+        }
+        AmbiguousOffset::Unambiguous { .. } => ambiguous.earlier().ok(),
     }
-    ambiguous.earlier().ok()
 }
 
 #[cfg(test)]
@@ -228,5 +238,19 @@ mod tests {
         assert_eq!(read(json!(1_795_248_131), Some(TimeUnit::Seconds), None).as_deref(), Some("2026-11-21T08:02:11Z"));
         assert_eq!(read(json!("2026-11-21T07:02:10+01:00"), None, None).as_deref(), Some("2026-11-21T06:02:10Z"));
         assert_eq!(read(json!("2026-11-21T07:02:10"), None, None), None);
+    }
+
+    #[test]
+    fn what_was_taken_for_a_local_time_that_is_not_one_moment_is_noted() {
+        let noted = |text: &str| {
+            let reading = Reading { unit: None, zone: Some("Europe/Copenhagen".to_owned()) };
+            crate::expr::notes::watch(|| convert(&json!(text), ValueType::Timestamp, &reading)).1
+        };
+        assert_eq!(noted("2026-11-21T07:02:10"), Vec::<String>::new());
+        assert_eq!(
+            noted("2026-10-25T02:30:00"),
+            ["the local time 2026-10-25T02:30:00 of Europe/Copenhagen came twice: the earlier moment was taken"]
+        );
+        assert_eq!(noted("2026-03-29T02:30:00").len(), 1);
     }
 }

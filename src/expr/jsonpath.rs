@@ -28,7 +28,11 @@ enum Rest {
     Singular(Vec<Segment>),
     /// One place as well, written in a way that only the crate reads: with escapes or spaces.
     One(Box<JpQuery>),
-    Many(Box<JpQuery>),
+    /// With its trunk: the part of it that names one place.
+    Many {
+        query: Box<JpQuery>,
+        trunk: Box<JpQuery>,
+    },
 }
 
 /// One step of a path that names one place.
@@ -77,8 +81,14 @@ impl Path {
         path_lint::check_query(&mut query, text)?;
         // the query runs over what stands under the first name
         query.segments.remove(0);
-        let rest =
-            if path_lint::names_one_place(&query.segments) { Rest::One(Box::new(query)) } else { Rest::Many(Box::new(query)) };
+        let trunk = query.segments.iter().take_while(|segment| path_lint::names_one_place(std::slice::from_ref(segment))).count();
+        let rest = if trunk == query.segments.len() {
+            Rest::One(Box::new(query))
+        } else {
+            let mut stem = query.clone();
+            stem.segments.truncate(trunk);
+            Rest::Many { query: Box::new(query), trunk: Box::new(stem) }
+        };
         Ok(Self { text: text.to_owned(), first, rest })
     }
 
@@ -107,13 +117,13 @@ impl Path {
     pub fn segments(&self) -> Option<&[Segment]> {
         match &self.rest {
             Rest::Singular(segments) => Some(segments),
-            Rest::One(_) | Rest::Many(_) => None,
+            Rest::One(_) | Rest::Many { .. } => None,
         }
     }
 
     /// Whether it gives a list of all that match.
     pub fn gives_list(&self) -> bool {
-        matches!(self.rest, Rest::Many(_))
+        matches!(self.rest, Rest::Many { .. })
     }
 
     /// The names to the one place it can name, first name first; `None` when it can name several or counts items.
@@ -131,7 +141,19 @@ impl Path {
         match &self.rest {
             Rest::Singular(segments) => walk(root?, segments).cloned(),
             Rest::One(query) => matches_of(query, root).into_iter().next(),
-            Rest::Many(query) => Some(Json::Array(matches_of(query, root))),
+            Rest::Many { query, .. } => Some(Json::Array(matches_of(query, root))),
+        }
+    }
+
+    /// The list that is looked at item by item. Of a path that can name many it is what matches, but only where there is something
+    /// that it looks through: that a list is missing does not mean that it is empty.
+    pub fn find_list(&self, document: &EventDocument) -> Option<Json> {
+        let Rest::Many { trunk, .. } = &self.rest else { return self.find(document) };
+        let looked_through = matches_of(trunk, document.get(&self.first)).into_iter().next()?;
+        match looked_through {
+            Json::Array(_) | Json::Object(_) => self.find(document),
+            Json::Null => None,
+            other => Some(other),
         }
     }
 
@@ -271,6 +293,33 @@ mod tests {
             ("$.body['back\\\\slash']", Some("4")),
         ] {
             assert_eq!(find(path).as_deref(), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_missing_list_is_not_an_empty_one() {
+        let list = |path: &str| {
+            let mut document = EventDocument::default();
+            document.set("body", serde_json::json!({ "lines": [], "orders": [{ "lines": [1] }, {}], "none": null, "text": "a" }));
+            Path::compile(path).expect(path).find_list(&document).map(|found| found.to_string())
+        };
+        for (path, expected) in [
+            ("$.body.lines", Some("[]")),
+            ("$.body.lines[*]", Some("[]")),
+            ("$.body.lines[?@.a]", Some("[]")),
+            ("$.body.orders[*].lines[*]", Some("[1]")),
+            ("$.body.orders[0].lines[*]", Some("[1]")),
+            ("$.body[*].lines[*]", Some("[1]")),
+            ("$.body.nope", None),
+            ("$.body.nope[*]", None),
+            ("$.body.nope[?@.a]", None),
+            ("$.body.orders[1].lines[*]", None),
+            ("$.body.none[*]", None),
+            ("$.body.text[*]", Some("\"a\"")),
+            ("$.order.lines[*]", None),
+            ("$.order..lines", None),
+        ] {
+            assert_eq!(list(path).as_deref(), expected, "{path}");
         }
     }
 

@@ -12,6 +12,7 @@ pub(crate) mod functions;
 pub(crate) mod json_value;
 pub mod jsonpath;
 pub(crate) mod names;
+pub(crate) mod notes;
 mod path_lint;
 mod path_run;
 pub mod reads;

@@ -119,6 +119,8 @@ impl Written<'_> {
                 let span = (self.place)(name.first.clone());
                 let diagnostic = Diagnostic::error("unknown-name", span, "an expression knows no `null`");
                 diagnostics.report(diagnostic.hint("write `none`").replacement(span, "none"));
+            } else if name.may_be_made && !compiler.scope.has(first) {
+                // where it was not made it is not set, which a text does not swallow
             } else if !name.called {
                 compiler.scope.check_name(first, (self.place)(name.first.clone()), diagnostics);
             } else if !compiler.engine.knows_function(first) {

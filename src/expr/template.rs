@@ -86,7 +86,9 @@ impl Template {
     /// Compiles a text that has `{{` or `{%`. One `{{ expression }}` and nothing else is an expression.
     pub fn compile(text: &str, engine: &Engine, purpose: Purpose) -> Result<Self, TemplateError> {
         if let Some(start) = expression_start(text) {
-            let inner = text.trim().trim_start_matches("{{").trim_end_matches("}}").trim_matches('-');
+            let inner = text[start..].trim_end();
+            let inner = inner.strip_suffix("}}").unwrap_or(inner);
+            let inner = inner.strip_suffix('-').unwrap_or(inner);
             if let Ok(template) = Self::compile_expression(inner, engine) {
                 return Ok(Self { offset: start, ..template });
             }
@@ -373,6 +375,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_made_on_each_way_is_there_behind_it() {
+        let text = |condition: &str| {
+            format!("{{% if {condition} %}}{{% set y = 1 %}}{{% else %}}{{% set y = 2 %}}{{% endif %}}{{{{ y }}}}")
+        };
+        assert_eq!(value(&text("body.n")), "\"1\"");
+        assert_eq!(value(&text("body.nope")), "\"2\"");
+        let one_way = "{% if body.nope %}{% set y = 1 %}{% endif %}{{ y }}";
+        assert!(evaluate(one_way).is_err_and(|message| message.contains("`y`")));
+    }
+
+    #[test]
     fn an_expression_keeps_its_type() {
         for (text, expected) in [
             ("{{ body.n }}", "1042"),
@@ -388,6 +401,8 @@ mod tests {
             ("{{ body.lines | length }}", "2"),
             ("{{ body.n > 3 }}", "true"),
             ("{{ {'a': body.price, 'b': [body.n]} }}", r#"{"a":3100.00,"b":[1042]}"#),
+            ("{{ {'a': {'b': body.n}}}}", r#"{"a":{"b":1042}}"#),
+            ("{{- {'a': {'b': body.n}}-}}", r#"{"a":{"b":1042}}"#),
             ("{{ body | tojson | length > 3 }}", "true"),
             ("{{ secret.token }}", "\"s3cret\""),
         ] {

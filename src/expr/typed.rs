@@ -1,5 +1,6 @@
 //! The long form of a value, `{ from, as, … }`: what may stand for a column or an extracted name, converted and defaulted.
 
+use jiff::tz::TimeZone;
 use serde_json::Value as Json;
 
 use super::convert::{Reading, TimeUnit, convert};
@@ -92,6 +93,22 @@ pub struct Typed {
     pub span: Span,
 }
 
+/// Reports a zone that is never asked for, and one that there is not.
+fn check_zone(options: &LongForm, diagnostics: &mut Diagnostics) {
+    let Some(zone) = &options.zone else { return };
+    if options.r#as.as_ref().is_none_or(|to| to.value != ValueType::Timestamp) {
+        let message = "`zone` says whose clocks show a local time, and this is no `as: timestamp`";
+        diagnostics.report(
+            Diagnostic::error("zone-without-timestamp", zone.span, message).hint("write `as: timestamp`, or remove `zone`"),
+        );
+    }
+    let literal = zone.text().filter(|text| !text.starts_with('$') && !text.contains("{{") && !text.contains("{%"));
+    if let Some(name) = literal.filter(|name| TimeZone::get(name).is_err()) {
+        let message = format!("expected an IANA time zone; found `{name}`");
+        diagnostics.report(Diagnostic::error("unknown-zone", zone.span, message).hint("such as `Europe/Copenhagen` or `UTC`"));
+    }
+}
+
 impl Typed {
     /// A value in its short form.
     pub fn of(value: Value, span: Span) -> Self {
@@ -113,6 +130,7 @@ impl Typed {
                 Diagnostic::error("unit-without-timestamp", unit.span, message).hint("write `as: timestamp`, or remove `unit`"),
             );
         }
+        check_zone(&options, diagnostics);
         let value = Value::compile(&options.from, compiler, diagnostics);
         let zone = options.zone.as_ref().map(|zone| Value::compile(zone, compiler, diagnostics));
         let default = options.default.as_ref().map(|default| Value::compile(default, compiler, diagnostics));

@@ -152,6 +152,14 @@ impl Value {
         }
     }
 
+    /// The list whose items are taken one by one; what a path looks through must be there.
+    pub fn list(&self, context: Context<'_>) -> Result<Option<Json>, ValueError> {
+        match self {
+            Self::Path(path) => Ok(path.find_list(context.document)),
+            other => other.evaluate(context),
+        }
+    }
+
     /// The value as text that something is found or called by: a missing or null one, a list or an object is an error.
     pub fn text(&self, context: Context<'_>) -> Result<String, ValueError> {
         match self.evaluate(context)? {

@@ -28,6 +28,9 @@ pub struct Attempt {
     /// What happened to rows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<ChangeTrace>,
+    /// What its steps did that is worth telling, masked: which moment an ambiguous local time was taken for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// How an attempt ended.

@@ -66,6 +66,14 @@ pub struct Version {
     pub kept_in_column: bool,
 }
 
+impl Version {
+    /// The column that keeps it, with its value, when these values have none for it.
+    pub fn beside(&self, set: &[Cell]) -> Option<&Cell> {
+        let column = Some(&self.cell).filter(|_| self.kept_in_column);
+        column.filter(|column| !set.iter().any(|cell| cell.column.eq_ignore_ascii_case(&column.column)))
+    }
+}
+
 /// The kinds of row operation. The tenant column, where there is one, is already among the cells.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Operation {
@@ -128,6 +136,16 @@ pub struct Row {
 }
 
 impl Operation {
+    /// The same with the column that keeps its version, where one does.
+    #[must_use]
+    pub fn keeping(mut self, version: Option<&Version>) -> Self {
+        if let Self::Upsert { set, .. } | Self::Update { set, .. } = &mut self {
+            let kept = version.and_then(|version| version.beside(set)).cloned();
+            set.extend(kept);
+        }
+        self
+    }
+
     /// The columns that find its row or rows; none for a new one.
     pub fn found_by(&self) -> &[Cell] {
         match self {

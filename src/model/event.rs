@@ -14,6 +14,8 @@ pub struct EventDocument {
     values: Vec<(String, Arc<Json>)>,
     /// When the first request of each call began whose answer is among the values.
     fetched: Vec<(String, Timestamp)>,
+    /// What its steps did that is worth telling whoever looks at the record.
+    notes: Vec<String>,
 }
 
 impl EventDocument {
@@ -41,6 +43,16 @@ impl EventDocument {
         self.fetched.push((call.to_owned(), began_at));
     }
 
+    /// Adds what is worth telling of a step.
+    pub fn add_notes(&mut self, notes: Vec<String>) {
+        self.notes.extend(notes);
+    }
+
+    /// What is worth telling of its steps.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// When the first of these calls began, or of all when none of these was made; none when none was made at all.
     pub fn fetched_at(&self, calls: &[String]) -> Option<Timestamp> {
         let own = self.fetched.iter().filter(|(call, _)| calls.contains(call)).map(|(_, at)| *at).min();
@@ -51,7 +63,7 @@ impl EventDocument {
     #[must_use]
     pub fn only(&self, names: &BTreeSet<&str>) -> Self {
         let values = self.values.iter().filter(|(name, _)| names.contains(name.as_str())).cloned().collect();
-        Self { values, fetched: Vec::new() }
+        Self { values, fetched: Vec::new(), notes: Vec::new() }
     }
 
     /// The first names, in order.

@@ -27,7 +27,7 @@ options! {
         charset: Option<Charset>,
         /// Places that are lists however often they occur: `[$.body.order.line]`. One XML element or form field looks like a single value.
         lists: Vec<Node> as shape::path,
-        /// Paths into the body whose content is masked everywhere, beside what auth, api headers and `from:` read. A path through a list means each of its items.
+        /// Paths into the body whose content is masked everywhere, beside what auth, headers that go out, logins and `from:` read. A path through a list means each of its items.
         secret: Vec<Node> as shape::path,
         /// `{ name: path }`: each element of that list is a record of its own, under that name; `body` stays whole.
         split: Named<Node> as shape::path,
@@ -203,6 +203,10 @@ fn compile_format(options: &PayloadOptions, diagnostics: &mut Diagnostics) -> Op
     }
     if let Some(lenient) = options.lenient.as_ref().filter(|_| name.is_some() && !expected(&[FormatName::Json])) {
         misplaced("lenient", lenient.span, "JSON bodies");
+    }
+    let listed = options.lists.first().or(options.split.entries.first().map(|(_, node)| node));
+    if let Some(node) = listed.filter(|_| expected(&[FormatName::Text, FormatName::None])) {
+        misplaced(if options.lists.is_empty() { "split" } else { "lists" }, node.head(), "bodies that can hold lists");
     }
     let fields = distinct(&options.fields, diagnostics)?;
     let Some(format) = &options.format else { return Some(None) };
@@ -390,6 +394,8 @@ mod tests {
             ("{ format: json, fields: [a] }", "error[misplaced-option]: `fields` is for `format: positional` and `format: csv`"),
             ("separator: ';'", "error[misplaced-option]: `separator` is for"),
             ("{ format: form, lenient: true }", "error[misplaced-option]: `lenient` is for JSON bodies"),
+            ("{ format: text, split: { line: $.body } }", "error[misplaced-option]: `split` is for bodies that can hold lists"),
+            ("{ format: none, lists: $.body.a }", "error[misplaced-option]: `lists` is for bodies that can hold lists"),
             ("{ format: csv, decode: raw }", "error[misplaced-option]: `decode` is for `format: positional`"),
             ("charset: klingon", "expected a charset such as"),
             ("secret: $.query.password", "expected a path to one place of the body"),

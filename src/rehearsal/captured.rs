@@ -2,12 +2,12 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::saved;
 use super::send::{WebhookBody, WebhookRequest};
 use crate::auth::scheme::Auth;
 use crate::expr::reads::Reads;
 use crate::expr::template::Engine;
 use crate::routes::receive::{Receive, Segment};
+use crate::routes::saved;
 use crate::routes::source::Source;
 
 /// Headers that belong to the connection it was captured on.

@@ -14,7 +14,6 @@ pub mod programme;
 pub mod project;
 pub mod report;
 pub mod run;
-pub mod saved;
 pub mod send;
 pub mod sender;
 mod signed;

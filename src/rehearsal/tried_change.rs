@@ -35,7 +35,8 @@ pub struct TriedStatement {
 /// A row operation with what is secret masked.
 pub(super) fn shown(change: &Change, mask: &Mask) -> TriedChange {
     let parameter = |cell: Cell| (cell.column, mask.json(&cell.value));
-    let statements = statements(Dialect::Sqlite, &change.table, &change.operation).into_iter().map(|one| TriedStatement {
+    let operation = change.operation.clone().keeping(change.version.as_ref());
+    let statements = statements(Dialect::Sqlite, &change.table, &operation).into_iter().map(|one| TriedStatement {
         when: one.when,
         sql: one.sql,
         runs: one.runs.into_iter().map(|cells| cells.into_iter().map(parameter).collect()).collect(),

@@ -112,7 +112,7 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
     row_lanes::check(options, &routes, &values, diagnostics);
     let (mask, secret_places) =
         secrecy((&auth, &handshakes, &routes), &integration, &payload.secret_places, &secrets, options, world.engine);
-    let reads_raw = names::reads_raw(&routes, reply.as_deref(), (&extract, event.as_ref()), world.engine);
+    let reads_raw = names::reads_raw(&integration, (&extract, event.as_ref()), &routes, reply.as_deref(), world.engine);
     Some(Source {
         title: options.title.clone().unwrap_or_else(|| name.to_owned()),
         name: name.to_owned(),
@@ -223,7 +223,7 @@ impl<'a> Builder<'a> {
         place: String,
         diagnostics: &mut Diagnostics,
     ) -> Option<Route> {
-        let idle = route.write.first().map(|write| write.head).or(route.enrich.span).or(route.forward.span);
+        let idle = route.own_writes().first().map(|write| write.head).or(route.enrich.span).or(route.forward.span);
         if let Some(span) = idle {
             let message = "a route that says `ignore` does nothing, so it can neither fetch, write nor forward";
             diagnostics.report(
@@ -343,7 +343,7 @@ impl<'a> Builder<'a> {
         answers: &[&str],
         diagnostics: &mut Diagnostics,
     ) -> Option<Vec<Write>> {
-        let written: &[WriteOptions] = if route.write.is_empty() { &self.options.write } else { &route.write };
+        let written: &[WriteOptions] = route.write.as_ref().unwrap_or(&self.options.write);
         let version = route.version.as_ref().or(self.options.version.as_ref());
         let surroundings =
             map::Surroundings { destinations: self.world.destinations, has_tenant: self.has_tenant, answers, version };

@@ -68,5 +68,7 @@ fn diagnostic(write: &Write, difference: &Difference, database: &str) -> Diagnos
 }
 
 fn column_span(write: &Write, name: &str) -> Span {
-    write.columns().find(|column| column.name == name).map_or(write.table.span, |column| column.span)
+    let kept = write.version.iter().filter_map(|version| version.column.as_ref());
+    let kept = kept.filter(|column| column.value == name).map(|column| column.span).next();
+    write.columns().find(|column| column.name == name).map(|column| column.span).or(kept).unwrap_or(write.table.span)
 }

@@ -74,7 +74,14 @@ fn table_of(write: &Write, kinds: &BTreeMap<String, ColumnKind>, samples: &Sampl
         Verb::Upsert | Verb::Replace => key_columns.iter().map(|column| column.name.clone()).collect(),
     };
     let soft = write.soft.iter().map(|name| ExpectedColumn { name: name.clone(), kind: ColumnKind::Timestamp, not_null: false });
-    let columns = key_columns.into_iter().chain(write.set.iter().map(|one| column(one, false))).chain(soft).collect();
+    let columns = key_columns.into_iter().chain(write.set.iter().map(|one| column(one, false))).chain(soft);
+    let mut columns: Vec<ExpectedColumn> = columns.collect();
+    if let Some(version) = write.version.as_ref().filter(|_| !matches!(write.verb, Verb::Insert | Verb::Replace)) {
+        let kind = version.typed().map_or(ColumnKind::Timestamp, |typed| kind_of(typed, kinds, &within));
+        let kept = version.column.iter().map(|name| ExpectedColumn { name: name.value.clone(), kind, not_null: false });
+        let kept: Vec<_> = kept.filter(|kept| !columns.iter().any(|known| known.name.eq_ignore_ascii_case(&kept.name))).collect();
+        columns.extend(kept);
+    }
     ExpectedTable { name: write.table.value.clone(), columns, key }
 }
 
@@ -271,6 +278,31 @@ tests:
   primary key ("id")
 );"#
         );
+    }
+
+    #[test]
+    fn a_version_that_a_column_keeps_is_one_of_the_tables_columns() {
+        let write = |version: &str| {
+            format!(
+                "auth: {{ none: a test }}\napis: {{ a: {{ base: \"https://a.example\" }} }}\nenrich: {{ x: /x }}\n\
+                 write: {{ upsert: t, key: {{ id: {{ from: $.body.id, as: integer }} }}, set: {{ a: {{ from: $.x.a, as: date }} }}, version: {version} }}\n"
+            )
+        };
+        for (version, expected) in [
+            ("{ from: $.body.at, column: at, as: timestamp }", "  \"at\" TIMESTAMP_TEXT,\n"),
+            ("{ from: fetched, column: at }", "  \"at\" TIMESTAMP_TEXT,\n"),
+            ("{ from: $.body.n, column: n, as: integer }", "  \"n\" INTEGER,\n"),
+            ("{ from: $.x.a, as: date, column: a }", ""),
+            ("$.body.at", ""),
+        ] {
+            assert_eq!(
+                statements(&[("r/a.yaml", &write(version))], &[]),
+                format!(
+                    "create table \"t\" (\n  \"id\" INTEGER not null,\n  \"a\" DATE_TEXT,\n{expected}  primary key (\"id\")\n);"
+                ),
+                "{version}"
+            );
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::config::yaml::{Content, Node};
 use crate::model::change::{Cell, Operation, Row};
 use crate::steps::admission::Route;
 use crate::steps::map::{Column, Write};
+use crate::steps::version::WriteVersion;
 use crate::steps::write_options::Verb;
 use crate::target::ddl::create_table;
 use crate::target::dialect::Dialect;
@@ -267,5 +268,6 @@ fn operations_of(write: &Write) -> Vec<Operation> {
     let from = write.key.iter().map(|column| cell(write.was.iter().find(|was| was.name == column.name).unwrap_or(column)));
     let from = with_tenant(from.collect());
     let moved = (!write.was.is_empty()).then(|| Operation::Move { from, to: with_tenant(cells(&write.key)) });
-    moved.into_iter().chain([operation]).collect()
+    let version = write.version.as_ref().and_then(WriteVersion::kept);
+    moved.into_iter().chain([operation.keeping(version.as_ref())]).collect()
 }

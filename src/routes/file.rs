@@ -121,8 +121,8 @@ options! {
         retry: Option<RetryOptions>,
         /// What is fetched.
         enrich: Named<CallForm>,
-        /// Which rows change.
-        write: Vec<WriteOptions>,
+        /// Which rows change. `[]`: none, whatever the file says.
+        write: Option<Vec<WriteOptions>>,
         /// What is sent to other systems once the rows are written.
         forward: Named<ForwardOptions>,
         /// What the sender is answered in place of the delivery's id; also for what is left alone.
@@ -155,6 +155,11 @@ pub fn stuck_after(written: Option<&Spanned<Duration>>, fetches: bool, diagnosti
 }
 
 impl RouteOptions {
+    /// Its own writes.
+    pub(super) fn own_writes(&self) -> &[WriteOptions] {
+        self.write.as_deref().unwrap_or_default()
+    }
+
     /// A file without `routes` is itself one route.
     pub(super) fn of_file(file: &FileOptions) -> Self {
         Self {
@@ -173,7 +178,7 @@ impl RouteOptions {
             coalesce: None,
             retry: None,
             enrich: Named::default(),
-            write: Vec::new(),
+            write: None,
             forward: Named::default(),
             reply: None,
         }

@@ -1,9 +1,9 @@
 //! What is allowed but most likely not meant: routes that are never reached, lanes that hold the event, routes without work.
 
 use super::file::{FileOptions, RouteOptions};
+use super::gone;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::source::{Span, Spanned};
-use crate::config::yaml::{Content, Node};
 use crate::expr::reads::Reads;
 use crate::expr::template::Engine;
 use crate::steps::admission::Route;
@@ -18,8 +18,8 @@ pub(super) fn check(options: &FileOptions, routes: &[Route], engine: &Engine, di
     warn_of_unreachable(options, routes, diagnostics);
     refuse_patterns_without_event(options, diagnostics);
     warn_of_no_work(options, routes, diagnostics);
-    warn_of_event_in_lane(options, routes, diagnostics);
-    refuse_gone_without_key(routes, engine, diagnostics);
+    warn_of_event_in_lane(options, routes, engine, diagnostics);
+    gone::refuse_without_key(routes, engine, diagnostics);
 }
 
 /// Where a route says which events it wants, or where it begins.
@@ -74,58 +74,31 @@ fn warn_of_no_work(options: &FileOptions, routes: &[Route], diagnostics: &mut Di
 }
 
 /// An update and a delete of one thing would run side by side if their lanes differ by the event.
-fn warn_of_event_in_lane(options: &FileOptions, routes: &[Route], diagnostics: &mut Diagnostics) {
-    let Some(lane) = &options.lane else { return };
-    let texts: Vec<&str> = match &lane.content {
-        Content::List(items) => items.iter().filter_map(Node::text).collect(),
-        _ => lane.text().into_iter().collect(),
-    };
-    let tables = |route: &Route| route.pipeline.writes.iter().map(|write| write.table.value.clone()).collect::<Vec<_>>();
-    let shared = routes.iter().enumerate().find_map(|(index, route)| {
-        let mine = tables(route);
-        routes[index + 1..].iter().flat_map(tables).find(|table| mine.contains(table))
-    });
-    let is_event = |text: &&str| {
-        let text = crate::config::yaml::shorten(text);
-        text.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|word| word == "event")
-    };
-    let reads_event = texts.iter().any(is_event);
-    if let Some(table) = shared.filter(|_| reads_event) {
-        let message = format!(
-            "the lane holds the event, and two routes write `{table}`: an update and a delete of one thing would run side by side"
-        );
-        diagnostics.report(
-            Diagnostic::warning("event-in-lane", lane.span, message)
-                .hint("make the lane of the thing itself: `order/{{ number }}`"),
-        );
+fn warn_of_event_in_lane(options: &FileOptions, routes: &[Route], engine: &Engine, diagnostics: &mut Diagnostics) {
+    let mut told: Vec<Span> = Vec::new();
+    for (index, route) in routes.iter().enumerate() {
+        let own = options.routes.get(index).and_then(|route| route.lane.as_ref());
+        let Some(lane) = own.or(options.lane.as_ref()).filter(|lane| !told.contains(&lane.span)) else { continue };
+        let mut reads = Reads::default();
+        route.queueing.lanes.iter().for_each(|lane| lane.add_reads(engine, &mut reads));
+        let others = routes.iter().enumerate().filter(|(other, _)| *other != index).flat_map(|(_, other)| tables(other));
+        let mine: Vec<&str> = tables(route).collect();
+        let shared = others.filter(|_| reads.reads_name("event")).find(|table| mine.contains(table));
+        if let Some(table) = shared {
+            told.push(lane.span);
+            let message = format!(
+                "the lane holds the event, and two routes write `{table}`: an update and a delete of one thing would run side by side"
+            );
+            diagnostics.report(
+                Diagnostic::warning("event-in-lane", lane.span, message)
+                    .hint("make the lane of the thing itself: `order/{{ number }}`"),
+            );
+        }
     }
 }
 
-/// `gone` deletes by keys; a key that only an answer could give is not there when nothing was fetched.
-fn refuse_gone_without_key(routes: &[Route], engine: &Engine, diagnostics: &mut Diagnostics) {
-    for route in routes.iter().filter(|route| route.queueing.gone.is_some()) {
-        let answers: Vec<&str> = route.pipeline.enrich.calls().map(|call| call.name.as_str()).collect();
-        for write in &route.pipeline.writes {
-            let columns = match write.verb {
-                Verb::Insert | Verb::Update => &[],
-                Verb::Upsert | Verb::Delete => write.key.as_slice(),
-                Verb::Replace => write.of.as_slice(),
-            };
-            let asks = columns.iter().find_map(|column| {
-                let mut reads = Reads::default();
-                column.value.add_reads(engine, &mut reads);
-                let answer = answers.iter().find(|answer| reads.reads_name(answer))?;
-                Some((column, *answer))
-            });
-            if let Some((column, answer)) = asks {
-                let message =
-                    format!("when the thing is gone nothing is fetched, so `{answer}` cannot give the key `{}`", column.name);
-                diagnostics.report(
-                    Diagnostic::error("gone-without-key", column.value.span, message).hint("take the key from the request"),
-                );
-            }
-        }
-    }
+fn tables(route: &Route) -> impl Iterator<Item = &str> {
+    route.pipeline.writes.iter().map(|write| write.table.value.as_str())
 }
 
 /// Merged records leave out what each of them would do.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::claims;
 use super::compile::{Input, World, compile};
 use super::file::FileOptions;
+use super::lending::{self, Lender};
 use super::onboarding;
 use super::samples;
 use super::shipped;
@@ -101,12 +102,16 @@ impl LoadedFile {
     }
 }
 
-struct Parsed {
-    path: String,
-    file: FileId,
-    root: Node,
-    options: Option<FileOptions>,
-    problems: Diagnostics,
+/// A file that was read.
+pub(super) struct Parsed {
+    /// Its path.
+    pub(super) path: String,
+    /// The root of its tree.
+    pub(super) root: Node,
+    /// Its options, as far as they could be read.
+    pub(super) options: Option<FileOptions>,
+    /// What is wrong with it.
+    pub(super) problems: Diagnostics,
 }
 
 /// Loads a folder. `running` are the sources that run already: where two overlap, what runs wins.
@@ -147,7 +152,7 @@ pub fn load(texts: &Texts, world: World<'_>, running: &[Arc<Source>]) -> Loaded 
             Err(broken) => loaded.files.push(*broken),
         }
     }
-    refuse_lent_twice(&lenders, &mut loaded.diagnostics);
+    let lenders = lending::lenders(lenders, &mut loaded.diagnostics);
     for compiled in side_by_side::map(routes, |parsed| compile_source(parsed, &lenders, texts, world)) {
         if let (Some(source), Some(options)) = (&compiled.file.source, &compiled.options) {
             samples::check(source, options, world, &mut loaded.texts, &mut loaded.diagnostics);
@@ -178,7 +183,7 @@ fn read(path: &str, file: FileId, texts: &Sources) -> Result<(Kind, Parsed), Box
         true => (Kind::Lends, FileOptions::from_yaml(&root, &mut problems)),
         false => (Kind::Source, read_options(&root, &mut problems)),
     };
-    Ok((kind, Parsed { path: path.to_owned(), file, root, options, problems }))
+    Ok((kind, Parsed { path: path.to_owned(), root, options, problems }))
 }
 
 fn read_options(root: &Node, problems: &mut Diagnostics) -> Option<FileOptions> {
@@ -225,19 +230,17 @@ struct Compiled {
     unset: Diagnostics,
 }
 
-fn compile_source(parsed: Parsed, lenders: &[Parsed], texts: &Texts, world: World<'_>) -> Compiled {
-    let Parsed { path, root, options, mut problems, .. } = parsed;
+fn compile_source(parsed: Parsed, lenders: &[Lender], texts: &Texts, world: World<'_>) -> Compiled {
+    let Parsed { path, root, options, mut problems } = parsed;
     let Some(mut options) = options else {
         return Compiled { file: broken(&path, problems), options: None, unset: Diagnostics::default() };
     };
     let name = options.source.as_ref().map_or_else(|| stem(&path), |source| source.value.clone());
     let mut files = BTreeMap::from([(path.clone(), texts.routes.get(&path).cloned().unwrap_or_default())]);
     let mut included = templates_of(&root, world.engine);
-    for lender in lenders {
-        if borrow(&mut options, lender) {
-            files.insert(lender.path.clone(), texts.routes.get(&lender.path).cloned().unwrap_or_default());
-            included.extend(templates_of(&lender.root, world.engine));
-        }
+    for Lender { parsed: lender, .. } in lending::borrow(&mut options, &root, lenders, world.engine, &mut problems) {
+        files.insert(lender.path.clone(), texts.routes.get(&lender.path).cloned().unwrap_or_default());
+        included.extend(templates_of(&lender.root, world.engine));
     }
     let mut for_people: BTreeSet<String> =
         onboarding::templates_of(options.onboarding.as_ref(), world.engine).into_iter().collect();
@@ -265,42 +268,6 @@ fn templates_of(node: &Node, engine: &Engine) -> BTreeSet<String> {
         Content::List(items) => items.iter().flat_map(|item| templates_of(item, engine)).collect(),
         Content::Map(entries) => entries.iter().flat_map(|entry| templates_of(&entry.value, engine)).collect(),
     }
-}
-
-/// Adds what a file lends; the file's own names win. Says whether it may matter.
-fn borrow(options: &mut FileOptions, lender: &Parsed) -> bool {
-    let Some(lent) = &lender.options else { return false };
-    for entry in &lent.apis.entries {
-        if options.apis.get(&entry.0.value).is_none() {
-            options.apis.entries.push(entry.clone());
-        }
-    }
-    for entry in &lent.secrets.entries {
-        if options.secrets.get(&entry.0.value).is_none() {
-            options.secrets.entries.push(entry.clone());
-        }
-    }
-    true
-}
-
-fn refuse_lent_twice(lenders: &[Parsed], diagnostics: &mut Diagnostics) {
-    let names = lenders
-        .iter()
-        .filter_map(|lender| lender.options.as_ref())
-        .flat_map(|options| options.apis.entries.iter().map(|(name, _)| name));
-    let mut seen: Vec<&crate::config::source::Spanned<String>> = Vec::new();
-    for name in names {
-        match seen.iter().find(|known| known.value == name.value) {
-            Some(first) => {
-                let message = format!("two files lend an api `{}`", name.value);
-                diagnostics.report(
-                    Diagnostic::error("duplicate-name", name.span, message).related(first.span, "the other").hint("rename one"),
-                );
-            }
-            None => seen.push(name),
-        }
-    }
-    debug_assert!(lenders.iter().all(|lender| lender.root.span.file == lender.file || lender.problems.has_errors()));
 }
 
 #[cfg(test)]
@@ -368,7 +335,8 @@ pub(super) mod tests {
              - {{ event: a }}\n\
              - {{ event: b, extract: {{ no: $.body.no }}, lane: \"b/{{{{ no }}}}\", enrich: {{ two: \"/other/{{{{ no }}}}\", three: /three }}, \
              write: [{{ upsert: x, key: {{ no: $.no }}, set: {{ id: $.id, a: $.one.a }} }}, {{ insert: y, set: {{ no: $.no }} }}] }}\n\
-             - {{ event: c, ignore: a test }}\n"
+             - {{ event: c, ignore: a test }}\n\
+             - {{ event: d, write: [], forward: {{ x: {{ post: \"https://example.com\", json: $.one }} }} }}\n"
         );
         let loaded = loaded(&[("routes.d/a.yaml", &text)]);
         assert_eq!(loaded.diagnostics.all(), []);
@@ -384,6 +352,7 @@ pub(super) mod tests {
         assert_eq!(shape(0), ("/one/{{ id }} /two/{{ id }}".into(), "a/{{ id }}".into(), "log".into()));
         assert_eq!(shape(1), ("/one/{{ id }} /other/{{ no }} /three".into(), "b/{{ no }}".into(), "x y".into()));
         assert_eq!(shape(2), (String::new(), String::new(), String::new()));
+        assert_eq!(shape(3), ("/one/{{ id }} /two/{{ id }}".into(), "a/{{ id }}".into(), String::new()));
     }
 
     #[test]
@@ -397,6 +366,10 @@ pub(super) mod tests {
             ("auth: { none: a test }\ntenant: \"a b\"\n", vec!["bad-name", "tenant-column"]),
         ] {
             assert_eq!(codes(&format!("{head}{write}")), expected, "{head}");
+        }
+        for option in ["soft: tenant", "version: { from: $.body.at, column: Tenant }"] {
+            let write = format!("write: {{ upsert: t, {option}, key: {{ id: $.body.id }}, set: {{ a: $.body.a }} }}\n");
+            assert_eq!(codes(&format!("auth: {{ none: a test }}\ntenant: acme\n{write}")), ["tenant-column"], "{option}");
         }
         assert_eq!(codes("auth: { none: a test }\nwrite: { insert: t, set: { who: $.tenant } }\n"), ["unknown-name"]);
         assert_codes("write: { upsert: t, shared: true, key: { id: $.body.id }, version: $.body.n, set: { tenant: x } }\n", &[]);
@@ -433,6 +406,15 @@ pub(super) mod tests {
         };
         assert_eq!(integration_of(r#"{"user":"u","key":"k"}"#), (Some(r#"{"user":"u"}"#.to_owned()), true));
         assert_eq!(integration_of(r#"{"key":"k"}"#), (None, false));
+    }
+
+    #[test]
+    fn names_that_a_template_makes_on_some_way_are_known_behind_it() {
+        let made = |rest: &str| format!("lane: \"{{% if body.a %}}{{% set y = 1 %}}{rest}{{% endif %}}{{{{ y }}}}\"\n");
+        let write = "write: { insert: t, set: { a: $.body } }";
+        assert_codes(&format!("{}{write}", made("{% else %}{% set y = 2 %}")), &[]);
+        assert_codes(&format!("{}{write}", made("")), &[]);
+        assert_codes(&format!("{}{write}", made("").replace("{{ y }}", "{{ z }}")), &["unknown-name"]);
     }
 
     #[test]

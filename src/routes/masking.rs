@@ -3,16 +3,14 @@
 
 use serde_json::{Value as Json, json};
 
+use super::credentials;
 use super::file::FileOptions;
 use super::handshake::Handshakes;
 use super::source::Source;
 use crate::auth::scheme::Auth;
 use crate::auth::secret::{SecretSource, Values};
-use crate::config::diagnostic::Diagnostics;
 use crate::expr::reads::Reads;
-use crate::expr::scope::Scope;
 use crate::expr::template::Engine;
-use crate::expr::value::{Compiler, Value};
 use crate::model::delivery::Request;
 use crate::model::event::EventDocument;
 use crate::model::integration::Integration;
@@ -87,7 +85,7 @@ pub(super) fn secrecy(
     auth.add_secret_places(engine, &mut reads);
     handshakes.cover(engine, &mut mask, &mut reads);
     integration.add_secret_places(engine, &mut reads);
-    credential_reads(options, engine, &mut reads);
+    credentials::places(options, engine).into_iter().for_each(|place| reads.add(place));
     let mut places: Vec<Vec<String>> = declared.to_vec();
     for place in reads.places() {
         places.push(place.to_vec());
@@ -97,23 +95,6 @@ pub(super) fn secrecy(
         }
     }
     (mask, places)
-}
-
-/// What an API's headers and logins take from the request is a credential.
-fn credential_reads(options: &FileOptions, engine: &Engine, reads: &mut Reads) {
-    let scope = Scope::new(crate::payload::request::NAMES, "").with(["body"]);
-    for node in options.apis.entries.iter().flat_map(|(_, api)| api.credentials()) {
-        let mut unheard = Diagnostics::default();
-        let value = Value::compile(node, &Compiler { engine, scope: &scope }, &mut unheard);
-        if let Some(value) = value {
-            let mut found = Reads::default();
-            value.add_reads(engine, &mut found);
-            found
-                .places()
-                .filter(|place| matches!(place[0].as_str(), "query" | "headers" | "body" | "params"))
-                .for_each(|place| reads.add(place.to_vec()));
-        }
-    }
 }
 
 fn cover_place(document: &EventDocument, place: Vec<String>, mask: &mut Mask, left: &mut usize) {

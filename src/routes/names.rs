@@ -11,6 +11,7 @@ use crate::expr::value::Value;
 use crate::payload;
 use crate::steps::admission::Route;
 use crate::steps::extract::Extract;
+use crate::steps::integration::IntegrationRule;
 use crate::steps::integration_options::IntegrationOptions;
 use crate::steps::reply::Reply;
 
@@ -18,7 +19,7 @@ use crate::steps::reply::Reply;
 pub const BODY: [&str; 2] = ["body", "raw"];
 /// What the inbox adds.
 pub const INBOX: [&str; 4] = ["received_at", "source", "delivery", "attempt"];
-const OTHERS: [&str; 14] = [
+const OTHERS: [&str; 13] = [
     "gone",
     "index",
     "tenant",
@@ -32,7 +33,6 @@ const OTHERS: [&str; 14] = [
     "secret",
     "it",
     "loop",
-    "headers",
 ];
 /// What the text that a customer is handed is made of; its body comes on top.
 pub const ONBOARDING: [&str; 7] = ["url", "addresses", "key", "field", "integration", "tenant", "lang"];
@@ -95,7 +95,7 @@ pub(super) fn check(options: &FileOptions, engine: &Engine, diagnostics: &mut Di
     let extract = extract.chain(routes.iter().flat_map(|route| &route.extract.entries).map(|(name, _)| name));
     let enrich = options.enrich.entries.iter().map(|(name, _)| name);
     let enrich = enrich.chain(routes.iter().flat_map(|route| &route.enrich.entries).map(|(name, _)| name));
-    let writes = options.write.iter().chain(routes.iter().flat_map(|route| &route.write));
+    let writes = options.write.iter().chain(routes.iter().flat_map(|route| route.own_writes()));
     let each = writes.flat_map(|write| &write.each.entries).map(|(name, _)| name);
     let calls = options.enrich.entries.iter().chain(routes.iter().flat_map(|route| &route.enrich.entries));
     let each = each.chain(calls.flat_map(|(_, call)| call.items()));
@@ -120,16 +120,19 @@ pub(super) fn check(options: &FileOptions, engine: &Engine, diagnostics: &mut Di
 
 /// Whether something looks at the body's bytes.
 pub(super) fn reads_raw(
+    integration: &IntegrationRule,
+    (extract, event): (&Extract, Option<&Value>),
     routes: &[Route],
     reply: Option<&Reply>,
-    (extract, event): (&Extract, Option<&Value>),
     engine: &Engine,
 ) -> bool {
     let mut reads = Reads::default();
-    extract.add_reads(engine, &mut reads);
+    integration.add_reads(engine, &mut reads);
     event.iter().for_each(|event| event.add_reads(engine, &mut reads));
+    extract.add_reads(engine, &mut reads);
     reply.iter().for_each(|reply| reads.extend(reply.reads()));
-    reads.reads_name("raw") || routes.iter().any(Route::reads_raw)
+    routes.iter().for_each(|route| route.add_all_reads(engine, &mut reads));
+    reads.reads_name("raw")
 }
 
 /// Reports an author's own name that means something else already.
@@ -156,4 +159,39 @@ fn refuse_shadowing(name: &Spanned<String>, engine: &Engine, diagnostics: &mut D
 fn is_name(text: &str) -> bool {
     let start = |letter: char| letter.is_ascii_alphabetic() || letter == '_' || !letter.is_ascii();
     text.starts_with(start) && text.chars().all(|letter| start(letter) || letter.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::load;
+    use super::super::load::tests::{texts, with_world};
+
+    #[test]
+    fn the_bytes_of_the_body_are_there_wherever_a_file_looks_at_them() {
+        let head = "auth: { none: a test }\n";
+        let write = "write: { insert: t, set: { a: $.body.a } }\n";
+        let integration = "integration: { where: { shop: $.raw }, fields: { shop: { label: Shop } } }\n";
+        let with_integration = format!("{head}{integration}");
+        for (head, rest, expected) in [
+            (head, "", false),
+            (head, "event: $.raw\n", true),
+            (head, "extract: { a: $.raw }\n", true),
+            (head, "gone: \"'5' in raw\"\n", true),
+            (head, "id: \"{{ raw | sha256 | hex }}\"\n", true),
+            (head, "lane: $.raw\n", true),
+            (head, "lane: [$.body.a, $.raw]\n", true),
+            (head, "routes: [{ when: \"'5' in raw\" }]\n", true),
+            (head, "routes: [{ when: \"'5' in raw\", ignore: a test }, { event: \"*\" }]\n", true),
+            (head, "routes: [{ extract: { a: $.raw } }]\n", true),
+            (head, "routes: [{ id: $.raw }]\n", true),
+            (with_integration.as_str(), "", true),
+        ] {
+            let text = format!("{head}{rest}{write}");
+            let loaded = with_world(&|_| Err("is not there".to_owned()), |world| {
+                load(&texts(&[("routes.d/a.yaml", text.as_str())]), world, &[])
+            });
+            let source = loaded.files[0].source.as_ref().unwrap_or_else(|| panic!("{text}: {:?}", loaded.diagnostics.all()));
+            assert_eq!(source.admission.reads_raw, expected, "{text}");
+        }
+    }
 }

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use serde_json::Value as Json;
 
 use super::compile::World;
 use super::file::FileOptions;
+use super::saved;
 use super::source::Source;
 use super::test_file::{TestFile, TestOptions, beside, tests_of};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, closest};
@@ -16,7 +16,6 @@ use crate::config::source::Sources;
 use crate::config::yaml::{Node, parse};
 use crate::expr::jsonpath::{Path, Segment};
 use crate::expr::template::{Engine, Purpose, Template};
-use crate::model::delivery::Request;
 use crate::model::event::EventDocument;
 use crate::steps::admission::Route;
 use crate::steps::call::Call;
@@ -51,7 +50,7 @@ pub fn check(source: &Source, options: &FileOptions, world: World<'_>, texts: &m
             continue;
         }
         let own = options.routes.get(index);
-        let writes = own.map(|route| &route.write).filter(|writes| !writes.is_empty()).unwrap_or(&options.write);
+        let writes = own.and_then(|route| route.write.as_ref()).unwrap_or(&options.write);
         let mut checker = Checker { samples: &samples, engine: world.engine, problems };
         checker.named(&options.extract);
         let file = [&options.event, &options.id, &options.lane].into_iter().flatten();
@@ -94,21 +93,9 @@ pub(super) fn of_route(source: &Source, route: &Route, tests: &[TestOptions], wo
     samples
 }
 
-/// The body of a saved HTTP request, decoded as the source would: what stands behind its first empty line, but for a newline at the end.
+/// The body of a saved request, decoded as the source would.
 fn body_of_request(text: &str, source: &Source) -> Option<Json> {
-    let (head, body) = text.split_once("\n\n").or_else(|| text.split_once("\r\n\r\n"))?;
-    let header = |line: &str| {
-        let (name, value) = line.split_once(':')?;
-        Some((name.trim().to_ascii_lowercase(), Bytes::from(value.trim().to_owned())))
-    };
-    let request = Request {
-        method: "POST".to_owned(),
-        path: "/".to_owned(),
-        query: String::new(),
-        headers: head.lines().skip(1).filter_map(header).collect(),
-        body: Bytes::from(body.trim_end_matches(['\r', '\n']).to_owned()),
-        peer: None,
-    };
+    let request = saved::read(text, &source.receive).ok()?;
     source.admission.payload.open(&request).ok()?.decode().ok()?
 }
 

@@ -17,7 +17,7 @@ use super::work;
 use crate::clock::Timestamp;
 use crate::expr::convert::scalar_text;
 use crate::expr::reads::Reads;
-use crate::expr::template::Context;
+use crate::expr::template::{Context, Engine};
 use crate::expr::value::Value;
 use crate::model::caller::StoredCaller;
 use crate::model::delivery::{DeliveryId, Request};
@@ -232,7 +232,7 @@ impl Admission {
 
     fn split(&self, document: &EventDocument) -> Result<Option<(&str, Vec<Json>)>, String> {
         let Some((name, path)) = &self.payload.split else { return Ok(None) };
-        match path.find(document) {
+        match path.find_list(document) {
             Some(Json::Array(items)) => Ok(Some((name, items))),
             Some(_) => Err(format!("split: `{}` is no list", path.text())),
             None => Err(format!("split: `{}` is missing", path.text())),
@@ -311,9 +311,13 @@ impl Admission {
 }
 
 impl Route {
-    /// Whether something of it looks at the raw body.
-    pub fn reads_raw(&self) -> bool {
-        self.reads.reads_name("raw") || self.reply.iter().any(|reply| reply.reads().reads_name("raw"))
+    /// Adds every place that something of it looks at: beside its work what chooses it, queues its records and answers their senders.
+    pub fn add_all_reads(&self, engine: &Engine, reads: &mut Reads) {
+        reads.extend(&self.reads);
+        self.matcher.when.iter().for_each(|when| when.add_reads(engine, reads));
+        self.extract.add_reads(engine, reads);
+        self.queueing.add_reads(engine, reads);
+        self.reply.iter().for_each(|reply| reads.extend(reply.reads()));
     }
 }
 

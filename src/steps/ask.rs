@@ -92,7 +92,7 @@ impl Call {
         context: &RunContext<'_>,
         traces: &mut Vec<CallTrace>,
     ) -> Result<Json, Failure> {
-        let found = each.list.evaluate(Context { document, secrets: None }).map_err(|error| mapping("`each`", &error))?;
+        let found = each.list.list(Context { document, secrets: None }).map_err(|error| mapping("`each`", &error))?;
         let items = list_of(found, &each.list.origin(), "`each`")?;
         if items.len() > MOST_ITEMS {
             let reason = format!("`each`: the list has {} items; calls are made for {MOST_ITEMS} at most", items.len());

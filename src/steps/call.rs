@@ -103,7 +103,7 @@ pub fn compile(
     let when = options.when.as_ref().map(|node| Condition::compile(node, &Compiler { engine, scope: &items }, diagnostics));
     let pages = options.pages.as_ref().map(|pages| pages::compile(pages, engine, diagnostics));
     let find = options.find.as_ref().map(|find| find::compile(find, engine, &items, diagnostics));
-    refuse_both(options, diagnostics);
+    refuse_without_effect(options, diagnostics);
     let (api, request, each) = (api?, request?, each?);
     let take_scope = Scope::new(["answer"], "`take`");
     let take = options.take.as_ref().or(api.take.as_ref());
@@ -169,13 +169,18 @@ fn absent(options: &CallOptions, api: &Api, diagnostics: &mut Diagnostics) -> Op
     }
 }
 
-fn refuse_both(options: &CallOptions, diagnostics: &mut Diagnostics) {
+fn refuse_without_effect(options: &CallOptions, diagnostics: &mut Diagnostics) {
     if let (Some(find), Some(take)) = (&options.find, &options.take) {
         diagnostics.report(
             Diagnostic::error("one-of", take.head(), "`find` says what is taken; `take` has no meaning beside it")
                 .related(find.head, "found here")
                 .hint("keep one of them"),
         );
+    }
+    if let Some(budget) = options.budget.as_ref().filter(|_| options.limits.is_empty()) {
+        let message = format!("`budget: {}` is what `limits` are taken out of, and this call has none", budget.value);
+        let hint = "write the same `limits` in each call that shares it, or give the api the budget";
+        diagnostics.report(Diagnostic::error("misplaced-option", budget.span, message).hint(hint));
     }
 }
 
@@ -244,6 +249,11 @@ impl Call {
         let mut reads = Reads::default();
         all.places().filter(|place| !own(&place[0])).for_each(|place| reads.add(place.to_vec()));
         reads
+    }
+
+    /// Whether its answer can tell that the thing is gone.
+    pub fn may_say_gone(&self) -> bool {
+        self.absent == Absent::Gone
     }
 
     /// The text of each URL as written, below the api's base: for matching recorded answers to the call.

@@ -86,6 +86,16 @@ impl CallForm {
         self.0.get.iter().chain(&self.0.post).chain(self.bodies().values()).chain(named)
     }
 
+    /// The api that it names.
+    pub fn api(&self) -> Option<&Spanned<String>> {
+        self.0.api.as_ref()
+    }
+
+    /// What it carries besides the api's headers.
+    pub fn headers(&self) -> &[(Spanned<String>, Node)] {
+        &self.0.headers.entries
+    }
+
     /// The condition under which it is made.
     pub fn when(&self) -> Option<&Node> {
         self.0.when.as_ref()

@@ -3,6 +3,7 @@
 use crate::config::diagnostic::Diagnostics;
 use crate::config::options::Named;
 use crate::config::yaml::Node;
+use crate::expr::notes;
 use crate::expr::reads::Reads;
 use crate::expr::template::{Context, Engine};
 use crate::expr::typed::Typed;
@@ -29,6 +30,12 @@ pub fn compile(names: &Named<Node>, compiler: &Compiler<'_>, diagnostics: &mut D
 impl Extract {
     /// Adds the names to the document. One that is missing fails unless it says `required: false`.
     pub fn run(&self, document: &mut EventDocument) -> Result<(), Failure> {
+        let (result, noted) = notes::watch(|| self.take(document));
+        document.add_notes(noted);
+        result
+    }
+
+    fn take(&self, document: &mut EventDocument) -> Result<(), Failure> {
         for (name, typed) in &self.0 {
             let fail = |reason: String| Failure::permanent(Step::Admission, format!("extract `{name}`: {reason}"));
             match typed.evaluate(Context::from(&*document)).map_err(|error| fail(error.0))? {

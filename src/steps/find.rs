@@ -48,7 +48,7 @@ impl Find {
 
     /// The list in an answer.
     pub(super) fn list(&self, answer: &EventDocument) -> Result<Vec<Json>, Failure> {
-        let found = self.list.evaluate(Context::from(answer)).map_err(|error| mapping("`find`", &error))?;
+        let found = self.list.list(Context::from(answer)).map_err(|error| mapping("`find`", &error))?;
         list_of(found, &self.list.origin(), "`find`")
     }
 

@@ -84,6 +84,15 @@ options! {
     }
 }
 
+impl ForwardOptions {
+    /// Whether it may go to an api that it does not name: its URL is neither a whole one nor a secret.
+    pub fn needs_api(&self) -> bool {
+        let urls = [&self.post, &self.put, &self.patch, &self.delete, &self.get];
+        let mut texts = urls.into_iter().flatten().filter_map(Node::text);
+        self.api.is_none() && texts.any(|text| !text.starts_with("http") && !text.contains("secret"))
+    }
+}
+
 /// How a forward is signed.
 #[derive(Clone, Debug)]
 pub struct SignOptions {

@@ -5,8 +5,11 @@ use std::time::Duration;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{FromYaml, options, report_expected};
 use crate::config::shape::Shape;
+use crate::config::source::Spanned;
+use crate::config::units::format_duration;
 use crate::config::yaml::{Content, Node};
-use crate::expr::template::Context;
+use crate::expr::reads::Reads;
+use crate::expr::template::{Context, Engine};
 use crate::expr::value::{Compiler, Condition, Value};
 use crate::model::delivery::DeliveryId;
 use crate::model::event::EventDocument;
@@ -35,7 +38,7 @@ options! {
         /// How long a lane must be quiet before its work is done.
         quiet: Duration,
         /// The longest that arrivals can put the work off; ten times `quiet` by default.
-        most: Option<Duration>,
+        most: Option<Spanned<Duration>>,
     }
 }
 
@@ -45,7 +48,16 @@ impl FromYaml for Coalesce {
             Content::Map(_) => CoalesceOptions::from_yaml(node, diagnostics).map(|options| (options.quiet, options.most))?,
             _ => (Duration::from_yaml(node, diagnostics)?, None),
         };
-        Some(Self { quiet, most: most.unwrap_or(quiet * 10).max(quiet) })
+        if let Some(most) = most.as_ref().filter(|most| most.value < quiet) {
+            let (most_text, quiet) = (format_duration(most.value), format_duration(quiet));
+            let message =
+                format!("`most: {most_text}` is shorter than `quiet: {quiet}`, so nothing could ever be quiet for long enough");
+            diagnostics.report(
+                Diagnostic::error("most-before-quiet", most.span, message)
+                    .hint("`most` is how long arrivals can put the work off altogether, such as `{ quiet: 2s, most: 20s }`"),
+            );
+        }
+        Some(Self { quiet, most: most.map_or(quiet * 10, |most| most.value).max(quiet) })
     }
 
     fn shape() -> Shape {
@@ -71,18 +83,26 @@ pub struct Queueing {
 }
 
 impl Queueing {
+    /// Adds the places it looks at.
+    pub fn add_reads(&self, engine: &Engine, reads: &mut Reads) {
+        self.gone.iter().for_each(|gone| gone.add_reads(engine, reads));
+        self.id.iter().chain(&self.lanes).for_each(|value| value.add_reads(engine, reads));
+    }
+
     /// Whether the thing no longer exists.
     pub fn is_gone(&self, document: &EventDocument) -> Result<bool, Failure> {
         let holds = self.gone.as_ref().map_or(Ok(false), |gone| gone.holds(Context::from(document)));
         holds.map_err(|error| Failure::permanent(Step::Admission, format!("`gone`: {}", error.0)))
     }
 
-    /// The sender's own id of the record. A missing or null one is an error: without it nothing could be told apart.
+    /// The sender's own id of the record. A missing, null or empty one is an error: without it nothing could be told apart.
     pub fn sender_id(&self, document: &EventDocument) -> Result<Option<SenderId>, Failure> {
-        let Some(id) = &self.id else { return Ok(None) };
-        let id = id
-            .text(Context::from(document))
-            .map_err(|error| Failure::permanent(Step::Admission, format!("`id`: {}", error.0)))?;
+        let Some(value) = &self.id else { return Ok(None) };
+        let failed = |reason: String| Failure::permanent(Step::Admission, format!("`id`: {reason}"));
+        let id = value.text(Context::from(document)).map_err(|error| failed(error.0))?;
+        if id.is_empty() {
+            return Err(failed(format!("`{}` is empty", value.origin())));
+        }
         Ok(Some(SenderId { id, remember: self.remember }))
     }
 
@@ -137,5 +157,28 @@ pub fn compile_lanes(node: Option<&Node>, compiler: &Compiler<'_>, diagnostics: 
         }
         Content::List(items) => Value::compile_text(&items[0], compiler, diagnostics).map(|lane| vec![lane]),
         _ => Value::compile_text(node, compiler, diagnostics).map(|lane| vec![lane]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::expr::jsonpath::Path;
+
+    #[test]
+    fn an_id_that_tells_nothing_apart_is_none() {
+        let path = Path::compile("$.body.id").expect("a path");
+        let queueing = Queueing { id: Some(Value::Path(path)), remember: REMEMBER, ..Queueing::default() };
+        let found = |body: serde_json::Value| {
+            let mut document = EventDocument::default();
+            document.set("body", body);
+            queueing.sender_id(&document).map(|id| id.expect("an id").id).map_err(|failure| failure.reason)
+        };
+        assert_eq!(found(json!({ "id": 7 })), Ok("7".to_owned()));
+        assert_eq!(found(json!({ "id": "" })), Err("`id`: `$.body.id` is empty".to_owned()));
+        assert!(found(json!({})).is_err_and(|reason| reason.contains("is missing")));
+        assert!(found(json!({ "id": null })).is_err());
     }
 }

@@ -6,13 +6,13 @@ use super::mapping::Mapping;
 use super::version::{VersionOptions, WriteVersion};
 use super::write_options::{Missing, Verb, WriteOptions};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
-use crate::config::options::{Named, report_expected_hint};
+use crate::config::options::{Named, report_expected_hint, report_unknown};
 use crate::config::source::{Span, Spanned};
-use crate::config::yaml::Node;
+use crate::config::yaml::{Content, Node};
 use crate::expr::jsonpath::Path;
 use crate::expr::reads::Reads;
 use crate::expr::template::{Context, Engine};
-use crate::expr::typed::Typed;
+use crate::expr::typed::{LongForm, Typed};
 use crate::expr::value::{Compiler, Condition, Value};
 use crate::model::change::Change;
 use crate::model::event::EventDocument;
@@ -113,16 +113,13 @@ pub fn compile(
         None => compiler.scope,
     };
     let items = Compiler { engine: compiler.engine, scope: item_scope };
-    let columns = |named: &Named<Node>, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics| -> Option<Vec<Column>> {
-        let compiled = named.entries.iter().map(|(name, node)| {
-            Typed::compile(node, compiler, diagnostics).map(|value| surroundings.column(name, value, compiler.engine))
-        });
-        compiled.collect::<Vec<_>>().into_iter().collect()
-    };
-    let key = columns(&options.key, &items, diagnostics);
-    let was = columns(&options.was, &items, diagnostics);
-    let of = columns(&options.of, compiler, diagnostics);
-    let set = columns(&options.set, &items, diagnostics);
+    for (_, node) in [&options.key, &options.was, &options.of].into_iter().flat_map(|named| &named.entries) {
+        refuse_object(node, diagnostics);
+    }
+    let key = columns(&options.key, surroundings, &items, diagnostics);
+    let was = columns(&options.was, surroundings, &items, diagnostics);
+    let of = columns(&options.of, surroundings, compiler, diagnostics);
+    let set = columns(&options.set, surroundings, &items, diagnostics);
     let copied = copied(&options.copy, surroundings, &items, diagnostics);
     let when = options.when.as_ref().map(|node| Condition::compile(node, compiler, diagnostics));
     let version = options.version.as_ref().or(surroundings.version.filter(|_| verb != Verb::Insert));
@@ -134,7 +131,10 @@ pub fn compile(
     let (key, was, of, mut set) = (key?, was?, of?, set?);
     let mut version = version.map_or(Some(None), |version| version.map(Some))?;
     set.extend(copied?);
-    refuse_tenant_column(&tenant_column, [&key, &of, &set], diagnostics);
+    let written = [&key, &of, &set].into_iter().flatten().map(|column| (column.name.as_str(), column.span));
+    let kept = version.iter().filter_map(|version| version.column.as_ref()).chain(&options.soft);
+    let written = written.chain(kept.map(|column| (column.value.as_str(), column.span)));
+    refuse_tenant_column(tenant_column.as_deref(), written, diagnostics);
     let when = when.map_or(Some(None), |when| when.map(Some))?;
     let each = each.map_or(Some(None), |(name, list)| list.map(|list| Some((name.value.clone(), list))))?;
     let mut reads = Reads::default();
@@ -167,6 +167,18 @@ pub fn compile(
     })
 }
 
+fn columns(
+    named: &Named<Node>,
+    surroundings: &Surroundings<'_>,
+    compiler: &Compiler<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<Column>> {
+    let compiled = named.entries.iter().map(|(name, node)| {
+        Typed::compile(node, compiler, diagnostics).map(|value| surroundings.column(name, value, compiler.engine))
+    });
+    compiled.collect::<Vec<_>>().into_iter().collect()
+}
+
 fn compile_list(node: &Node, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Value> {
     let list = Value::compile(node, compiler, diagnostics)?;
     if matches!(list, Value::Literal(_) | Value::Map(_)) {
@@ -174,6 +186,26 @@ fn compile_list(node: &Node, compiler: &Compiler<'_>, diagnostics: &mut Diagnost
         return None;
     }
     Some(list)
+}
+
+/// A row is found by texts and numbers; an object there is most often the long form with a slip in it.
+fn refuse_object(node: &Node, diagnostics: &mut Diagnostics) {
+    match &node.content {
+        Content::Map(entries) if node.get("from").is_none() => {
+            let known = LongForm::OPTIONS.iter().map(|option| option.name);
+            match entries.iter().find(|entry| !known.clone().any(|known| known == entry.name.value)) {
+                Some(unknown) => report_unknown(&unknown.name, known, diagnostics),
+                None => report_expected_hint(
+                    "`from` in the long form",
+                    node,
+                    "such as `{ from: $.body.id, as: integer }`",
+                    diagnostics,
+                ),
+            }
+        }
+        Content::List(_) => report_expected_hint("a value that a row is found by", node, "such as `$.body.id`", diagnostics),
+        _ => {}
+    }
 }
 
 fn destination<'a>(
@@ -219,15 +251,16 @@ fn copied(
     Some(columns)
 }
 
-fn refuse_tenant_column(tenant_column: &Option<String>, columns: [&Vec<Column>; 3], diagnostics: &mut Diagnostics) {
-    let own = columns
-        .into_iter()
-        .flatten()
-        .find(|column| tenant_column.as_ref().is_some_and(|tenant| column.name.eq_ignore_ascii_case(tenant)));
-    if let Some(column) = own {
-        let message = format!("`{}` is the tenant column; every row gets it without being told", column.name);
+fn refuse_tenant_column<'c>(
+    tenant_column: Option<&str>,
+    mut columns: impl Iterator<Item = (&'c str, Span)>,
+    diagnostics: &mut Diagnostics,
+) {
+    let own = columns.find(|(name, _)| tenant_column.is_some_and(|tenant| name.eq_ignore_ascii_case(tenant)));
+    if let Some((name, span)) = own {
+        let message = format!("`{name}` is the tenant column; every row gets it without being told");
         diagnostics.report(
-            Diagnostic::error("tenant-column", column.span, message)
+            Diagnostic::error("tenant-column", span, message)
                 .hint("remove it, or say `shared: true` if these rows belong to no tenant"),
         );
     }
@@ -424,6 +457,8 @@ mod tests {
         for order in [json!({}), json!({ "lines": null }), json!({ "lines": "x" })] {
             let reason = Case::order(order.clone()).run(REPLACE);
             assert!(reason.contains("`each`") && reason.contains("$.order.lines"), "{order}: {reason}");
+            let reason = Case::order(order.clone()).run(&REPLACE.replace("$.order.lines", "\"$.order.lines[*]\""));
+            assert!(reason.contains("`each`") && reason.contains("$.order.lines[*]"), "{order}: {reason}");
         }
     }
 

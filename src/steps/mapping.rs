@@ -123,7 +123,7 @@ impl Mapping<'_> {
     ) -> Result<Vec<T>, Failure> {
         let Some((name, list)) = &self.write.each else { return Ok(vec![run(self, document, None)?]) };
         let fail = |reason: &str| self.write.failure("each", reason);
-        let items = match list.evaluate(Context::from(&*document)).map_err(|error| fail(&error.0))? {
+        let items = match list.list(Context::from(&*document)).map_err(|error| fail(&error.0))? {
             Some(Json::Array(items)) => items,
             Some(other) => return Err(fail(&format!("`{}` is {}, not a list", list.origin(), kind_of(&other)))),
             None => return Err(fail(&format!("the list `{}` is missing; an empty one would be `[]`", list.origin()))),

@@ -7,6 +7,7 @@ use super::request::{Page, mapping};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::options;
 use crate::config::shape;
+use crate::config::source::Spanned;
 use crate::config::yaml::Node;
 use crate::expr::convert::scalar_text;
 use crate::expr::scope::Scope;
@@ -24,7 +25,7 @@ options! {
         /// The query parameter that holds the page's number.
         number: Option<String>,
         /// The number of the first page; 1 when nothing is said.
-        first: Option<u32>,
+        first: Option<Spanned<u32>>,
         /// The number of the last page: `$.answer.body.paging.count_pages`. Without it the first empty page is the last.
         last: Option<Node> as shape::text_value,
         /// The URL of the next page: `$.answer.body.next`. The last page has none.
@@ -32,11 +33,11 @@ options! {
         /// What the next page is asked for with: `$.answer.body.cursor`. The last page has none.
         cursor: Option<Node> as shape::text_value,
         /// The query parameter that holds the cursor.
-        r#as: Option<String>,
+        r#as: Option<Spanned<String>>,
         /// The query parameter that says how many items are passed over.
         offset: Option<String>,
         /// How many items a page has; one with fewer is the last.
-        size: Option<u32>,
+        size: Option<Spanned<u32>>,
         /// The most pages, 20 when nothing is said; a list that goes on beyond them fails.
         most: Option<u32>,
     }
@@ -69,15 +70,16 @@ pub(super) fn compile(options: &PagesOptions, engine: &Engine, diagnostics: &mut
                 Some(node) => Some(value(node)?),
                 None => None,
             };
-            Some(Way::Number { name: name.clone(), first: options.first.unwrap_or(1), last })
+            Some(Way::Number { name: name.clone(), first: options.first.as_ref().map_or(1, |first| first.value), last })
         }
         (None, Some(next), None, None) => Some(Way::Next(value(next)?)),
         (None, None, Some(cursor), None) => {
             let cursor = value(cursor)?;
-            options.r#as.as_ref().map(|name| Way::Cursor { value: cursor, name: name.clone() })
+            options.r#as.as_ref().map(|name| Way::Cursor { value: cursor, name: name.value.clone() })
         }
         (None, None, None, Some(name)) => {
-            options.size.filter(|size| *size > 0).map(|size| Way::Offset { name: name.clone(), size })
+            let size = options.size.as_ref().map(|size| size.value).filter(|size| *size > 0);
+            size.map(|size| Way::Offset { name: name.clone(), size })
         }
         _ => {
             let message = "`pages` needs one of `number`, `next`, `cursor` and `offset`";
@@ -88,6 +90,7 @@ pub(super) fn compile(options: &PagesOptions, engine: &Engine, diagnostics: &mut
             return None;
         }
     };
+    refuse_misplaced(options, diagnostics);
     let Some(way) = way else {
         let (message, hint) = match options.cursor {
             Some(_) => ("`cursor` needs `as`: the query parameter that it goes into", "such as `as: cursor`"),
@@ -97,6 +100,25 @@ pub(super) fn compile(options: &PagesOptions, engine: &Engine, diagnostics: &mut
         return None;
     };
     Some(Pages { way, most: options.most.unwrap_or(MOST).max(1) })
+}
+
+/// Reports options that another way from page to page would have.
+fn refuse_misplaced(options: &PagesOptions, diagnostics: &mut Diagnostics) {
+    let (number, cursor, offset) = (options.number.is_some(), options.cursor.is_some(), options.offset.is_some());
+    let first = options.first.as_ref().map(|first| first.span);
+    let last = options.last.as_ref().map(Node::head);
+    let of = [
+        ("first", first, number, "number"),
+        ("last", last, number, "number"),
+        ("as", options.r#as.as_ref().map(|name| name.span), cursor, "cursor"),
+        ("size", options.size.as_ref().map(|size| size.span), offset, "offset"),
+    ];
+    for (option, written, is_used, way) in of {
+        if let Some(span) = written.filter(|_| !is_used) {
+            let message = format!("`{option}` belongs to pages that go on by `{way}`; these do not");
+            diagnostics.report(Diagnostic::error("misplaced-option", span, message).hint(format!("remove it, or say `{way}`")));
+        }
+    }
 }
 
 impl Pages {

@@ -4,6 +4,7 @@ use super::enrich::{Enrich, Enriched};
 use super::map::Write;
 use super::write_options::Verb;
 use crate::clock::Timestamp;
+use crate::expr::notes;
 use crate::expr::scope::SecretValues;
 use crate::http_client::client::HttpClient;
 use crate::model::attempt::CallTrace;
@@ -84,11 +85,15 @@ impl Pipeline {
 
     /// The row operations for a document that has its answers.
     pub fn map(&self, document: &mut EventDocument, gone: bool, tenant: Option<&str>) -> Result<Vec<Change>, Failure> {
-        let mut changes = Vec::new();
-        for write in &self.writes {
-            changes.extend(write.changes(document, gone, tenant)?);
-        }
-        Ok(changes)
+        let (changes, noted) = notes::watch(|| {
+            let mut changes = Vec::new();
+            for write in &self.writes {
+                changes.extend(write.changes(document, gone, tenant)?);
+            }
+            Ok(changes)
+        });
+        document.add_notes(noted);
+        changes
     }
 }
 

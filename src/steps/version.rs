@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
-use crate::config::options::{FromYaml, options};
+use crate::config::options::{FromYaml, options, report_expected_hint, report_unknown};
 use crate::config::shape::Shape;
 use crate::config::source::{Span, Spanned};
 use crate::config::yaml::{Content, Node};
@@ -38,6 +38,19 @@ pub struct VersionOptions {
 
 impl FromYaml for VersionOptions {
     fn from_yaml(node: &Node, diagnostics: &mut Diagnostics) -> Option<Self> {
+        if let (Content::Map(entries), None) = (&node.content, node.get("from")) {
+            // a version is no object, so this is the long form with a slip in it
+            let known = ["column"].into_iter().chain(LongForm::OPTIONS.iter().map(|option| option.name));
+            match entries.iter().find(|entry| !known.clone().any(|known| known == entry.name.value)) {
+                Some(unknown) => report_unknown(&unknown.name, known, diagnostics),
+                None => report_expected_hint(
+                    "`from` in the long form",
+                    node,
+                    "such as `{ from: $.body.updated_at, column: updated_at }`",
+                    diagnostics,
+                ),
+            }
+        }
         let (Content::Map(entries), Some(column)) = (&node.content, node.get("column")) else {
             return Some(Self { value: node.clone(), column: None });
         };
@@ -65,7 +78,7 @@ enum Told {
 pub struct WriteVersion {
     told: Told,
     /// The column that keeps it.
-    pub column: Option<String>,
+    pub column: Option<Spanned<String>>,
     /// Where it stands.
     pub span: Span,
 }
@@ -76,7 +89,7 @@ const FETCHED: &str = "fetched";
 impl WriteVersion {
     /// Compiles one.
     pub fn compile(options: &VersionOptions, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
-        let column = options.column.as_ref().map(|column| column.value.clone());
+        let column = options.column.clone();
         let span = options.value.span;
         if options.value.get("from").unwrap_or(&options.value).text() == Some(FETCHED) {
             return Some(Self { told: Told::Fetched(Vec::new()), column, span });
@@ -93,12 +106,27 @@ impl WriteVersion {
         Some(Self { told: Told::By(Box::new(value)), column, span })
     }
 
-    /// What tells it; nothing where it is the moment of the fetch.
-    pub fn value(&self) -> Option<&Value> {
+    /// What it is, for the column that keeps it, before any document is there.
+    pub fn kept(&self) -> Option<Version> {
+        let column = self.column.as_ref()?.value.clone();
+        let (declared, origin) = match &self.told {
+            Told::By(value) => (value.declared, value.value.origin()),
+            Told::Fetched(_) => (Some(ValueType::Timestamp), FETCHED.to_owned()),
+        };
+        Some(Version { kept_in_column: true, cell: Cell { column, value: Json::Null, declared, origin } })
+    }
+
+    /// What tells it, with what it is to be; nothing where it is the moment of the fetch.
+    pub fn typed(&self) -> Option<&Typed> {
         match &self.told {
-            Told::By(value) => Some(&value.value),
+            Told::By(value) => Some(value),
             Told::Fetched(_) => None,
         }
+    }
+
+    /// What tells it; nothing where it is the moment of the fetch.
+    pub fn value(&self) -> Option<&Value> {
+        self.typed().map(|typed| &typed.value)
     }
 
     /// Says which calls the values come from that it is the version of. What takes a row away needs none: where nothing was
@@ -138,7 +166,7 @@ impl WriteVersion {
         };
         match found {
             Some(value @ (Json::String(_) | Json::Number(_))) => {
-                let column = self.column.clone();
+                let column = self.column.as_ref().map(|column| column.value.clone());
                 Ok(Version {
                     kept_in_column: column.is_some(),
                     cell: Cell { column: column.unwrap_or_default(), value, declared, origin },

@@ -160,11 +160,9 @@ fn is_child(of: &[Cell], parent: &[Cell]) -> bool {
 
 /// The columns with that which keeps the version, where one does.
 fn with_version<'c>(set: &'c [Cell], change: &'c Change) -> Cow<'c, [Cell]> {
-    match change.version.as_ref().filter(|version| version.kept_in_column) {
-        Some(version) if !set.iter().any(|cell| cell.column.eq_ignore_ascii_case(&version.cell.column)) => {
-            set.iter().chain([&version.cell]).cloned().collect::<Vec<_>>().into()
-        }
-        _ => set.into(),
+    match change.version.as_ref().and_then(|version| version.beside(set)) {
+        Some(kept) => set.iter().chain([kept]).cloned().collect::<Vec<_>>().into(),
+        None => set.into(),
     }
 }
 

@@ -208,6 +208,7 @@ async fn run(tools: &Tools, claim: &Claim, record: &ClaimedRecord, source: &Sour
     reach("fetch.before");
     let planned = chosen.route.pipeline.run(&mut document, chosen.gone, &context, &mut trace.calls).await;
     reach("fetch.after");
+    trace.notes = document.notes().to_vec();
     trace.mask = Mask::clone(&mask.now());
     let answers: Vec<&str> = chosen.route.pipeline.enrich.calls().map(|call| call.name.as_str()).collect();
     trace.step("enrich", &document, &answers);

@@ -19,12 +19,14 @@ pub(super) struct Trace {
     pub(super) steps: Vec<StepTrace>,
     pub(super) calls: Vec<CallTrace>,
     pub(super) changes: Vec<ChangeTrace>,
+    /// What is worth telling of the steps; not masked yet.
+    pub(super) notes: Vec<String>,
 }
 
 impl Trace {
     pub(super) fn start(number: u32, started_at: Timestamp) -> Self {
-        let (steps, calls, changes) = (Vec::new(), Vec::new(), Vec::new());
-        Self { started_at, number, bundle: String::new(), mask: Mask::default(), steps, calls, changes }
+        let (steps, calls, changes, notes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { started_at, number, bundle: String::new(), mask: Mask::default(), steps, calls, changes, notes }
     }
 
     /// Keeps what a step added to the document; the request itself is kept beside the delivery.
@@ -65,6 +67,7 @@ impl Trace {
             }
             Outcome::Done => Outcome::Done,
         };
+        let notes = self.notes.iter().map(|note| self.mask.text(note)).collect();
         Attempt {
             number: self.number,
             started_at: self.started_at.to_string(),
@@ -74,6 +77,7 @@ impl Trace {
             steps: self.steps,
             calls: self.calls,
             changes: self.changes,
+            notes,
         }
     }
 }

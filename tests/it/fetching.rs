@@ -501,3 +501,15 @@ async fn what_was_fetched_earlier_does_not_overwrite_what_was_fetched_later() {
     deliver("fresh").await;
     assert_eq!(value(&app, "a").await, "fresh");
 }
+
+#[tokio::test]
+async fn an_attempt_notes_which_moment_an_ambiguous_local_time_was_taken_for() {
+    let value_of = "{ from: $.body.at, as: timestamp, zone: Europe/Copenhagen }";
+    let app = app(SHOP, "  thing: { get: /thing }", value_of, "answers: [{ get: /thing, json: {} }]").await;
+    let body = "{\"id\":\"1\",\"at\":\"2026-10-25T02:30:00\"}";
+    assert_eq!(app.send("POST", "/in/things", &[("content-type", "application/json")], body).await.status, 200);
+    run(&app).await;
+    assert!(value(&app, "1").await.starts_with("2026-10-25T00:30:00"));
+    let noted = attempts(&app).await[0].notes.join("; ");
+    assert_eq!(noted, "the local time 2026-10-25T02:30:00 of Europe/Copenhagen came twice: the earlier moment was taken");
+}

@@ -59,7 +59,7 @@ async fn schemes_are_joined_by_any_and_all() {
     let token = "{ token: $.headers.x_token, secret: { env: TOKEN } }";
     let check = "{ check: headers.x_mode == 'live' }";
     let both = app(&format!("{{ all: [{token}, {check}] }}")).await;
-    let either = app(&format!("{{ any: [{token}, {check}] }}")).await;
+    let either = app(&format!("{{ any: [{token}, {{ all: [{{ none: a test }}, {check}] }}] }}")).await;
     for (headers, with_both, with_either) in [
         (vec![("x-token", "right"), ("x-mode", "live")], 200, 200),
         (vec![("x-token", "right"), ("x-mode", "test")], 401, 200),

@@ -77,7 +77,7 @@ impl Unit {
     }
 }
 
-/// Whether a timestamp is near enough to now; if not, why not. `allow_any` is what `tolerance: none` says.
+/// Whether a timestamp is near enough to now, as any is where `tolerance` is `none`; if not, why not.
 pub(super) fn check(text: &str, unit: Unit, tolerance: Tolerance, now: Timestamp) -> Result<(), String> {
     let Tolerance::Within(tolerance) = tolerance else { return Ok(()) };
     let Some(moment) = unit.read(text) else { return Err(unreadable(text, unit, now)) };

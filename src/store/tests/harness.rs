@@ -200,6 +200,7 @@ pub(super) fn attempt() -> Attempt {
         steps: Vec::new(),
         calls: Vec::new(),
         changes: Vec::new(),
+        notes: Vec::new(),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
+use super::receive::Receive;
 use crate::model::delivery::Request;
-use crate::routes::receive::Receive;
 
 /// Reads a saved request. A text without a request line is a body, sent to the source's own path.
 pub fn read(text: &str, receive: &Receive) -> Result<Request, String> {
@@ -87,10 +87,10 @@ fn bare(body: &str, receive: &Receive) -> Request {
 
 #[cfg(test)]
 mod tests {
+    use super::super::receive;
     use super::*;
     use crate::config::diagnostic::Diagnostics;
     use crate::config::source::{Sources, Span};
-    use crate::routes::receive;
 
     fn receive() -> Receive {
         let file = Sources::default().add("a.yaml", "");
@@ -107,6 +107,8 @@ mod tests {
             assert_eq!((request.method.as_str(), request.path.as_str(), request.query.as_str()), ("POST", "/in/a", "k=v"));
             assert_eq!((request.header("x-kind"), &request.body[..]), (Some("order"), &b"{ }"[..]));
         }
+        let empty_line = read("POST /in/a HTTP/1.1\r\nX-Kind: order\r\n\r\n{\n\n}\r\n", &receive()).expect("a body");
+        assert_eq!((empty_line.header("x-kind"), &empty_line.body[..]), (Some("order"), &b"{\n\n}"[..]));
         let exact = "POST /in/a HTTP/1.1\r\ncontent-length: 7\r\n\r\n{\r\n }\r\n";
         assert_eq!(read(exact, &receive()).expect("a body").body, "{\r\n }\r\n");
         assert_eq!(read(&exact.replace('7', "5"), &receive()).expect("a body").body, "{\r\n }");

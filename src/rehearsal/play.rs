@@ -10,7 +10,7 @@ use super::equip::Age;
 use super::forwarded::{self, Sent};
 use super::programme::{Part, answers_of};
 use super::report::{Seen, Verdict};
-use super::run::{compare_rows, compare_values, database, delivery_of, equip_in, give, look_in, open_window};
+use super::run::{columns_of, compare_rows, compare_values, database, delivery_of, equip_in, give, look_in, open_window};
 use super::sender;
 use super::simulate::Simulation;
 use super::simulate_recorded::SentHere;
@@ -89,7 +89,7 @@ impl Stage<'_> {
     }
 
     /// Plays tests side by side; `waiting` is told, again and again, for how long they have been waited for.
-    pub async fn round(&self, suites: &[Suite], parts: &[Part], waiting: impl Fn(Duration)) -> Vec<Played> {
+    pub async fn round(&self, suites: &[Arc<Suite>], parts: &[Part], waiting: impl Fn(Duration)) -> Vec<Played> {
         let answers = answers_of(parts);
         self.apis.iter().for_each(|(origin, api)| api.stage(origin, &answers));
         let mut sent = Vec::new();
@@ -139,7 +139,9 @@ impl Stage<'_> {
 
     async fn send(&self, suite: &Suite, part: &Part) -> Result<OnItsWay, String> {
         for (table, rows) in &part.case.given {
-            give(suite, &part.case, self.targets, table, rows).await?;
+            let database = database(suite, self.targets, table)?;
+            let columns = columns_of(database, table).await.map_err(|failure| failure.reason)?;
+            give(&part.case, database, &columns, table, rows).await?;
         }
         open_window(suite, self.store).await?;
         let request = equip_in(suite, &part.case, self.store, Age::Fresh).await?.request;
@@ -179,7 +181,9 @@ impl Stage<'_> {
         }
         for (table, rows) in &part.case.expected.rows {
             let counts = |row: &Row| part.is_own(row, self.tenant_column);
-            mismatches.extend(compare_rows(database(suite, self.targets, table)?, table, rows, counts).await);
+            let database = database(suite, self.targets, table)?;
+            let columns = columns_of(database, table).await.map_err(|failure| failure.reason)?;
+            mismatches.extend(compare_rows(database, &columns, table, rows, counts).await);
         }
         Ok(if mismatches.is_empty() { Verdict::Passed } else { Verdict::Failed { mismatches, seen } })
     }

@@ -2,6 +2,7 @@
 //! one server. They go in rounds, in each of which the recorded answers agree.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use reqwest::Url;
 
@@ -49,7 +50,7 @@ pub enum Length {
 impl Programme {
     /// What is to be played of these tests. `run` is part of the tenants' names, from 1, so that they are new ones; `tenant_column` is
     /// what rows name them in.
-    pub fn of(suites: &[Suite], length: Length, run: u32, tenant_column: &str) -> Self {
+    pub fn of(suites: &[Arc<Suite>], length: Length, run: u32, tenant_column: &str) -> Self {
         let mut programme = Self::default();
         for (number, suite) in suites.iter().enumerate() {
             programme.add(number, suite, length, run, tenant_column);
@@ -182,7 +183,7 @@ pub fn answers_of(round: &[Part]) -> Vec<RecordedAnswer> {
 }
 
 /// Everywhere that the sources and tests send requests to.
-pub fn origins_of(suites: &[Suite]) -> BTreeSet<String> {
+pub fn origins_of(suites: &[Arc<Suite>]) -> BTreeSet<String> {
     let mut urls: Vec<Url> = Vec::new();
     let mut add = |text: &str| urls.extend(Url::parse(text).ok());
     for suite in suites {
@@ -209,7 +210,7 @@ mod tests {
     use crate::rehearsal::suite;
     use crate::steps::map::Destination;
 
-    fn shipped() -> Vec<Suite> {
+    fn shipped() -> Vec<Arc<Suite>> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let destinations = [Destination { name: "main".to_owned(), tenant_column: "tenant".to_owned() }];
         let found = suite::read(&root.join("routes.d"), &root.join("templates"), None, &destinations).expect("read");

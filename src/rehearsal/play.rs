@@ -61,6 +61,8 @@ pub struct Played {
     pub forwards: usize,
     /// The worst state of its records.
     pub state: Option<RecordState>,
+    /// What support staff are shown of it.
+    pub shown: Vec<(String, String)>,
     /// From the webhook's last byte to its rows.
     pub took: Option<Duration>,
     /// Whether all is as expected.
@@ -116,6 +118,7 @@ impl Stage<'_> {
                 calls: 0,
                 forwards: 0,
                 state: None,
+                shown: Vec::new(),
                 took: None,
                 verdict: Verdict::Passed,
             };
@@ -174,6 +177,7 @@ impl Stage<'_> {
             None => Vec::new(),
         };
         played.state = seen.worst;
+        played.shown.clone_from(&seen.shown);
         played.events = seen.records.iter().filter_map(|record| record.event.clone()).collect();
         let mut mismatches = compare_values(&part.case.expected, &seen, played.calls);
         if let Some(expected) = &part.case.expected.forwards {

@@ -1,6 +1,7 @@
 //! The demo's second act: the webhooks of every source, source by source, and the tables that they wrote.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::demo_text::{Screen, Total};
@@ -9,7 +10,7 @@ use crate::rehearsal::programme::{Length, Part, Programme};
 use crate::rehearsal::suite::Suite;
 
 /// Plays it; says whether everything was as expected.
-pub(super) async fn play(screen: &Screen, stage: Stage<'_>, suites: &[Suite], length: Length) -> anyhow::Result<bool> {
+pub(super) async fn play(screen: &Screen, stage: Stage<'_>, suites: &[Arc<Suite>], length: Length) -> anyhow::Result<bool> {
     let programme = |run: u32| Programme::of(suites, length, run, stage.tenant_column);
     let first_tenant = |run: u32| programme(run).parts().find_map(|part| part.tenants.first().cloned());
     let programme = programme(stage.next_run(first_tenant).await.map_err(anyhow::Error::msg)?);
@@ -50,7 +51,7 @@ pub(super) async fn play(screen: &Screen, stage: Stage<'_>, suites: &[Suite], le
 async fn show_tables(
     screen: &Screen,
     stage: Stage<'_>,
-    suites: &[Suite],
+    suites: &[Arc<Suite>],
     programme: &Programme,
     length: Length,
 ) -> anyhow::Result<()> {

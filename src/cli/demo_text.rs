@@ -66,6 +66,16 @@ pub(super) struct Told<'a> {
     pub(super) before: Option<&'a [Row]>,
 }
 
+impl Told<'_> {
+    /// Whether a value is another one than when the table was shown last.
+    fn is_new(&self, row: &Row, column: &str) -> bool {
+        self.before.is_some_and(|before| {
+            let was = before.iter().find(|known| known.get(self.key) == row.get(self.key));
+            was.and_then(|was| was.get(column)) != row.get(column)
+        })
+    }
+}
+
 impl Screen {
     /// Colours and progress only where a person looks.
     pub(super) fn of_terminal() -> Self {
@@ -130,7 +140,7 @@ impl Screen {
         if told.rows.is_empty() {
             say!("{INDENT}no rows");
         } else {
-            self.drawn(told).lines().for_each(|line| say!("{INDENT}{line}"));
+            self.fitting(told);
         }
         if let Some(before) = told.before {
             changes(told.key, before, told.rows).iter().for_each(|change| say!("{INDENT}{}", self.paint("33", change)));
@@ -141,7 +151,19 @@ impl Screen {
         }
     }
 
-    fn drawn(&self, told: &Told<'_>) -> Table {
+    /// The columns for which there is room, those that changed before all others, and how many there are besides.
+    fn fitting(&self, told: &Told<'_>) {
+        let columns = fitting(told, Table::new().width().map_or(WIDTH, usize::from));
+        self.drawn(told, &columns).lines().for_each(|line| say!("{INDENT}{line}"));
+        let all = told.rows.first().map_or(0, Row::len);
+        match all - columns.len() {
+            0 => {}
+            1 => say!("{INDENT}{}", self.faint("… and 1 more column")),
+            more => say!("{INDENT}{}", self.faint(&format!("… and {more} more columns"))),
+        }
+    }
+
+    fn drawn(&self, told: &Told<'_>, columns: &[&String]) -> Table {
         let mut table = Table::new();
         table.load_style(UTF8_FULL_CONDENSED);
         if self.colour {
@@ -149,15 +171,9 @@ impl Screen {
         } else {
             table.force_no_tty();
         }
-        let columns: Vec<&String> = told.rows.first().into_iter().flat_map(|row| row.keys()).collect();
         table.set_header(columns.iter().map(|column| Cell::new(column).add_attribute(Attribute::Bold)));
         for row in told.rows {
-            let was = told.before.and_then(|before| before.iter().find(|known| known.get(told.key) == row.get(told.key)));
-            let cell = |column: &&String| {
-                let value = row.get(*column).unwrap_or(&Json::Null);
-                let is_new = told.before.is_some() && was.and_then(|was| was.get(*column)) != Some(value);
-                cell_of(value, is_new)
-            };
+            let cell = |column: &&String| cell_of(row.get(*column).unwrap_or(&Json::Null), told.is_new(row, column));
             table.add_row(columns.iter().map(cell));
         }
         table
@@ -188,7 +204,8 @@ impl Screen {
             many => format!(", {many} {what}s"),
         };
         let took = played.took.map(|took| format!(", {}", shown(took))).unwrap_or_default();
-        let what = format!("{state}{}{}{took}", counted(played.calls, "call"), counted(played.forwards, "forward"));
+        let shows: String = played.shown.iter().map(|(name, value)| format!(", shows staff the {name} {value}")).collect();
+        let what = format!("{state}{shows}{}{}{took}", counted(played.calls, "call"), counted(played.forwards, "forward"));
         let events = played.events.first().map(|event| format!("{event}: ")).unwrap_or_default();
         say!("{INDENT}{sign} {events}{}  → {status} {}", played.name, self.faint(&what));
         match &played.verdict {
@@ -218,8 +235,7 @@ impl Screen {
         let count = if rows.len() == 1 { "1 row".to_owned() } else { format!("{} rows", rows.len()) };
         say!("\n{INDENT}{}  {}", self.bold(table), self.faint(&count));
         let shown: Vec<Row> = rows.iter().take(MOST_ROWS).cloned().collect();
-        let cut = fitting(&shown, Table::new().width().map_or(WIDTH, usize::from));
-        self.drawn(&Told { table, key: "", rows: &cut, before: None }).lines().for_each(|line| say!("{INDENT}{line}"));
+        self.fitting(&Told { table, key: "", rows: &shown, before: None });
         if rows.len() > MOST_ROWS {
             say!("{INDENT}{}", self.faint(&format!("… and {} more", rows.len() - MOST_ROWS)));
         }
@@ -291,27 +307,24 @@ impl Screen {
     }
 }
 
-/// The rows with as many columns as fit into so many letters, without those that are empty in all of them, and long values cut.
-fn fitting(rows: &[Row], width: usize) -> Vec<Row> {
-    let text = |row: &Row, column: &str| match row.get(column) {
-        None | Some(Json::Null) => String::new(),
-        Some(value) => cut(&text_of(value)),
-    };
+/// As many columns as fit into so many letters, in their own order, without those that are empty in all rows.
+fn fitting<'t>(told: &Told<'t>, width: usize) -> Vec<&'t String> {
+    let filled = |column: &&String| told.rows.iter().any(|row| row.get(*column).is_some_and(|value| !value.is_null()));
+    let all: Vec<&String> = told.rows.first().into_iter().flat_map(Row::keys).filter(filled).collect();
+    let changed = |column: &&String| *column == told.key || told.rows.iter().any(|row| told.is_new(row, column));
+    let (first, rest): (Vec<&String>, Vec<&String>) = all.iter().copied().partition(changed);
     let mut left = width.saturating_sub(INDENT.len() + 1);
     let mut kept = Vec::new();
-    let all: Vec<String> = rows.first().into_iter().flat_map(Row::keys).cloned().collect();
-    let filled = all.into_iter().filter(|column| rows.iter().any(|row| row.get(column).is_some_and(|value| !value.is_null())));
-    for column in filled {
-        let widest = rows.iter().map(|row| text(row, &column).chars().count()).chain([column.chars().count()]).max();
-        let needed = widest.unwrap_or(0) + 3;
+    for column in first.into_iter().chain(rest) {
+        let values = told.rows.iter().map(|row| text_of_cell(row.get(column).unwrap_or(&Json::Null)).chars().count());
+        let needed = values.chain([column.chars().count()]).max().unwrap_or(0) + 3;
         if needed > left {
             break;
         }
         left -= needed;
         kept.push(column);
     }
-    let row = |row: &Row| kept.iter().map(|column| (column.clone(), Json::from(text(row, column)))).collect();
-    rows.iter().map(row).collect()
+    all.into_iter().filter(|column| kept.contains(column)).collect()
 }
 
 fn cut(text: &str) -> String {
@@ -327,8 +340,12 @@ fn write_over(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
+fn text_of_cell(value: &Json) -> String {
+    if value.is_null() { "NULL".to_owned() } else { cut(&text_of(value)) }
+}
+
 fn cell_of(value: &Json, is_new: bool) -> Cell {
-    let text = if value.is_null() { "NULL".to_owned() } else { text_of(value) };
+    let text = text_of_cell(value);
     let is_number = text.parse::<f64>().is_ok();
     let cell = Cell::new(text).set_alignment(if is_number { CellAlignment::Right } else { CellAlignment::Left });
     if is_new { cell.fg(Color::Yellow).add_attribute(Attribute::Bold) } else { cell }

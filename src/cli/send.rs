@@ -22,7 +22,7 @@ use crate::model::record::{RecordState, RecordSummary};
 use crate::rehearsal::cases::Case;
 use crate::rehearsal::project::surroundings;
 use crate::rehearsal::sender::{SentAnswer, send_to};
-use crate::rehearsal::suite::{Suite, read_folder};
+use crate::rehearsal::suite::read_folder;
 use crate::rehearsal::trial;
 use crate::routes::folder::read_companion;
 use crate::routes::load::load;
@@ -145,7 +145,7 @@ impl Send {
         }
         if Path::new(&tests_of(&file.path)).exists() {
             let suites = read_folder(&settings.routes, &settings.templates, &file.path, &destinations(settings))?;
-            let cases = suites.suites.iter().flat_map(|suite: &Suite| &suite.cases).filter(|case| case.broken.is_none());
+            let cases = suites.suites.iter().flat_map(|suite| &suite.cases).filter(|case| case.broken.is_none());
             requests.extend(cases.map(Named::of_test));
         }
         let chosen = self.choose(source, &requests)?;

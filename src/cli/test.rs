@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
@@ -95,6 +96,15 @@ impl Test {
         Ok(folders_of(&self.files, &settings.routes)?.into_keys().collect())
     }
 
+    /// Those that are wanted, each as its suite and its number in that.
+    fn choose(&self, suites: &[&Arc<Suite>]) -> Vec<(Arc<Suite>, usize)> {
+        let wanted = |suite: &Arc<Suite>| {
+            let numbers = (0..suite.cases.len()).filter(|number| self.wants(&suite.cases[*number]));
+            numbers.map(|number| (Arc::clone(suite), number)).collect::<Vec<_>>()
+        };
+        suites.iter().flat_map(|suite| wanted(suite)).collect()
+    }
+
     fn wants(&self, case: &Case) -> bool {
         let name = case.name.to_lowercase();
         let mut wanted = self.only.iter().chain(&self.filter).peekable();
@@ -105,12 +115,8 @@ impl Test {
 async fn run_found(arguments: &Test, found: &[Suites]) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let problems = count_problems(found);
-    let chosen: Vec<(&Suite, &Case)> = found
-        .iter()
-        .flat_map(|suites| &suites.suites)
-        .flat_map(|suite| suite.cases.iter().map(move |case| (suite, case)))
-        .filter(|(_, case)| arguments.wants(case))
-        .collect();
+    let all: Vec<&Arc<Suite>> = found.iter().flat_map(|suites| &suites.suites).collect();
+    let chosen = arguments.choose(&all);
     if chosen.is_empty() && problems == 0 {
         bail!("{}", nothing_to_run(arguments, found));
     }
@@ -137,13 +143,9 @@ async fn run_found(arguments: &Test, found: &[Suites]) -> anyhow::Result<Exit> {
 }
 
 /// Runs the tests of some test files and prints what they came to: one round of `--watch`.
-pub(super) async fn run_some(arguments: &Test, found: &[Suites], chosen: &[&Suite]) -> anyhow::Result<()> {
+pub(super) async fn run_some(arguments: &Test, found: &[Suites], suites: &[&Arc<Suite>]) -> anyhow::Result<()> {
     let started = Instant::now();
-    let chosen: Vec<(&Suite, &Case)> = chosen
-        .iter()
-        .flat_map(|suite| suite.cases.iter().map(move |case| (*suite, case)))
-        .filter(|(_, case)| arguments.wants(case))
-        .collect();
+    let chosen = arguments.choose(suites);
     let paint = Paint { colour: output::colour_on_stdout() };
     let outcomes = run_all(&chosen, arguments, paint).await?;
     print_problems(found);
@@ -179,12 +181,14 @@ fn folders_of(files: &[PathBuf], routes: &Path) -> anyhow::Result<BTreeMap<PathB
     Ok(folders)
 }
 
-async fn run_all(chosen: &[(&Suite, &Case)], arguments: &Test, paint: Paint) -> anyhow::Result<Vec<Outcome>> {
+async fn run_all(chosen: &[(Arc<Suite>, usize)], arguments: &Test, paint: Paint) -> anyhow::Result<Vec<Outcome>> {
     let mut outcomes = Vec::with_capacity(chosen.len());
-    let running = stream::iter(chosen).map(|(suite, case)| outcome_of(suite, case, arguments.hostile)).buffered(SIDE_BY_SIDE);
-    let mut running = std::pin::pin!(running);
+    // tasks of their own use all processors
+    let start = |(suite, number): &(Arc<Suite>, usize)| tokio::spawn(outcome_of(Arc::clone(suite), *number, arguments.hostile));
+    let mut running = std::pin::pin!(stream::iter(chosen).map(start).buffered(SIDE_BY_SIDE));
     let mut path = String::new();
     while let Some(outcome) = running.next().await {
+        let outcome = outcome.context("a test was cut off")?;
         if arguments.format == Format::Text {
             if outcome.path != path {
                 let gap = if path.is_empty() { "" } else { "\n" };
@@ -199,12 +203,9 @@ async fn run_all(chosen: &[(&Suite, &Case)], arguments: &Test, paint: Paint) -> 
 }
 
 /// One test, and where it passes the same under hostile conditions.
-async fn outcome_of(suite: &Suite, case: &Case, hostile: bool) -> Outcome {
-    let mut outcome = run_case(suite, case).await;
-    if hostile && outcome.verdict.is_passed() {
-        outcome.variants = hostile::run(suite, case).await;
-    }
-    outcome
+async fn outcome_of(suite: Arc<Suite>, number: usize, hostile: bool) -> Outcome {
+    let case = &suite.cases[number];
+    if hostile { hostile::run(&suite, case).await } else { run_case(&suite, case).await }
 }
 
 fn nothing_to_run(arguments: &Test, found: &[Suites]) -> String {

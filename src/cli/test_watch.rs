@@ -60,7 +60,7 @@ pub(super) async fn run(arguments: &Test, settings: &Settings, destinations: &[D
 /// Runs what differs from what was run last; says nothing when nothing does.
 async fn round(arguments: &Test, found: &[Suites], was_run: &mut Run, told: &mut Option<Vec<String>>) -> anyhow::Result<()> {
     let all = || found.iter().flat_map(|suites| &suites.suites);
-    let chosen: Vec<&Suite> = all().filter(|suite| was_run.get(&suite.path) != Some(&suite.digest)).collect();
+    let chosen: Vec<&Arc<Suite>> = all().filter(|suite| was_run.get(&suite.path) != Some(&suite.digest)).collect();
     let problems: Vec<String> = found.iter().flat_map(|suites| suites.problems.all()).map(|one| format!("{one:?}")).collect();
     *was_run = all().map(|suite| (suite.path.clone(), suite.digest)).collect();
     if chosen.is_empty() && told.as_ref() == Some(&problems) {

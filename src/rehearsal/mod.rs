@@ -1,6 +1,7 @@
 //! A route without the outside world: throwaway projects, recorded and simulated provider APIs.
 
 mod answered;
+mod blank;
 mod captured;
 pub mod cases;
 pub mod compare;

@@ -10,7 +10,7 @@ use super::equip::Age;
 use super::forwarded::{self, Sent};
 use super::programme::{Part, answers_of};
 use super::report::{Seen, Verdict};
-use super::run::{compare_rows, compare_values, database, delivery_of, equip_in, give, look_in, open_window};
+use super::run::{columns_of, compare_rows, compare_values, database, delivery_of, equip_in, give, look_in, open_window};
 use super::sender;
 use super::simulate::Simulation;
 use super::simulate_recorded::SentHere;
@@ -61,6 +61,8 @@ pub struct Played {
     pub forwards: usize,
     /// The worst state of its records.
     pub state: Option<RecordState>,
+    /// What support staff are shown of it.
+    pub shown: Vec<(String, String)>,
     /// From the webhook's last byte to its rows.
     pub took: Option<Duration>,
     /// Whether all is as expected.
@@ -89,7 +91,7 @@ impl Stage<'_> {
     }
 
     /// Plays tests side by side; `waiting` is told, again and again, for how long they have been waited for.
-    pub async fn round(&self, suites: &[Suite], parts: &[Part], waiting: impl Fn(Duration)) -> Vec<Played> {
+    pub async fn round(&self, suites: &[Arc<Suite>], parts: &[Part], waiting: impl Fn(Duration)) -> Vec<Played> {
         let answers = answers_of(parts);
         self.apis.iter().for_each(|(origin, api)| api.stage(origin, &answers));
         let mut sent = Vec::new();
@@ -116,6 +118,7 @@ impl Stage<'_> {
                 calls: 0,
                 forwards: 0,
                 state: None,
+                shown: Vec::new(),
                 took: None,
                 verdict: Verdict::Passed,
             };
@@ -139,7 +142,9 @@ impl Stage<'_> {
 
     async fn send(&self, suite: &Suite, part: &Part) -> Result<OnItsWay, String> {
         for (table, rows) in &part.case.given {
-            give(suite, &part.case, self.targets, table, rows).await?;
+            let database = database(suite, self.targets, table)?;
+            let columns = columns_of(database, table).await.map_err(|failure| failure.reason)?;
+            give(&part.case, database, &columns, table, rows).await?;
         }
         open_window(suite, self.store).await?;
         let request = equip_in(suite, &part.case, self.store, Age::Fresh).await?.request;
@@ -172,6 +177,7 @@ impl Stage<'_> {
             None => Vec::new(),
         };
         played.state = seen.worst;
+        played.shown.clone_from(&seen.shown);
         played.events = seen.records.iter().filter_map(|record| record.event.clone()).collect();
         let mut mismatches = compare_values(&part.case.expected, &seen, played.calls);
         if let Some(expected) = &part.case.expected.forwards {
@@ -179,7 +185,9 @@ impl Stage<'_> {
         }
         for (table, rows) in &part.case.expected.rows {
             let counts = |row: &Row| part.is_own(row, self.tenant_column);
-            mismatches.extend(compare_rows(database(suite, self.targets, table)?, table, rows, counts).await);
+            let database = database(suite, self.targets, table)?;
+            let columns = columns_of(database, table).await.map_err(|failure| failure.reason)?;
+            mismatches.extend(compare_rows(database, &columns, table, rows, counts).await);
         }
         Ok(if mismatches.is_empty() { Verdict::Passed } else { Verdict::Failed { mismatches, seen } })
     }

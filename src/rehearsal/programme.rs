@@ -2,13 +2,14 @@
 //! one server. They go in rounds, in each of which the recorded answers agree.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use reqwest::Url;
 
 use super::cases::Case;
 use super::compare::Row;
 use super::suite::Suite;
-use super::trial::routes_of;
+use super::trial::kinds_of;
 use crate::http_client::recorded::RecordedAnswer;
 use crate::model::record::RecordState;
 use crate::routes::source::{Source, TenantRule};
@@ -40,7 +41,7 @@ pub struct Part {
 /// How much is played.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Length {
-    /// One webhook of each route, and every handshake.
+    /// One webhook of each kind of event that a route names, as far as the tests have one, and every handshake.
     Short,
     /// All that end well.
     Full,
@@ -49,7 +50,7 @@ pub enum Length {
 impl Programme {
     /// What is to be played of these tests. `run` is part of the tenants' names, from 1, so that they are new ones; `tenant_column` is
     /// what rows name them in.
-    pub fn of(suites: &[Suite], length: Length, run: u32, tenant_column: &str) -> Self {
+    pub fn of(suites: &[Arc<Suite>], length: Length, run: u32, tenant_column: &str) -> Self {
         let mut programme = Self::default();
         for (number, suite) in suites.iter().enumerate() {
             programme.add(number, suite, length, run, tenant_column);
@@ -65,19 +66,19 @@ impl Programme {
                 continue;
             }
             let is_new = || {
-                let routes = routes_of(&suite.source, &case.request.arriving());
+                let kinds = kinds_of(&suite.source, &case.request.arriving());
                 let is_done = case.expected.state == Some(RecordState::Done);
-                routes.into_iter().filter(|route| is_done && !seen.contains(route)).collect::<Vec<_>>()
+                kinds.into_iter().filter(|kind| is_done && !seen.contains(kind)).collect::<Vec<_>>()
             };
-            let routes = if is_handshake || length == Length::Full { Vec::new() } else { is_new() };
-            if length == Length::Short && !is_handshake && routes.is_empty() {
+            let kinds = if is_handshake || length == Length::Full { Vec::new() } else { is_new() };
+            if length == Length::Short && !is_handshake && kinds.is_empty() {
                 continue;
             }
             if let Some(reason) = cannot_be_played(&suite.source, case) {
                 self.left_out.push((case.name.clone(), reason));
                 continue;
             }
-            seen.extend(routes);
+            seen.extend(kinds);
             let suffix = if run > 1 { format!(".{run}") } else { String::new() };
             let (case, tenants) = about(case, &format!("{}-{}{suffix}", suite.source.name, test + 1), tenant_column);
             let part = Part { suite: number, number: test, case, tenants };
@@ -182,7 +183,7 @@ pub fn answers_of(round: &[Part]) -> Vec<RecordedAnswer> {
 }
 
 /// Everywhere that the sources and tests send requests to.
-pub fn origins_of(suites: &[Suite]) -> BTreeSet<String> {
+pub fn origins_of(suites: &[Arc<Suite>]) -> BTreeSet<String> {
     let mut urls: Vec<Url> = Vec::new();
     let mut add = |text: &str| urls.extend(Url::parse(text).ok());
     for suite in suites {
@@ -209,7 +210,7 @@ mod tests {
     use crate::rehearsal::suite;
     use crate::steps::map::Destination;
 
-    fn shipped() -> Vec<Suite> {
+    fn shipped() -> Vec<Arc<Suite>> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let destinations = [Destination { name: "main".to_owned(), tenant_column: "tenant".to_owned() }];
         let found = suite::read(&root.join("routes.d"), &root.join("templates"), None, &destinations).expect("read");
@@ -224,16 +225,20 @@ mod tests {
     }
 
     #[test]
-    fn the_short_one_has_one_webhook_of_every_route_and_all_handshakes() {
+    fn the_short_one_has_one_webhook_of_every_kind_and_all_handshakes() {
         let suites = shipped();
         let programme = Programme::of(&suites, Length::Short, 1, "tenant");
         for (number, suite) in suites.iter().enumerate() {
             let parts: Vec<&Part> = programme.rounds.iter().flatten().filter(|part| part.suite == number).collect();
-            let routes: Vec<String> =
-                parts.iter().flat_map(|part| routes_of(&suite.source, &part.case.request.arriving())).collect();
-            let played: BTreeSet<String> = routes.iter().cloned().collect();
-            assert_eq!(played, working(suite), "{}", suite.source.name);
-            assert!(parts.len() <= played.len(), "{}: one of each is enough", suite.source.name);
+            let kinds: BTreeSet<(String, usize)> =
+                parts.iter().flat_map(|part| kinds_of(&suite.source, &part.case.request.arriving())).collect();
+            let routes: BTreeSet<String> = kinds.iter().map(|(route, _)| route.clone()).collect();
+            assert_eq!(routes, working(suite), "{}", suite.source.name);
+            assert!(parts.len() <= kinds.len(), "{}: one of each is enough", suite.source.name);
+        }
+        let names: Vec<&str> = programme.parts().map(|part| part.case.name.as_str()).collect();
+        for name in ["a change of the stock changes the stock", "terms of delivery that have another number now keep their row"] {
+            assert!(names.contains(&name), "a route's second name: `{name}` in {names:?}");
         }
         assert_eq!(programme.handshakes.len(), 4, "those of Clockodo");
     }

@@ -1,14 +1,14 @@
 //! A throwaway project: one source with its own state, its own tables, a clock that is moved by hand and recorded APIs, in a
 //! temporary folder that vanishes with it. Intake, store, workers and targets are the real ones.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use jiff::civil::Date;
 
+use super::blank::Blank;
 use crate::auth::secret::SecretReader;
 use crate::clock::{Clock, Timestamp};
 use crate::expr::template::Engine;
@@ -17,11 +17,9 @@ use crate::http_client::client::{ClientOptions, HttpClient};
 use crate::http_client::recorded::{Recorded, RecordedAnswer};
 use crate::intake::address::Addresses;
 use crate::intake::receive::Intake;
-use crate::model::bundle::Bundle;
 use crate::model::lane::Claim;
 use crate::routes::folder::read_companion;
-use crate::routes::load::Texts;
-use crate::routes::registry::{Registry, Surroundings};
+use crate::routes::registry::Surroundings;
 use crate::steps::map::Destination;
 use crate::store::hands::Hands;
 use crate::store::lanes::ClaimRequest;
@@ -81,19 +79,19 @@ pub fn surroundings(destinations: Vec<Destination>) -> Surroundings {
 }
 
 impl Project {
-    /// A project of one source. The tables are still to be made.
-    pub async fn new(bundle: &Bundle, destinations: &[Destination], answers: Vec<RecordedAnswer>) -> Result<Self, String> {
+    /// A project of one source.
+    pub async fn new(blank: &Blank, answers: Vec<RecordedAnswer>) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|error| format!("there is no temporary folder: {error}"))?;
+        blank.copy_into(folder.path()).map_err(|error| format!("a project cannot be made: {error}"))?;
         let clock = Clock::manual(START);
         let store = open_state(folder.path(), clock.clone()).await?;
-        let registry = Arc::new(Registry::new(surroundings(destinations.to_vec()), clock.clone()));
-        registry.reload(&Texts::of_bundle(bundle), &BTreeMap::new());
+        let registry = Arc::clone(&blank.registry);
         let recorded = Arc::new(Recorded::new(answers));
         let http = client(&recorded, &clock)?;
-        let targets = open_tables(folder.path(), destinations, &clock);
+        let targets = open_tables(folder.path(), &blank.destinations, &clock);
         let intake = Intake::new(Arc::clone(&registry), store.clone(), Arc::clone(&http), Addresses::default());
         let tools = Tools { registry, store, targets, http };
-        Ok(Self { intake, tools, recorded, destinations: destinations.to_vec(), clock, folder })
+        Ok(Self { intake, tools, recorded, destinations: blank.destinations.clone(), clock, folder })
     }
 
     /// What another process would work with: the same state and tables, with a client and connections of its own.
@@ -170,17 +168,23 @@ fn client(recorded: &Arc<Recorded>, clock: &Clock) -> Result<Arc<HttpClient>, St
     Ok(Arc::new(http.map_err(|error| error.to_string())?))
 }
 
-async fn open_state(folder: &Path, clock: Clock) -> Result<Store, String> {
+/// The state in a folder.
+pub(super) async fn open_state(folder: &Path, clock: Clock) -> Result<Store, String> {
     let (path, key_file) = (folder.join("state.db"), folder.join("master.key"));
     let options = OpenOptions { place: path.into(), master_key: None, key_file, clock, max_bytes: None };
     Store::open(options).await.map_err(|error| error.to_string())
 }
 
-fn open_tables(folder: &Path, destinations: &[Destination], clock: &Clock) -> Targets {
+/// The databases in a folder.
+pub(super) fn open_tables(folder: &Path, destinations: &[Destination], clock: &Clock) -> Targets {
     let database = |(number, destination): (usize, &Destination)| {
-        // by number: a database may be named in a way that no file can be
-        let url = format!("sqlite://{}", folder.join(format!("tables-{number}.db")).display());
+        let url = format!("sqlite://{}", tables_path(folder, number).display());
         DatabaseOptions::new(&destination.name, url, &destination.tenant_column)
     };
     Targets::open(destinations.iter().enumerate().map(database).collect(), clock.clone())
+}
+
+/// The file of a database: by number, since one may be named in a way that no file can be.
+pub(super) fn tables_path(folder: &Path, number: usize) -> PathBuf {
+    folder.join(format!("tables-{number}.db"))
 }

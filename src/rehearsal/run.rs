@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tower::ServiceExt as _;
 
 use super::answered::Answer;
+use super::blank::Blank;
 use super::cases::{Case, Expected};
 use super::compare::{Row, compare};
 use super::equip::{Age, Equipped, Sender};
@@ -41,57 +42,72 @@ const DEFAULT_DATABASE: &str = "main";
 pub async fn run(suite: &Suite, case: &Case) -> Outcome {
     let started = Instant::now();
     let verdict = verdict_of(suite, case).await.unwrap_or_else(Verdict::Broken);
+    outcome(suite, case, verdict, started)
+}
+
+/// What a test came to that was begun then.
+pub(super) fn outcome(suite: &Suite, case: &Case, verdict: Verdict, started: Instant) -> Outcome {
     let (path, name) = (suite.path.clone(), case.name.clone());
     Outcome { path, line: case.line, name, took: started.elapsed(), verdict, variants: Vec::new() }
 }
 
 async fn verdict_of(suite: &Suite, case: &Case) -> Result<Verdict, String> {
-    let project = Project::new(&suite.source.bundle, &suite.destinations, case.answers.clone()).await?;
-    let verdict = rehearse(suite, case, &project).await;
+    let blank = suite.blank().await?;
+    let project = Project::new(blank, case.answers.clone()).await?;
+    let verdict = rehearse(suite, blank, case, &project).await;
     project.close().await;
     verdict
 }
 
-async fn rehearse(suite: &Suite, case: &Case, project: &Project) -> Result<Verdict, String> {
-    prepare(suite, case, project).await?;
+async fn rehearse(suite: &Suite, blank: &Blank, case: &Case, project: &Project) -> Result<Verdict, String> {
+    prepare(suite, blank, case, project).await?;
     let request = equip(suite, case, project, Age::Fresh).await?.request;
     let mut seen = receive_and_work(project, &request).await?;
     look_at(suite, project, &mut seen).await?;
-    let mut mismatches = compare_values(&case.expected, &seen, project.recorded.calls().len());
+    let mismatches = mismatches(suite, blank, case, project, &seen).await?;
+    Ok(if mismatches.is_empty() { Verdict::Passed } else { Verdict::Failed { mismatches, seen } })
+}
+
+/// What is not as a test expects, of what was seen and of what it left in its project.
+pub(super) async fn mismatches(
+    suite: &Suite,
+    blank: &Blank,
+    case: &Case,
+    project: &Project,
+    seen: &Seen,
+) -> Result<Vec<Mismatch>, String> {
+    let mut mismatches = compare_values(&case.expected, seen, project.recorded.calls().len());
     if let Some(expected) = &case.expected.forwards {
         let sent: Vec<forwarded::Sent> = project.recorded.forwards().iter().map(forwarded::Sent::from).collect();
         mismatches.extend(forwarded::compare(expected, &sent));
     }
     for (table, rows) in &case.expected.rows {
-        mismatches.extend(compare_rows(database(suite, &project.tools.targets, table)?, table, rows, |_| true).await);
+        let database = database(suite, &project.tools.targets, table)?;
+        let columns = blank.columns(database.name(), table);
+        mismatches.extend(compare_rows(database, columns, table, rows, |_| true).await);
     }
-    Ok(if mismatches.is_empty() { Verdict::Passed } else { Verdict::Failed { mismatches, seen } })
+    Ok(mismatches)
 }
 
 /// Makes what is there before the request comes.
-pub(super) async fn prepare(suite: &Suite, case: &Case, project: &Project) -> Result<(), String> {
-    make_tables(suite, project).await?;
+pub(super) async fn prepare(suite: &Suite, blank: &Blank, case: &Case, project: &Project) -> Result<(), String> {
     for (table, rows) in &case.given {
-        give(suite, case, &project.tools.targets, table, rows).await?;
+        let database = database(suite, &project.tools.targets, table)?;
+        give(case, database, blank.columns(database.name(), table), table, rows).await?;
     }
     open_window(suite, &project.tools.store).await
 }
 
-async fn make_tables(suite: &Suite, project: &Project) -> Result<(), String> {
-    for (name, script) in &suite.schemas {
-        let Some(database) = project.tools.targets.database(name) else { continue };
-        let made = database.run_script(script).await;
-        made.map_err(|failure| format!("the tables cannot be made: {}", failure.reason))?;
-    }
-    Ok(())
-}
-
 /// Makes the rows that are there before; those that name no tenant are the sender's where the table has tenants.
-pub(super) async fn give(suite: &Suite, case: &Case, targets: &Targets, table: &str, rows: &[Row]) -> Result<(), String> {
-    let database = database(suite, targets, table)?;
-    let columns = columns_of(database, table).await.map_err(|failure| failure.reason)?;
+pub(super) async fn give(
+    case: &Case,
+    database: &Database,
+    columns: &[ColumnSchema],
+    table: &str,
+    rows: &[Row],
+) -> Result<(), String> {
     let mut rows = rows.to_vec();
-    if let (Some(column), Some(tenant)) = (find_column(&columns, database.tenant_column()), &case.tenant) {
+    if let (Some(column), Some(tenant)) = (find_column(columns, database.tenant_column()), &case.tenant) {
         for row in rows.iter_mut().filter(|row| !row.keys().any(|name| name.eq_ignore_ascii_case(&column.name))) {
             row.insert(column.name.clone(), tenant.clone().into());
         }
@@ -316,6 +332,7 @@ pub(super) fn find_column<'c>(columns: &'c [ColumnSchema], name: &str) -> Option
 /// How those rows of a table that count differ from what is expected.
 pub(super) async fn compare_rows(
     database: &Database,
+    columns: &[ColumnSchema],
     table: &str,
     expected: &[Row],
     counts: impl Fn(&Row) -> bool,
@@ -324,8 +341,7 @@ pub(super) async fn compare_rows(
         let mut found = database.rows(table, None, &[]).await?;
         found.retain(&counts);
         let stored = database.as_stored(table, expected).await?;
-        let columns = columns_of(database, table).await?;
-        let kind = |name: &str| find_column(&columns, name).map_or(ColumnKind::Unknown, |column| column.kind);
+        let kind = |name: &str| find_column(columns, name).map_or(ColumnKind::Unknown, |column| column.kind);
         Ok::<_, Failure>(compare(table, &stored, &found, kind))
     };
     match difference.await {

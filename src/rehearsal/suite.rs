@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::Digest as _;
+use tokio::sync::OnceCell;
 
+use super::blank::Blank;
 use super::cases::{self, Case, Surrounding};
 use super::project::surroundings;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
@@ -40,6 +42,14 @@ pub struct Suite {
     pub cases: Vec<Case>,
     /// SHA-256 of all that they are made of.
     pub digest: [u8; 32],
+    blank: OnceCell<Blank>,
+}
+
+impl Suite {
+    /// What each of its tests begins with; made by the first one.
+    pub(super) async fn blank(&self) -> Result<&Blank, String> {
+        self.blank.get_or_try_init(|| Blank::new(&self.source.bundle, &self.destinations, &self.schemas)).await
+    }
 }
 
 /// What was found in one folder.
@@ -49,7 +59,7 @@ pub struct Suites {
     /// What is wrong with the tests, or with the route files they test.
     pub problems: Diagnostics,
     /// What can be run.
-    pub suites: Vec<Suite>,
+    pub suites: Vec<Arc<Suite>>,
     /// The files beside the route files that were read or looked for.
     pub companions: BTreeSet<PathBuf>,
 }
@@ -154,7 +164,7 @@ fn read_suite(file: &LoadedFile, world: World<'_>, companions: &Companions, foun
     let read = companions.take();
     if !problems.has_errors() {
         let digest = digest_of(source, &read);
-        found.suites.extend(suite.map(|suite| Suite { digest, ..suite }));
+        found.suites.extend(suite.map(|suite| Arc::new(Suite { digest, ..suite })));
     }
     found.companions.extend(read.into_keys().map(PathBuf::from));
     found.problems.append(problems);
@@ -194,6 +204,7 @@ fn compile(
         cases,
         path,
         digest: [0; 32],
+        blank: OnceCell::new(),
     })
 }
 

@@ -184,13 +184,18 @@ pub fn events_of(source: &Source, request: &Request) -> Vec<String> {
     items_of(source, request, |item| item.event.clone())
 }
 
-/// Where the routes stand that want it, whoever sends it.
-pub fn routes_of(source: &Source, request: &Request) -> Vec<String> {
-    items_of(source, request, |item| item.chosen.as_ref().ok().map(|chosen| chosen.route.place.clone()))
+/// Where the routes stand that want it, whoever sends it, each with the number of the name among its events that fits.
+pub fn kinds_of(source: &Source, request: &Request) -> Vec<(String, usize)> {
+    items_of(source, request, |item| {
+        let route = item.chosen.as_ref().ok()?.route;
+        let event = item.event.as_deref().unwrap_or("*");
+        let fitting = route.matcher.events.iter().position(|pattern| pattern.matches(event));
+        Some((route.place.clone(), fitting.unwrap_or(0)))
+    })
 }
 
 /// Tells something of every item of a request whose sender has an integration that was made up.
-fn items_of(source: &Source, request: &Request, tell: impl Fn(&Item<'_>) -> Option<String>) -> Vec<String> {
+fn items_of<T>(source: &Source, request: &Request, tell: impl Fn(&Item<'_>) -> Option<T>) -> Vec<T> {
     let params = source.receive.path_parameters(&request.path).unwrap_or_default();
     let received = source.admission.read(request, &params);
     let owner = Tenant { id: 0, name: SOMEONE.to_owned() };

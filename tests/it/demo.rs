@@ -37,7 +37,10 @@ fn the_demo_shows_rows_of_every_source_and_says_that_they_are_right() {
             assert!(text.lines().any(|line| line.ends_with(&format!("  {route}"))), "{route} is missing in:\n{text}");
         }
     }
-    assert!(text.contains("the secret in the body is answered without a token  → 200"), "the handshake:\n{text}");
+    assert!(
+        text.contains("the secret in the body is answered without a token  → 200 answered, shows staff the secret 00000000-"),
+        "the handshake:\n{text}"
+    );
     assert!(text.trim_end().ends_with(": all rows as expected") && !text.contains('✗'), "{text}");
     assert!(!text.contains("htk_") && !text.contains('\u{1b}'), "neither key nor colours:\n{text}");
     assert!(folder.path().join("kept/data/tables.db").exists() && folder.path().join("kept/routes.d/economic.yaml").exists());

@@ -11,10 +11,15 @@ const ANSWER: &str = "{ get: https://shop.example/items/7, json: { name: Saw } }
 
 /// Tests a route file with one test and gives its variants by name: status and reason.
 fn variants(route: &str, test: &str) -> (i32, Vec<(String, String, String)>) {
+    variants_over(SCHEMA, route, test)
+}
+
+/// The same with other tables.
+fn variants_over(schema: &str, route: &str, test: &str) -> (i32, Vec<(String, String, String)>) {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
     write("shop.yaml", route);
-    write("schema.sql", SCHEMA);
+    write("schema.sql", schema);
     write("shop.test.yaml", &format!("schema: schema.sql\ntests:\n  - {test}\n"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_hooktable"));
     let command = command.current_dir(folder.path()).args(["test", "shop.yaml", "--hostile", "--format", "json"]);
@@ -91,6 +96,36 @@ fn a_key_that_differs_from_delivery_to_delivery_makes_two_rows() {
     let test = "{ name: kept, send: { json: { what: x } }, expect: { rows: { log: [ { what: x } ] } } }";
     let why = "must leave the rows of one";
     check(route, test, &[("delivery again", "failed", why), ("twice at once", "failed", why), ("stalls", "passed", "")]);
+}
+
+#[test]
+fn rows_that_a_trigger_makes_count_like_all_others() {
+    let trigger = "create trigger noted after update on items begin insert into log values (new.id, 'changed'); end;";
+    let route = UPSERT.replace("name: $.item.name", "name: $.delivery");
+    let test = fetching().replace(", name: Saw } ] }", " } ] }");
+    let (code, found) = variants_over(&format!("{SCHEMA}\n{trigger}"), &route, &test);
+    let again = found.iter().find(|(name, ..)| name.contains("delivery again")).expect("a variant");
+    assert!(again.1 == "failed" && again.2.contains("must leave the rows of one") && code == 1, "{found:?}");
+    check(&route, &test, &[("delivery again", "passed", "")]);
+}
+
+#[test]
+fn a_test_whose_sender_waits_for_the_rows_passes_as_it_does_alone() {
+    let test = fetching().replace("expect: { ", "expect: { status: 200, ");
+    check(&format!("{UPSERT}reply: {{ wait: 3s }}\n"), &test, &[("delivery again", "passed", ""), ("API call", "passed", "")]);
+}
+
+#[test]
+fn every_call_fails_in_turn_also_those_after_others() {
+    let route = UPSERT
+        .replace("write:", "  stock: \"/stock/{{ item.place }}\"\nwrite:")
+        .replace("enrich: { item: \"/items/{{ id }}\" }", "enrich:\n  item: \"/items/{{ id }}\"");
+    let answers = "{ get: https://shop.example/items/7, json: { name: Saw, place: 3 } }, { get: https://shop.example/stock/3, json: { left: 2 } }";
+    let test = fetching().replace(ANSWER, answers);
+    check(&route, &test, &[("API call", "passed", "")]);
+    // one that is given up at once, behind one that is not, is found too
+    let fragile = route.replace("base: https://shop.example", "base: https://shop.example, retry: { times: 0 }");
+    check(&format!("{fragile}retry: {{ first: 10m, for: 1m }}\n"), &test, &[("API call", "failed", "must come to the same")]);
 }
 
 #[test]

@@ -108,3 +108,63 @@ fn customers_are_handed_a_text_in_their_language_with_their_own_address() {
         LANGUAGES.iter().map(|language| text("2", language).lines().next().unwrap_or_default().to_owned()).collect();
     assert_eq!(titles, ["# Clockodo for acme", "# Clockodo für acme", "# Clockodo for acme"]);
 }
+
+/// Everything that happens at Clockodo by its documentation: the entity, where one is fetched, what wraps it, and its events.
+const CLOCKODO: &[(&str, &str, &str, &[&str])] = &[
+    ("user", "/v3/users/9", "data", &["created", "updated", "deleted"]),
+    ("absence", "/v4/absences/9", "data", &["created", "updated", "approved", "deleted"]),
+    ("customer", "/v3/customers/9", "data", &["created", "updated", "deleted"]),
+    ("project", "/v4/projects/9", "data", &["created", "updated", "completed", "deleted"]),
+    ("subproject", "/v3/subprojects/9", "data", &["created", "updated", "deleted"]),
+    ("service", "/v4/services/9", "data", &["created", "updated", "deleted"]),
+    ("team", "/v3/teams/9", "data", &["created", "updated", "deleted"]),
+    ("lump_sum_service", "/v4/lumpSumServices/9", "data", &["created", "updated", "deleted"]),
+    ("holidays_carry", "/v3/holidaysCarry/9", "data", &["created", "updated", "deleted"]),
+    ("holidays_quota", "/v2/holidaysQuota/9", "data", &["created", "updated", "deleted"]),
+    ("overtime_carry", "/v3/overtimeCarry/9", "data", &["created", "updated", "deleted"]),
+    ("nonbusiness_group", "/v2/nonbusinessGroups/9", "data", &["created", "updated", "deleted"]),
+    ("work_time_change_request", "/v2/workTimes/changeRequests?page=1", "", &["created", "updated", "deleted"]),
+    ("entry", "/v2/entries/9", "entry", &["created", "updated", "started", "stopped", "deleted"]),
+];
+
+#[test]
+fn each_event_of_clockodo_is_fetched_in_its_own_version_of_the_api_and_a_deletion_asks_nothing() {
+    let thing = r#"{ "id": 9, "name": "nine", "users_id": 1, "projects_id": 1, "customers_id": 1, "year": 2027, "year_since": 2027, "count": 1,
+        "hours": 1, "status": 1, "type": 1, "date": "2026-11-20", "date_since": "2026-12-21", "date_until": "2026-12-23", "active": true,
+        "time_since": "2026-11-21T07:00:00Z", "created_at": "2026-11-21T08:00:00Z", "changes": [] }"#;
+    let mut tests = "tests:\n".to_owned();
+    for (entity, path, wrapper, events) in CLOCKODO {
+        for event in *events {
+            let answer = match *wrapper {
+                "" => format!(r#"{{ "paging": {{ "count_pages": 1 }}, "data": [ {thing} ] }}"#),
+                wrapper => format!(r#"{{ "{wrapper}": {thing} }}"#),
+            };
+            let body = format!(r#"{{ "event_name": "{entity}.{event}", "payload": {{ "{entity}": {{ "id": 9 }} }} }}"#);
+            let headers =
+                "{ x_clockodoapiuser: test-user, x_clockodoapikey: test-key, x_clockodo_external_application: test-application }";
+            let calls = usize::from(*event != "deleted");
+            tests += &format!(
+                "  - name: {entity}.{event}\n    tenant: acme\n    send: {{ json: {body} }}\n    apis: [ {{ get: \"https://my.clockodo.com/api{path}\", headers: {headers}, json: {answer} }} ]\n    expect: {{ status: 200, state: done, calls: {calls} }}\n"
+            );
+        }
+    }
+    let schema = format!("schema: schema.sql\n{tests}");
+    let route = shipped("routes.d/clockodo.yaml");
+    let (route, _) = route.split_once("onboarding:").expect("an onboarding block");
+    let project = Project::new().file("routes.d/clockodo.yaml", route).file("routes.d/clockodo.test.yaml", &schema);
+    let project = project.file("routes.d/schema.sql", &shipped("examples/timetracking/schema/sqlite.sql"));
+    let said = project.run(&["test"]);
+    assert!(said.code == 0 && said.data.contains("46 passed, 0 failed"), "{}{}", said.data, said.notes);
+}
+
+#[test]
+fn a_password_in_a_form_of_economic_is_shown_nowhere() {
+    let route = shipped("routes.d/economic.yaml");
+    let (route, _) = route.split_once("onboarding:").expect("an onboarding block");
+    let project = Project::new().file("routes.d/economic.yaml", route);
+    let request = "POST /?APIKey=k&APISource=eConomicStock HTTP/1.1\nContent-Type: application/x-www-form-urlencoded\n\n\
+                   type=stock&username=shop&password=pass-canary&number=BR_45x95";
+    let said = project.run_with_input(&["try", "routes.d/economic.yaml", "--request", "-", "--tenant", "acme"], request);
+    assert!(said.data.contains("number: \"BR_45x95\"") && said.data.contains("•••"), "{said:?}");
+    assert!(!said.data.contains("pass-canary") && !said.notes.contains("pass-canary"), "{said:?}");
+}

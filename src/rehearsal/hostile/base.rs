@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::auth::signature::sign::Placed;
+use crate::rehearsal::blank::Blank;
 use crate::rehearsal::cases::Case;
 use crate::rehearsal::compare::{Row, TableDifference, compare};
 use crate::rehearsal::equip::Age;
 use crate::rehearsal::project::Project;
-use crate::rehearsal::report::Seen;
-use crate::rehearsal::run::{columns_of, equip, find_column, look_at, prepare, receive};
+use crate::rehearsal::report::{Mismatch, Seen};
+use crate::rehearsal::run::{equip, find_column, look_at, mismatches, prepare, receive};
 use crate::rehearsal::suite::Suite;
 use crate::steps::map::{Column, Write};
 use crate::target::Database;
@@ -23,6 +24,8 @@ const CHANGING: [&str; 3] = ["received_at", "delivery", "attempt"];
 pub(super) struct Base {
     /// What was seen.
     pub(super) seen: Seen,
+    /// What of it is not as the test expects.
+    pub(super) mismatches: Vec<Mismatch>,
     /// The credentials.
     pub(super) placed: Vec<Placed>,
     /// How many calls were made before the answer: for the keys of an issuer, say.
@@ -41,22 +44,24 @@ pub(super) type Rows = BTreeMap<(String, String), Vec<Row>>;
 impl Base {
     /// Runs the test once.
     pub(super) async fn of(suite: &Suite, case: &Case) -> Result<Self, String> {
-        let project = Project::new(&suite.source.bundle, &suite.destinations, case.answers.clone()).await?;
+        let blank = suite.blank().await?;
+        let project = Project::new(blank, case.answers.clone()).await?;
         // what comes is worked on afterwards here
         project.tools.store.waiting().close();
-        let base = Self::in_project(suite, case, &project).await;
+        let base = Self::in_project(suite, blank, case, &project).await;
         project.close().await;
         base
     }
 
-    async fn in_project(suite: &Suite, case: &Case, project: &Project) -> Result<Self, String> {
-        prepare(suite, case, project).await?;
+    async fn in_project(suite: &Suite, blank: &Blank, case: &Case, project: &Project) -> Result<Self, String> {
+        prepare(suite, blank, case, project).await?;
         let equipped = equip(suite, case, project, Age::Fresh).await?;
         let mut seen = receive(project, &equipped.request).await?;
         let calls_at_intake = project.recorded.calls().len();
         project.settle().await?;
         look_at(suite, project, &mut seen).await?;
         Ok(Self {
+            mismatches: mismatches(suite, blank, case, project, &seen).await?,
             placed: equipped.placed,
             calls_at_intake,
             calls_at_work: project.recorded.calls().len() - calls_at_intake,
@@ -74,27 +79,28 @@ impl Base {
         expected: &Rows,
     ) -> Result<Vec<TableDifference>, String> {
         let found = rows(suite, project).await?;
+        let blank = suite.blank().await?;
         let mut differences = Vec::new();
         for ((name, table), found) in &found {
             let expected = expected.get(&(name.clone(), table.clone())).map_or(&[][..], Vec::as_slice);
-            let Some(database) = project.tools.targets.database(name) else { continue };
-            let columns = columns_of(database, table).await.map_err(|failure| failure.reason)?;
-            let kind = |name: &str| find_column(&columns, name).map_or(ColumnKind::Unknown, |column| column.kind);
+            let columns = blank.columns(name, table);
+            let kind = |name: &str| find_column(columns, name).map_or(ColumnKind::Unknown, |column| column.kind);
             differences.extend(compare(table, expected, found, kind));
         }
         Ok(differences)
     }
 }
 
-/// All rows of all tables, with the columns that are to be the same whenever and however often the delivery comes.
+/// All rows of all tables that can change, with the columns that are to be the same whenever and however often the delivery comes.
 pub(super) async fn rows(suite: &Suite, project: &Project) -> Result<Rows, String> {
     let mut all = Rows::new();
-    let targets = &project.tools.targets;
+    let (blank, targets) = (suite.blank().await?, &project.tools.targets);
     for database in targets.names().filter_map(|name| targets.database(name)) {
-        let tables = database.tables().await.map_err(|failure| failure.reason)?;
-        for table in tables.into_iter().filter(|table| !table.name.starts_with(OURS)) {
+        let can_change = |table: &str| blank.act_by_themselves(database.name()) || is_written(suite, database.name(), table);
+        let tables = blank.tables(database.name()).iter().filter(|table| !table.name.starts_with(OURS));
+        for table in tables.filter(|table| can_change(&table.name)) {
             let rows = rows_of(suite, database, &table.name).await?;
-            all.insert((database.name().to_owned(), table.name), rows);
+            all.insert((database.name().to_owned(), table.name.clone()), rows);
         }
     }
     Ok(all)
@@ -126,6 +132,12 @@ fn steady_columns(suite: &Suite, database: &str, table: &str) -> Option<BTreeSet
 
 fn lower(name: &str) -> String {
     name.to_ascii_lowercase()
+}
+
+/// Whether a route of the source writes to this table.
+fn is_written(suite: &Suite, database: &str, table: &str) -> bool {
+    let mut writes = suite.source.admission.routes.iter().flat_map(|route| &route.pipeline.writes);
+    writes.any(|write| write.database == database && is_table(write, table))
 }
 
 /// Whether a write is to this table.

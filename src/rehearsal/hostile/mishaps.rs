@@ -15,16 +15,20 @@ use crate::rehearsal::run::{equip, look_at, receive};
 use crate::rehearsal::suite::Suite;
 use crate::worker::deliver::deliver;
 
-/// The most calls of a test that are made to fail; the others are more of the same.
-const MOST_FAILING: usize = 8;
+/// The most calls of a test that are made to fail one at a time; the others are more of the same.
+const MOST_ALONE: usize = 8;
+/// How often a call is made that is answered with 500, then loses its connection, then is answered.
+const TIMES: usize = 3;
 
-/// Each call in turn is answered with 500, then loses its connection, then is answered.
+/// Each call is answered with 500, then loses its connection, then is answered: all of them, and where that comes to something else
+/// one at a time, which says whether it is a call's failure that does it or that there are so many.
 pub(super) async fn failing_calls(suite: &Suite, case: &Case, base: &Base) -> Result<Finding, String> {
-    for number in 0..base.calls_at_work.min(MOST_FAILING) {
-        let stage = Stage::new(suite, case, base).await?;
-        let finding = failing_call(&stage, base.calls_at_intake + number).await;
-        stage.project.close().await;
-        match finding? {
+    let all: Vec<usize> = (0..base.calls_at_work).map(|number| number * TIMES).collect();
+    if let Finding::Same = failing(suite, case, base, &all).await? {
+        return Ok(Finding::Same);
+    }
+    for number in 0..base.calls_at_work.min(MOST_ALONE) {
+        match failing(suite, case, base, &[number]).await? {
             Finding::Same => {}
             other => return Ok(other),
         }
@@ -32,10 +36,21 @@ pub(super) async fn failing_calls(suite: &Suite, case: &Case, base: &Base) -> Re
     Ok(Finding::Same)
 }
 
-async fn failing_call(stage: &Stage<'_>, call: usize) -> Result<Finding, String> {
+/// What it comes to when the calls of these numbers fail, and the ones after them.
+async fn failing(suite: &Suite, case: &Case, base: &Base, calls: &[usize]) -> Result<Finding, String> {
+    let stage = Stage::new(suite, case, base).await?;
+    for number in calls {
+        let call = base.calls_at_intake + number;
+        stage.project.recorded.disturb(call, Disturbance::Status(500));
+        stage.project.recorded.disturb(call + 1, Disturbance::Reset);
+    }
+    let finding = disturbed(&stage).await;
+    stage.project.close().await;
+    finding
+}
+
+async fn disturbed(stage: &Stage<'_>) -> Result<Finding, String> {
     let Stage { suite, case, project, .. } = stage;
-    project.recorded.disturb(call, Disturbance::Status(500));
-    project.recorded.disturb(call + 1, Disturbance::Reset);
     let request = equip(suite, case, project, Age::Fresh).await?.request;
     let mut seen = receive(project, &request).await?;
     project.settle().await?;

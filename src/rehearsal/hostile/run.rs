@@ -1,4 +1,4 @@
-//! Runs the variants of one test, one after the other.
+//! Runs a test and then its variants, one after the other.
 
 use std::time::Instant;
 
@@ -6,7 +6,8 @@ use super::base::Base;
 use super::{Finding, Variant, VariantOutcome, mishaps, older, refused, repeats};
 use crate::rehearsal::cases::Case;
 use crate::rehearsal::project::Project;
-use crate::rehearsal::run::prepare;
+use crate::rehearsal::report::{Outcome, Verdict};
+use crate::rehearsal::run::{outcome, prepare, run as run_once};
 use crate::rehearsal::suite::Suite;
 
 /// One variant's stage: the test, what it comes to when nothing goes wrong, and a project in which it has not run yet.
@@ -21,43 +22,87 @@ pub(super) struct Stage<'a> {
     pub(super) project: Project,
 }
 
-/// Runs all variants of a test that passes.
-pub async fn run(suite: &Suite, case: &Case) -> Vec<VariantOutcome> {
+/// Runs a test, and where it passes all its variants.
+pub async fn run(suite: &Suite, case: &Case) -> Outcome {
+    if suite.source.admission.routes.iter().any(|route| route.reply.as_ref().is_some_and(|reply| reply.wait.is_some())) {
+        return run_with_base_of_its_own(suite, case).await;
+    }
     let started = Instant::now();
     let base = match Base::of(suite, case).await {
         Ok(base) => base,
+        Err(reason) => return outcome(suite, case, Verdict::Broken(reason), started),
+    };
+    if !base.mismatches.is_empty() {
+        let verdict = Verdict::Failed { mismatches: base.mismatches, seen: base.seen };
+        return outcome(suite, case, verdict, started);
+    }
+    let passed = outcome(suite, case, Verdict::Passed, started);
+    Outcome { variants: variants(suite, case, &base).await, ..passed }
+}
+
+/// The same where senders wait for their rows, which the variants let nobody do.
+async fn run_with_base_of_its_own(suite: &Suite, case: &Case) -> Outcome {
+    let ordinary = run_once(suite, case).await;
+    if !ordinary.verdict.is_passed() {
+        return ordinary;
+    }
+    let started = Instant::now();
+    let variants = match Base::of(suite, case).await {
+        Ok(base) => variants(suite, case, &base).await,
         Err(reason) => {
-            let finding = Finding::Broken(reason);
-            return vec![VariantOutcome { variant: Variant::Again, took: started.elapsed(), finding }];
+            vec![VariantOutcome { variant: Variant::Again, took: started.elapsed(), finding: Finding::Broken(reason) }]
         }
     };
+    Outcome { variants, ..ordinary }
+}
+
+async fn variants(suite: &Suite, case: &Case, base: &Base) -> Vec<VariantOutcome> {
     let mut outcomes = Vec::new();
+    let mut quiet = None;
     for variant in Variant::ALL {
         let started = Instant::now();
-        let finding = finding_of(variant, suite, case, &base).await.unwrap_or_else(Finding::Broken);
+        let finding = match not_applicable(variant, suite, case, base) {
+            Some(reason) => Finding::NotApplicable(reason),
+            None => finding_of(variant, suite, case, base, &mut quiet).await.unwrap_or_else(Finding::Broken),
+        };
         outcomes.push(VariantOutcome { variant, took: started.elapsed(), finding });
+    }
+    if let Some(stage) = quiet {
+        stage.project.close().await;
     }
     outcomes
 }
 
-async fn finding_of(variant: Variant, suite: &Suite, case: &Case, base: &Base) -> Result<Finding, String> {
-    if let Some(reason) = not_applicable(variant, suite, case, base) {
-        return Ok(Finding::NotApplicable(reason));
-    }
+/// Runs one. What must be refused needs no stage of its own: it comes to the one in which the delivery was repeated, `quiet` since.
+async fn finding_of<'a>(
+    variant: Variant,
+    suite: &'a Suite,
+    case: &'a Case,
+    base: &'a Base,
+    quiet: &mut Option<Stage<'a>>,
+) -> Result<Finding, String> {
     match variant {
         Variant::FailingApi => mishaps::failing_calls(suite, case, base).await,
         Variant::Older => older::both_orders(suite, case, base).await,
-        _ => {
+        Variant::AtOnce | Variant::StalledWorker => {
             let stage = Stage::new(suite, case, base).await?;
             let finding = match variant {
-                Variant::Again => repeats::again(&stage).await,
                 Variant::AtOnce => repeats::at_once(&stage).await,
-                Variant::FlippedByte => refused::flipped(&stage).await,
-                Variant::Stale => refused::stale(&stage).await,
-                Variant::StalledWorker | Variant::FailingApi | Variant::Older => mishaps::stalled(&stage).await,
+                _ => mishaps::stalled(&stage).await,
             };
             stage.project.close().await;
             finding
+        }
+        Variant::Again | Variant::FlippedByte | Variant::Stale => {
+            let stage = match quiet {
+                Some(stage) => stage,
+                None => quiet.insert(Stage::new(suite, case, base).await?),
+            };
+            match variant {
+                Variant::Again => repeats::again(stage).await,
+                Variant::FlippedByte => refused::flipped(stage).await,
+                _ => refused::stale(stage).await,
+            }
         }
     }
 }
@@ -89,9 +134,10 @@ fn not_applicable(variant: Variant, suite: &Suite, case: &Case, base: &Base) -> 
 impl<'a> Stage<'a> {
     /// A fresh one.
     pub(super) async fn new(suite: &'a Suite, case: &'a Case, base: &'a Base) -> Result<Self, String> {
-        let project = Project::new(&suite.source.bundle, &suite.destinations, case.answers.clone()).await?;
+        let blank = suite.blank().await?;
+        let project = Project::new(blank, case.answers.clone()).await?;
         project.tools.store.waiting().close();
-        prepare(suite, case, &project).await?;
+        prepare(suite, blank, case, &project).await?;
         Ok(Self { suite, case, base, project })
     }
 }

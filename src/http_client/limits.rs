@@ -5,13 +5,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::api::Api;
-use super::budget::{Budget, Taken, burst, longest_hold};
+use super::budget::{Budget, Taken, Window, burst, longest_hold};
 use super::learned::Advice;
 use crate::clock::{Clock, Timestamp};
 use crate::config::units::Rate;
 
 /// The longest wait in place for a token; whoever has to wait longer gives its worker back.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// How much closer together requests may arrive than they were sent, since each takes its own time on the way: so much of a window,
+/// and at most so long.
+const JITTER_PART: u32 = 10;
+const LONGEST_JITTER: Duration = Duration::from_millis(250);
 
 /// Hands out tokens, one for every real request.
 pub(super) struct Limits {
@@ -179,8 +184,7 @@ struct Chunk {
     tokens: u32,
     /// How long the tokens may be used.
     hold: Duration,
-    /// Longer by `hold`: a token is used up to that much later than it is granted, and no window may see more for it.
-    windows: Vec<Rate>,
+    windows: Vec<Window>,
 }
 
 impl Chunk {
@@ -188,11 +192,19 @@ impl Chunk {
         let hold = longest_hold(limits);
         let worth = |rate: &Rate| {
             let worth = u128::from(rate.count) * hold.as_nanos() / rate.window.as_nanos().max(1);
-            u32::try_from(worth).unwrap_or(u32::MAX).min(burst(*rate))
+            u32::try_from(worth).unwrap_or(u32::MAX).min(burst(rate.count))
         };
         let tokens = limits.iter().map(worth).min().unwrap_or(1).max(1);
         let hold = if tokens == 1 { Duration::ZERO } else { hold };
-        let windows = limits.iter().map(|rate| Rate { count: rate.count, window: rate.window + hold }).collect();
+        let mut windows: Vec<Window> = Vec::with_capacity(limits.len());
+        for Rate { count, window } in limits.iter().copied() {
+            // a token is used up to `hold` later than it is granted, and seen a little later than that
+            let slack = hold + (window / JITTER_PART).min(LONGEST_JITTER);
+            match windows.iter_mut().find(|known| known.window == window) {
+                Some(known) => known.count = known.count.min(count),
+                None => windows.push(Window { count, window, slack }),
+            }
+        }
         Self { tokens, hold, windows }
     }
 }
@@ -247,6 +259,17 @@ mod tests {
         assert_eq!(chunk(&["50/s"]), (5, 100));
         assert_eq!(chunk(&["900/m", "20000/d"]), (1, 0));
         assert_eq!(chunk(&["1/s"]), (1, 0));
+    }
+
+    #[test]
+    fn a_window_has_room_for_what_is_used_and_seen_late_and_of_two_alike_the_smaller_counts() {
+        let windows = |limits: &[&str]| {
+            let limits: Vec<Rate> = limits.iter().map(|text| parse_rate(text).expect(text)).collect();
+            Chunk::of(&limits).windows.iter().map(|one| (one.count, one.slack.as_millis())).collect::<Vec<_>>()
+        };
+        assert_eq!(windows(&["10/s", "1000/d"]), [(10, 100), (1000, 250)]);
+        assert_eq!(windows(&["50/s"]), [(50, 200)]);
+        assert_eq!(windows(&["10/s", "5/s", "7/s"]), [(5, 100)]);
     }
 
     #[test]

@@ -18,6 +18,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const JITTER_PART: u32 = 10;
 const LONGEST_JITTER: Duration = Duration::from_millis(250);
 
+/// How long a budget is left alone whose provider refuses a request and does not say for how long; each further time twice as long.
+const FIRST_REFUSAL: Duration = Duration::from_secs(1);
+const LONGEST_REFUSAL: Duration = Duration::from_secs(60);
+
 /// Hands out tokens, one for every real request.
 pub(super) struct Limits {
     clock: Clock,
@@ -33,6 +37,8 @@ struct Kept {
     usable_until: Timestamp,
     paused_until: Timestamp,
     pace: Pace,
+    /// How often in a row the provider refused without saying for how long.
+    refusals: u32,
 }
 
 /// How requests are spaced because the provider said that few are left.
@@ -91,6 +97,39 @@ impl Limits {
         }
     }
 
+    /// What follows from a refusal that does not say for how long: a pause, which is longer each time. Those that were under way when
+    /// it began are the same refusal.
+    pub(super) async fn refused(&self, api: &Api) -> Timestamp {
+        let now = self.clock.now();
+        let until = self.with_kept(&api.budget, |kept| {
+            if kept.paused_until > now {
+                return Err(kept.paused_until);
+            }
+            let length = FIRST_REFUSAL.saturating_mul(2_u32.saturating_pow(kept.refusals.min(10))).min(LONGEST_REFUSAL);
+            kept.refusals = kept.refusals.saturating_add(1);
+            (kept.tokens, kept.paused_until) = (0, now + length);
+            Ok(kept.paused_until)
+        });
+        match until {
+            Ok(until) => {
+                self.budget.pause(&api.budget, until).await;
+                until
+            }
+            Err(until) => until,
+        }
+    }
+
+    /// The provider took a request.
+    pub(super) fn accepted(&self, api: &Api) {
+        let now = self.clock.now();
+        self.with_kept(&api.budget, |kept| {
+            // one that was under way when it refused another says nothing
+            if kept.paused_until <= now {
+                kept.refusals = 0;
+            }
+        });
+    }
+
     async fn take_now(&self, budget: &str, limits: &[Rate]) -> Result<(), Timestamp> {
         let now = self.clock.now();
         let from_memory = self.with_kept(budget, |kept| kept.take(now));
@@ -136,6 +175,7 @@ impl Kept {
             next_at: Timestamp::from_micros(i64::MIN),
             until: Timestamp::from_micros(i64::MIN),
         },
+        refusals: 0,
     };
 
     /// Whether there was a token, or until when there may be none.
@@ -175,7 +215,8 @@ impl Kept {
     }
 
     fn is_worth_keeping(&self, now: Timestamp) -> bool {
-        self.has_tokens(now) || self.paused_until > now || self.pace.until > now
+        let remembers_refusals = self.refusals > 0 && now.since(self.paused_until) < LONGEST_REFUSAL;
+        self.has_tokens(now) || self.paused_until > now || self.pace.until > now || remembers_refusals
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a call of our outgoing client costs more than one of reqwest, on loopback, side by side; and how many calls ten thousand webhooks
-//! about five hundred orders make under a limit of ten a second, and how long that takes. `cargo bench --bench client`.
+//! about five hundred orders make to a provider that refuses more than ten a second, how many of them it refuses, and how long that
+//! takes. `cargo bench --bench client`.
 
 #![allow(clippy::print_stdout, reason = "figures are what it is for")]
 
@@ -7,12 +8,12 @@ mod support;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::http::Uri;
+use axum::http::{StatusCode, Uri};
 use hooktable::clock::Clock;
 use hooktable::http_client::api::Api;
 use hooktable::http_client::budget::MemoryBudget;
@@ -43,19 +44,46 @@ fn main() {
     });
 }
 
-/// A provider on loopback, and when each call came.
-async fn provider() -> (SocketAddr, Arc<std::sync::Mutex<Vec<Instant>>>) {
-    let calls = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let seen = Arc::clone(&calls);
+/// How many calls a provider takes in any second.
+const LIMIT: usize = 10;
+
+/// What a provider saw.
+#[derive(Default)]
+struct Seen {
+    /// When each call came that it took.
+    taken: Vec<Instant>,
+    /// How many it refused.
+    refused: usize,
+}
+
+/// A provider on loopback; with a limit it answers 429 to what comes beyond that in any second.
+async fn provider(limit: Option<usize>) -> (SocketAddr, Arc<Mutex<Seen>>) {
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let noted = Arc::clone(&seen);
     let router = Router::new().fallback(move |uri: Uri| {
-        seen.lock().expect("a lock").push(Instant::now());
+        let status = noted.lock().expect("a lock").note(limit);
         let body = format!("{{\"path\":\"{}\"}}", uri.path());
-        async move { ([("content-type", "application/json")], body) }
+        async move { (status, [("content-type", "application/json")], body) }
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move { axum::serve(listener, router).await });
-    (address, calls)
+    (address, seen)
+}
+
+impl Seen {
+    fn note(&mut self, limit: Option<usize>) -> StatusCode {
+        let now = Instant::now();
+        let lately = self.taken.iter().rev().take_while(|at| now.duration_since(**at) < Duration::from_secs(1)).count();
+        if limit.is_some_and(|limit| lately >= limit) {
+            self.refused += 1;
+            return StatusCode::TOO_MANY_REQUESTS;
+        }
+        if limit.is_some() {
+            self.taken.push(now);
+        }
+        StatusCode::OK
+    }
 }
 
 /// `side_by_side` calls at a time, until there were so many; how long each took, and all of them.
@@ -92,7 +120,7 @@ async fn timed<F: Future<Output = ()> + Send>(
 
 async fn overhead() {
     let total = if is_quick() { 1_000 } else { 20_000 };
-    let (address, _) = provider().await;
+    let (address, _) = provider(None).await;
     let clock = Clock::system();
     let ours = HttpClient::new(ClientOptions {
         clock: clock.clone(),
@@ -153,7 +181,7 @@ fn webhook(number: u64) -> String {
 
 async fn drain() {
     let webhooks = if is_quick() { 1_000 } else { 10_000 };
-    let (address, calls) = provider().await;
+    let (address, seen) = provider(Some(LIMIT)).await;
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::create_dir_all(folder.path().join("routes.d")).expect("a folder");
     std::fs::create_dir_all(folder.path().join("data")).expect("a folder");
@@ -172,14 +200,16 @@ async fn drain() {
     }
     let took = started.elapsed();
     let rows: i64 = sqlx::query("select count(*) from things").fetch_one(&mut tables).await.expect("a row").get(0);
-    let calls = calls.lock().expect("a lock");
-    let busiest = (0..calls.len())
-        .map(|first| calls[first..].iter().take_while(|at| at.duration_since(calls[first]) < Duration::from_secs(1)).count());
+    let seen = seen.lock().expect("a lock");
+    let lately = |first: Instant| {
+        seen.taken.iter().filter(|at| **at >= first && at.duration_since(first) < Duration::from_secs(1)).count()
+    };
+    let busiest = seen.taken.iter().map(|first| lately(*first)).max().unwrap_or(0);
     println!(
-        "{webhooks} webhooks about {rows} orders, sent in {sent:.1?}, limit 10/s: {} calls, at most {} in any second, all done after {took:.1?} (the calls alone need {:.0} s)",
-        calls.len(),
-        busiest.max().unwrap_or(0),
-        calls.len() as f64 / 10.0
+        "{webhooks} webhooks about {rows} orders, sent in {sent:.1?}, limit {LIMIT}/s: {} calls, {} of them refused with 429, at most {busiest} in any second, all done after {took:.1?} (at the limit the calls alone need {:.0} s)",
+        seen.taken.len() + seen.refused,
+        seen.refused,
+        seen.taken.len() as f64 / LIMIT as f64
     );
 }
 

@@ -61,7 +61,7 @@ pub async fn ask(
         None
     };
     let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{}", settings.listen));
-    let context = Context { store: store.clone(), sources, public_url, rejected: None, about: None };
+    let context = Context { store: store.clone(), sources, public_url, rejected: None, http: None, about: None };
     let answer = execute(&context, operation).await;
     drop(context);
     store.close().await;

@@ -73,7 +73,7 @@ impl Metrics {
         }
         for circuit in circuits {
             let labels = vec![Label::new("api", circuit.api.clone()), Label::new("scope", circuit.scope.clone())];
-            self.set("hooktable_circuit_open", labels, if circuit.is_open { 1.0 } else { 0.0 });
+            self.set("hooktable_circuit_open", labels, if circuit.open.is_some() { 1.0 } else { 0.0 });
         }
         for source in statuses {
             let ok = if source.status == Status::Active { 1.0 } else { 0.0 };
@@ -111,6 +111,8 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
+    use crate::http_client::breaker::OpenCircuit;
 
     #[test]
     fn the_numbers_read_as_prometheus_expects() {
@@ -119,7 +121,13 @@ mod tests {
         metrics.count_answer(200);
         let status = SourceStatus { name: "a".to_owned(), path: "a.yaml".to_owned(), status: Status::Active };
         let counts = [Count { source: "a".to_owned(), state: RecordState::Dead, count: 3 }];
-        let circuits = [CircuitStatus { api: "shop".to_owned(), scope: "a/acme/".to_owned(), is_open: true }];
+        let open = OpenCircuit {
+            since: Timestamp::from_micros(0),
+            next_probe: Timestamp::from_micros(5_000_000),
+            failures: 8,
+            reason: "503".to_owned(),
+        };
+        let circuits = [CircuitStatus { api: "shop".to_owned(), scope: "a/acme/".to_owned(), open: Some(open) }];
         let attention = [Attention { source: "a".to_owned(), tenant_id: 1, reason: "401".to_owned() }];
         let text = metrics.text(&[status], &circuits, &attention, &[("erp", false)], Some(&counts));
         for line in [

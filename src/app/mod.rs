@@ -19,6 +19,7 @@ pub mod settings;
 pub mod settings_file;
 pub mod shutdown;
 pub mod source_operations;
+pub mod source_waits;
 pub mod sources;
 pub mod target_upkeep;
 pub mod telemetry;

@@ -13,9 +13,11 @@ use super::keys::{self, CreatedKey};
 use super::retire::{Retired, retire};
 use super::sending;
 use super::source_operations::{self, Onboarding};
+use super::source_waits::{self, SourceDetails};
 use super::sources::Sources;
 use super::users::{self, UserOperation};
 use crate::config::diagnostic::closest;
+use crate::http_client::client::HttpClient;
 use crate::intake::rejected::{Rejected, RejectedRequest};
 use crate::model::api_key::ApiKeySummary;
 use crate::model::integration::IntegrationSummary;
@@ -148,6 +150,11 @@ pub enum Operation {
         /// Its name.
         source: String,
     },
+    /// What handshakes of a source have shown, and why its work waits.
+    ShowSource {
+        /// Its name.
+        source: String,
+    },
     /// The requests of a source that were refused lately.
     ListRejected {
         /// Its name.
@@ -172,6 +179,7 @@ impl Operation {
             | Self::ListSources
             | Self::OnboardSource { .. }
             | Self::ShowHandshakes { .. }
+            | Self::ShowSource { .. }
             | Self::RetireSource { .. } => true,
             Self::Integrations(operation) => operation.needs_sources(),
             _ => false,
@@ -231,6 +239,8 @@ pub enum Answer {
     Sources(Vec<SourceView>),
     /// The window of a source and what was shown in it.
     Onboarding(Onboarding),
+    /// A source.
+    Source(Box<SourceDetails>),
     /// Requests that were refused.
     Rejected(Vec<RejectedRequest>),
     /// The source that is retired.
@@ -280,6 +290,8 @@ pub struct Context {
     pub public_url: String,
     /// The requests that were refused lately, where a server runs.
     pub rejected: Option<Arc<Rejected>>,
+    /// The client that calls APIs, where a server runs.
+    pub http: Option<Arc<HttpClient>>,
     /// The server, if one runs.
     pub about: Option<About>,
 }
@@ -323,6 +335,7 @@ pub async fn execute(context: &Context, operation: Operation) -> anyhow::Result<
         Operation::ListSources => Answer::Sources(source_views(sources_of(context)?)),
         Operation::OnboardSource { source } => Answer::Onboarding(source_operations::open_window(context, &source).await?),
         Operation::ShowHandshakes { source } => Answer::Onboarding(source_operations::show_handshakes(context, &source).await?),
+        Operation::ShowSource { source } => Answer::Source(Box::new(source_waits::show(context, &source).await?)),
         Operation::ListRejected { source } => Answer::Rejected(source_operations::rejected(context, &source)?),
         Operation::RetireSource { source, force } => Answer::Retired(retire(store, sources_of(context)?, &source, force).await?),
     })

@@ -133,6 +133,7 @@ impl Server {
             sources: Some(Arc::clone(&sources)),
             public_url: public_url.clone(),
             rejected: Some(Arc::clone(intake.rejected())),
+            http: Some(Arc::clone(&tools.http)),
             about: Some(About {
                 process: std::process::id(),
                 intake: intake_address.to_string(),

@@ -31,6 +31,7 @@ mod test_variants;
 mod test_watch;
 pub mod trial;
 pub mod users;
+mod waits_text;
 
 /// The commands.
 #[derive(Debug, clap::Subcommand)]

@@ -6,6 +6,7 @@ use super::flags::{Format, GlobalFlags, ask, unexpected};
 use super::onboarding_text;
 use super::output;
 use super::run::Exit;
+use super::waits_text;
 use crate::app::operation::{Answer, Operation};
 use crate::app::retire::Retired;
 use crate::app::settings::Settings;
@@ -31,7 +32,7 @@ pub enum Sources {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Show what handshakes of a source have shown: a provider's secret for you to copy, say
+    /// Show why work of a source waits, and what its handshakes have shown: a provider's secret for you to copy, say
     Show {
         /// Its name
         name: String,
@@ -68,7 +69,14 @@ impl Sources {
                 onboarding_text::print_window(&onboarding, format)?;
                 Ok(Exit::Fine)
             }
-            Self::Onboard { name, values: true, format } | Self::Show { name, format } => {
+            Self::Show { name, format } => {
+                let Answer::Source(details) = ask(&settings, Operation::ShowSource { source: name }).await? else {
+                    return Err(unexpected());
+                };
+                waits_text::print(&details, format)?;
+                Ok(Exit::Fine)
+            }
+            Self::Onboard { name, values: true, format } => {
                 let onboarding = onboarding_of(&settings, Operation::ShowHandshakes { source: name }).await?;
                 onboarding_text::print_values(&onboarding, format)?;
                 Ok(Exit::Fine)

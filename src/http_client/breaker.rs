@@ -9,7 +9,7 @@ use super::call::Call;
 use crate::clock::{Clock, Timestamp};
 use crate::model::failure::{Failure, Step};
 
-/// How many calls in a row fail, each with its retries, before the circuit opens.
+/// How many requests in a row fail, retries among them, before the circuit opens.
 const FAILURES: u32 = 8;
 /// How long it stays open at first; each time that a probe fails, twice as long.
 const FIRST: Duration = Duration::from_secs(5);
@@ -32,12 +32,13 @@ type Place = (String, String);
 #[derive(Default)]
 struct Circuit {
     failures: u32,
-    /// Why the last call failed, masked.
+    /// Why the last request failed, masked.
     reason: String,
     open: Option<Open>,
 }
 
 struct Open {
+    since: Timestamp,
     until: Timestamp,
     length: Duration,
     probing: bool,
@@ -50,8 +51,21 @@ pub struct CircuitStatus {
     pub api: String,
     /// Source, tenant and integration.
     pub scope: String,
-    /// Whether calls are held back.
-    pub is_open: bool,
+    /// When and why calls are held back, if they are.
+    pub open: Option<OpenCircuit>,
+}
+
+/// Why an API is left alone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OpenCircuit {
+    /// Since when.
+    pub since: Timestamp,
+    /// When one call asks again.
+    pub next_probe: Timestamp,
+    /// How many requests in a row failed.
+    pub failures: u32,
+    /// Why the last one failed, masked.
+    pub reason: String,
 }
 
 /// Permission for one call. Dropped without a word, it says nothing about the API.
@@ -78,7 +92,7 @@ impl Breakers {
             let until = if open.probing { now + DURING_PROBE } else { open.until };
             if until > now {
                 let reason = format!(
-                    "api `{}`: its circuit is open after {} failed calls in a row, the last one: {}; one call asks again at {until}",
+                    "api `{}`: its circuit is open after {} failed requests in a row, the last one: {}; one call asks again at {until}",
                     call.api.name, circuit.failures, circuit.reason
                 );
                 return Err(Failure::held_until(Step::Enrich, until, reason));
@@ -95,7 +109,12 @@ impl Breakers {
         let status = |((api, scope), circuit): (&Place, &Circuit)| CircuitStatus {
             api: api.clone(),
             scope: scope.clone(),
-            is_open: circuit.open.is_some(),
+            open: circuit.open.as_ref().map(|open| OpenCircuit {
+                since: open.since,
+                next_probe: open.until,
+                failures: circuit.failures,
+                reason: circuit.reason.clone(),
+            }),
         };
         let mut statuses: Vec<_> = circuits.iter().map(status).collect();
         statuses.sort_by(|one, other| (&one.api, &one.scope).cmp(&(&other.api, &other.scope)));
@@ -109,7 +128,7 @@ impl Breakers {
 
 impl Pass<'_> {
     /// The API answered.
-    pub(super) fn answered(self) {
+    pub(super) fn answered(&mut self) {
         let mut circuits = self.breakers.lock();
         if let Some(circuit) = circuits.get_mut(&self.place) {
             if circuit.open.is_some() {
@@ -119,8 +138,14 @@ impl Pass<'_> {
         }
     }
 
+    /// Whether the circuit is open by now, so that nothing is tried again.
+    pub(super) fn is_left_alone(&self) -> bool {
+        let circuits = self.breakers.lock();
+        !self.probes && circuits.get(&self.place).is_some_and(|circuit| circuit.open.is_some())
+    }
+
     /// The API could not be reached or failed; `reason` is masked.
-    pub(super) fn failed(self, reason: &str) {
+    pub(super) fn failed(&mut self, reason: &str) {
         let now = self.breakers.clock.now();
         let mut circuits = self.breakers.lock();
         if circuits.len() >= MANY {
@@ -129,15 +154,16 @@ impl Pass<'_> {
         let circuit = circuits.entry(self.place.clone()).or_default();
         circuit.failures = circuit.failures.saturating_add(1);
         reason.clone_into(&mut circuit.reason);
-        let length = match &circuit.open {
-            Some(open) if self.probes => (open.length * 2).min(LONGEST),
-            // a call that was under way when the circuit opened
+        let (since, length) = match &circuit.open {
+            Some(open) if self.probes => (open.since, (open.length * 2).min(LONGEST)),
+            // of a call that was under way when the circuit opened
             Some(_) => return,
-            None if circuit.failures >= FAILURES => FIRST,
+            None if circuit.failures >= FAILURES => (now, FIRST),
             None => return,
         };
         tracing::warn!(api = self.place.0, scope = self.place.1, reason, failures = circuit.failures, "circuit open");
-        circuit.open = Some(Open { until: now + length, length, probing: false });
+        circuit.open = Some(Open { since, until: now + length, length, probing: false });
+        self.probes = false;
     }
 }
 

@@ -10,11 +10,12 @@ use futures_util::future::BoxFuture;
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::units::Rate;
+pub use crate::store::budgets::Window;
 
 /// Grants requests so that no window ever sees more than its count.
 pub trait Budget: Send + Sync {
     /// Takes up to `want` requests from the budget `name` under all `windows` at once, or none.
-    fn take<'a>(&'a self, name: &'a str, windows: &'a [Rate], want: u32) -> BoxFuture<'a, Taken>;
+    fn take<'a>(&'a self, name: &'a str, windows: &'a [Window], want: u32) -> BoxFuture<'a, Taken>;
 
     /// Grants nothing from the budget `name` before `until`.
     fn pause<'a>(&'a self, name: &'a str, until: Timestamp) -> BoxFuture<'a, ()>;
@@ -29,9 +30,9 @@ pub enum Taken {
     NotBefore(Timestamp),
 }
 
-/// The most that may be granted at one moment under `window`: a tenth of its count.
-pub(super) fn burst(window: Rate) -> u32 {
-    (window.count / 10).max(1)
+/// The most that may be granted at one moment of so many in a window: a tenth of them.
+pub(super) fn burst(count: u32) -> u32 {
+    (count / 10).max(1)
 }
 
 /// Budgets in memory: the generic cell rate algorithm, one row per budget and window.
@@ -44,7 +45,8 @@ pub struct MemoryBudget {
 #[derive(Default)]
 struct Row {
     paused_until: Option<Timestamp>,
-    windows: Vec<(Rate, Arrival)>,
+    /// By the length of the window.
+    windows: Vec<(Duration, Arrival)>,
 }
 
 /// When the next request would arrive if they came evenly spaced: nanoseconds since the Unix epoch.
@@ -59,7 +61,7 @@ impl MemoryBudget {
         Self { clock, rows: Mutex::default() }
     }
 
-    fn take_now(&self, name: &str, windows: &[Rate], want: u32) -> Taken {
+    fn take_now(&self, name: &str, windows: &[Window], want: u32) -> Taken {
         let now = self.clock.now();
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         if rows.len() >= MANY_ROWS && !rows.contains_key(name) {
@@ -70,7 +72,7 @@ impl MemoryBudget {
 }
 
 impl Budget for MemoryBudget {
-    fn take<'a>(&'a self, name: &'a str, windows: &'a [Rate], want: u32) -> BoxFuture<'a, Taken> {
+    fn take<'a>(&'a self, name: &'a str, windows: &'a [Window], want: u32) -> BoxFuture<'a, Taken> {
         async move { self.take_now(name, windows, want) }.boxed()
     }
 
@@ -85,12 +87,12 @@ impl Budget for MemoryBudget {
 }
 
 impl Row {
-    fn take(&mut self, windows: &[Rate], want: u32, now: Timestamp) -> Taken {
+    fn take(&mut self, windows: &[Window], want: u32, now: Timestamp) -> Taken {
         if let Some(until) = self.paused_until.filter(|until| *until > now) {
             return Taken::NotBefore(until);
         }
         let now = nanoseconds(now);
-        self.windows.retain(|(rate, arrival)| windows.contains(rate) || *arrival > now);
+        self.windows.retain(|(_, arrival)| *arrival > now);
         let mut granted = want.max(1);
         let mut not_before = None;
         for window in windows {
@@ -106,16 +108,16 @@ impl Row {
         }
         for window in windows {
             let arrival = self.arrival(*window, now) + i128::from(granted) * interval(*window);
-            self.windows.retain(|(rate, _)| rate != window);
-            self.windows.push((*window, arrival));
+            self.windows.retain(|(length, _)| *length != window.window);
+            self.windows.push((window.window, arrival));
         }
         Taken::Granted(granted)
     }
 
     /// Never in the past, and never further ahead than a full burst: a clock that was set back must not block for long.
-    fn arrival(&self, window: Rate, now: i128) -> Arrival {
-        let known = self.windows.iter().find(|(rate, _)| *rate == window).map_or(now, |(_, arrival)| *arrival);
-        known.clamp(now, now + i128::from(burst(window)) * interval(window))
+    fn arrival(&self, window: Window, now: i128) -> Arrival {
+        let known = self.windows.iter().find(|(length, _)| *length == window.window).map_or(now, |(_, arrival)| *arrival);
+        known.clamp(now, now + i128::from(burst(window.count)) * interval(window))
     }
 
     fn is_in_use(&self, now: Timestamp) -> bool {
@@ -124,19 +126,19 @@ impl Row {
 }
 
 /// Nanoseconds between two requests once the burst is spent, so that burst and steady flow together keep to the count.
-fn interval(window: Rate) -> i128 {
-    let steps = u128::from(window.count.max(1) - burst(window) + 1);
-    i128::try_from(window.window.as_nanos().div_ceil(steps)).unwrap_or(i128::MAX / 4).max(1)
+fn interval(window: Window) -> i128 {
+    let steps = u128::from(window.count.max(1) - burst(window.count) + 1);
+    i128::try_from((window.window + window.slack).as_nanos().div_ceil(steps)).unwrap_or(i128::MAX / 4).max(1)
 }
 
-fn free(window: Rate, arrival: Arrival, now: i128) -> u32 {
+fn free(window: Window, arrival: Arrival, now: i128) -> u32 {
     let interval = interval(window);
     let taken = (arrival - now + interval - 1) / interval;
-    u32::try_from(i128::from(burst(window)) - taken).unwrap_or(0)
+    u32::try_from(i128::from(burst(window.count)) - taken).unwrap_or(0)
 }
 
-fn opens_at(window: Rate, arrival: Arrival) -> Timestamp {
-    let nanoseconds = arrival - i128::from(burst(window) - 1) * interval(window);
+fn opens_at(window: Window, arrival: Arrival) -> Timestamp {
+    let nanoseconds = arrival - i128::from(burst(window.count) - 1) * interval(window);
     Timestamp::from_micros(i64::try_from((nanoseconds + 999) / 1000).unwrap_or(i64::MAX))
 }
 
@@ -156,8 +158,9 @@ mod tests {
 
     use super::*;
 
-    fn rate(text: &str) -> Rate {
-        crate::config::units::parse_rate(text).expect(text)
+    fn exactly(text: &str) -> Window {
+        let Rate { count, window } = crate::config::units::parse_rate(text).expect(text);
+        Window { count, window, slack: Duration::ZERO }
     }
 
     fn most_in_any_window(moments: &[Timestamp], window: Duration) -> usize {
@@ -173,8 +176,8 @@ mod tests {
             other in 1_u32..200,
             steps in prop::collection::vec((0_u64..900, 1_u32..9), 1..300),
         ) {
-            let windows =
-                [Rate { count, window: Duration::from_secs(seconds) }, Rate { count: other, window: Duration::from_secs(60) }];
+            let of = |count, seconds| Window { count, window: Duration::from_secs(seconds), slack: Duration::ZERO };
+            let windows = [of(count, seconds), of(other, 60)];
             let clock = Clock::manual(Timestamp::from_micros(1_795_248_131_250_001));
             let budget = MemoryBudget::new(clock.clone());
             let mut granted = Vec::new();
@@ -206,17 +209,20 @@ mod tests {
         let budget = MemoryBudget::new(clock.clone());
         let until = clock.now() + Duration::from_secs(60);
         budget.pause("a", until).now_or_never().expect("it never waits");
-        assert_eq!(budget.take_now("a", &[rate("10/s")], 1), Taken::NotBefore(until));
-        assert_eq!(budget.take_now("b", &[rate("10/s")], 1), Taken::Granted(1));
+        assert_eq!(budget.take_now("a", &[exactly("10/s")], 1), Taken::NotBefore(until));
+        assert_eq!(budget.take_now("b", &[exactly("10/s")], 1), Taken::Granted(1));
         clock.move_to(until);
-        assert_eq!(budget.take_now("a", &[rate("10/s")], 1), Taken::Granted(1));
+        assert_eq!(budget.take_now("a", &[exactly("10/s")], 1), Taken::Granted(1));
     }
 
     #[test]
     fn a_clock_that_was_set_back_does_not_block_for_long() {
         let later = Timestamp::from_micros(3_600_000_000);
         let mut row = Row::default();
-        assert_eq!(row.take(&[rate("1/s")], 1, later), Taken::Granted(1));
-        assert_eq!(row.take(&[rate("1/s")], 1, Timestamp::from_micros(0)), Taken::NotBefore(Timestamp::from_micros(1_000_000)));
+        assert_eq!(row.take(&[exactly("1/s")], 1, later), Taken::Granted(1));
+        assert_eq!(
+            row.take(&[exactly("1/s")], 1, Timestamp::from_micros(0)),
+            Taken::NotBefore(Timestamp::from_micros(1_000_000))
+        );
     }
 }

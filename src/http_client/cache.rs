@@ -38,7 +38,8 @@ struct Kept {
 
 struct Entry {
     answer: Answer,
-    attempt: Option<String>,
+    /// Whether it is kept for one attempt alone, rather than for whoever comes in time.
+    of_attempt: bool,
     /// For how long the provider says that it is good.
     declared: Option<Duration>,
     /// What the provider is asked with whether it has changed.
@@ -54,10 +55,11 @@ impl Cache {
     /// An answer that may serve `call` at `now`, whose identity is `identity`.
     pub(super) fn find(&self, call: &Call, identity: Identity, now: Timestamp) -> Option<Answer> {
         let mut kept = self.lock();
-        let entry = kept.entries.get(&identity).filter(|entry| entry.serves(call, now))?;
-        let answer = entry.answer.clone();
-        kept.touch(identity);
-        Some(answer)
+        let own = call.attempt.as_ref().map(|attempt| identity.of_attempt(attempt));
+        let serves = |identity: &Identity| kept.entries.get(identity).is_some_and(|entry| entry.serves(call, now));
+        let found = [Some(identity), own].into_iter().flatten().find(serves)?;
+        kept.touch(found);
+        kept.entries.get(&found).map(|entry| entry.answer.clone())
     }
 
     /// A kept answer that the provider can confirm, and how to ask for that.
@@ -72,22 +74,16 @@ impl Cache {
     pub(super) fn keep(&self, call: &Call, identity: Identity, answer: &Answer) {
         let directives = directives(answer);
         let by_time = call.cache.is_some() && (200..300).contains(&answer.status) && !directives.no_store;
-        let for_attempt = call.attempt.is_some() && answer.status != 401;
-        let headers: usize = answer.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        let bytes = answer.body.len() + headers + OVERHEAD;
         let mut kept = self.lock();
         kept.remove(identity);
-        if bytes > LARGEST || !(by_time || for_attempt) {
-            return;
+        if by_time {
+            let validator = (call.method == Method::GET).then(|| validator(answer)).flatten();
+            kept.insert(identity, Entry { declared: directives.max_age, validator, ..Entry::new(answer, false) });
         }
-        let validator = (by_time && call.method == Method::GET).then(|| validator(answer)).flatten();
-        kept.last_turn += 1;
-        let turn = kept.last_turn;
-        kept.turns.insert(turn, identity);
-        kept.bytes += bytes;
-        let declared = directives.max_age.filter(|_| by_time);
-        let attempt = call.attempt.clone();
-        kept.entries.insert(identity, Entry { answer: answer.clone(), attempt, declared, validator, turn, bytes });
+        // apart from each other: attempts that take turns under a narrow limit would else never get beyond what they share
+        if let Some(attempt) = call.attempt.as_ref().filter(|_| answer.status != 401) {
+            kept.insert(identity.of_attempt(attempt), Entry::new(answer, true));
+        }
         kept.shrink();
     }
 
@@ -97,9 +93,19 @@ impl Cache {
 }
 
 impl Entry {
+    fn new(answer: &Answer, of_attempt: bool) -> Self {
+        let headers: usize = answer.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let bytes = answer.body.len() + headers + OVERHEAD;
+        Self { answer: answer.clone(), of_attempt, declared: None, validator: None, turn: 0, bytes }
+    }
+
     /// By time only what reads no delivery may be older than the record; whatever began after the record came is fresh enough for it.
     fn serves(&self, call: &Call, now: Timestamp) -> bool {
         let age = now.since(self.answer.began_at);
+        if self.of_attempt {
+            // an attempt begins after its record came, whatever a clock says that did not move in between
+            return age < LONGEST_HOLD && self.answer.began_at >= call.fresh_after;
+        }
         let is_fresh = self.answer.began_at > call.fresh_after;
         let in_time = (200..300).contains(&self.answer.status)
             && match call.cache {
@@ -107,12 +113,7 @@ impl Entry {
                 Some(CacheRule::Headers) => self.declared.is_some_and(|longest| age < longest),
                 None => false,
             };
-        // an attempt begins after its record came, whatever a clock says that did not move in between
-        let same_attempt = call.attempt.is_some()
-            && self.attempt == call.attempt
-            && age < LONGEST_HOLD
-            && self.answer.began_at >= call.fresh_after;
-        (in_time && (call.reference || is_fresh)) || same_attempt
+        in_time && (call.reference || is_fresh)
     }
 }
 
@@ -125,6 +126,18 @@ impl Kept {
             entry.turn = turn;
             self.turns.insert(turn, identity);
         }
+    }
+
+    /// One that is too large is not kept.
+    fn insert(&mut self, identity: Identity, entry: Entry) {
+        self.remove(identity);
+        if entry.bytes > LARGEST {
+            return;
+        }
+        self.last_turn += 1;
+        self.turns.insert(self.last_turn, identity);
+        self.bytes += entry.bytes;
+        self.entries.insert(identity, Entry { turn: self.last_turn, ..entry });
     }
 
     fn remove(&mut self, identity: Identity) {

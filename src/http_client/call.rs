@@ -86,6 +86,13 @@ pub(super) fn masked_url(url: &Url, mask: &Mask) -> String {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Identity([u8; 32]);
 
+impl Identity {
+    /// The same call as one of this attempt's.
+    pub(super) fn of_attempt(self, attempt: &str) -> Self {
+        Self(Sha256::new().chain_update(self.0).chain_update(attempt).finalize().into())
+    }
+}
+
 /// A complete answer whose status the API's retry rule does not cover.
 #[derive(Clone)]
 pub struct Answer {

@@ -5,13 +5,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::api::Api;
-use super::budget::{Budget, Taken, burst, longest_hold};
+use super::budget::{Budget, Taken, Window, burst, longest_hold};
 use super::learned::Advice;
 use crate::clock::{Clock, Timestamp};
 use crate::config::units::Rate;
 
 /// The longest wait in place for a token; whoever has to wait longer gives its worker back.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// How much closer together requests may arrive than they were sent, since each takes its own time on the way: so much of a window,
+/// and at most so long.
+const JITTER_PART: u32 = 10;
+const LONGEST_JITTER: Duration = Duration::from_millis(250);
+
+/// How long a budget is left alone whose provider refuses a request and does not say for how long; each further time twice as long.
+const FIRST_REFUSAL: Duration = Duration::from_secs(1);
+const LONGEST_REFUSAL: Duration = Duration::from_secs(60);
 
 /// Hands out tokens, one for every real request.
 pub(super) struct Limits {
@@ -28,6 +37,8 @@ struct Kept {
     usable_until: Timestamp,
     paused_until: Timestamp,
     pace: Pace,
+    /// How often in a row the provider refused without saying for how long.
+    refusals: u32,
 }
 
 /// How requests are spaced because the provider said that few are left.
@@ -86,6 +97,39 @@ impl Limits {
         }
     }
 
+    /// What follows from a refusal that does not say for how long: a pause, which is longer each time. Those that were under way when
+    /// it began are the same refusal.
+    pub(super) async fn refused(&self, api: &Api) -> Timestamp {
+        let now = self.clock.now();
+        let until = self.with_kept(&api.budget, |kept| {
+            if kept.paused_until > now {
+                return Err(kept.paused_until);
+            }
+            let length = FIRST_REFUSAL.saturating_mul(2_u32.saturating_pow(kept.refusals.min(10))).min(LONGEST_REFUSAL);
+            kept.refusals = kept.refusals.saturating_add(1);
+            (kept.tokens, kept.paused_until) = (0, now + length);
+            Ok(kept.paused_until)
+        });
+        match until {
+            Ok(until) => {
+                self.budget.pause(&api.budget, until).await;
+                until
+            }
+            Err(until) => until,
+        }
+    }
+
+    /// The provider took a request.
+    pub(super) fn accepted(&self, api: &Api) {
+        let now = self.clock.now();
+        self.with_kept(&api.budget, |kept| {
+            // one that was under way when it refused another says nothing
+            if kept.paused_until <= now {
+                kept.refusals = 0;
+            }
+        });
+    }
+
     async fn take_now(&self, budget: &str, limits: &[Rate]) -> Result<(), Timestamp> {
         let now = self.clock.now();
         let from_memory = self.with_kept(budget, |kept| kept.take(now));
@@ -131,6 +175,7 @@ impl Kept {
             next_at: Timestamp::from_micros(i64::MIN),
             until: Timestamp::from_micros(i64::MIN),
         },
+        refusals: 0,
     };
 
     /// Whether there was a token, or until when there may be none.
@@ -170,7 +215,8 @@ impl Kept {
     }
 
     fn is_worth_keeping(&self, now: Timestamp) -> bool {
-        self.has_tokens(now) || self.paused_until > now || self.pace.until > now
+        let remembers_refusals = self.refusals > 0 && now.since(self.paused_until) < LONGEST_REFUSAL;
+        self.has_tokens(now) || self.paused_until > now || self.pace.until > now || remembers_refusals
     }
 }
 
@@ -179,8 +225,7 @@ struct Chunk {
     tokens: u32,
     /// How long the tokens may be used.
     hold: Duration,
-    /// Longer by `hold`: a token is used up to that much later than it is granted, and no window may see more for it.
-    windows: Vec<Rate>,
+    windows: Vec<Window>,
 }
 
 impl Chunk {
@@ -188,11 +233,19 @@ impl Chunk {
         let hold = longest_hold(limits);
         let worth = |rate: &Rate| {
             let worth = u128::from(rate.count) * hold.as_nanos() / rate.window.as_nanos().max(1);
-            u32::try_from(worth).unwrap_or(u32::MAX).min(burst(*rate))
+            u32::try_from(worth).unwrap_or(u32::MAX).min(burst(rate.count))
         };
         let tokens = limits.iter().map(worth).min().unwrap_or(1).max(1);
         let hold = if tokens == 1 { Duration::ZERO } else { hold };
-        let windows = limits.iter().map(|rate| Rate { count: rate.count, window: rate.window + hold }).collect();
+        let mut windows: Vec<Window> = Vec::with_capacity(limits.len());
+        for Rate { count, window } in limits.iter().copied() {
+            // a token is used up to `hold` later than it is granted, and seen a little later than that
+            let slack = hold + (window / JITTER_PART).min(LONGEST_JITTER);
+            match windows.iter_mut().find(|known| known.window == window) {
+                Some(known) => known.count = known.count.min(count),
+                None => windows.push(Window { count, window, slack }),
+            }
+        }
         Self { tokens, hold, windows }
     }
 }
@@ -247,6 +300,17 @@ mod tests {
         assert_eq!(chunk(&["50/s"]), (5, 100));
         assert_eq!(chunk(&["900/m", "20000/d"]), (1, 0));
         assert_eq!(chunk(&["1/s"]), (1, 0));
+    }
+
+    #[test]
+    fn a_window_has_room_for_what_is_used_and_seen_late_and_of_two_alike_the_smaller_counts() {
+        let windows = |limits: &[&str]| {
+            let limits: Vec<Rate> = limits.iter().map(|text| parse_rate(text).expect(text)).collect();
+            Chunk::of(&limits).windows.iter().map(|one| (one.count, one.slack.as_millis())).collect::<Vec<_>>()
+        };
+        assert_eq!(windows(&["10/s", "1000/d"]), [(10, 100), (1000, 250)]);
+        assert_eq!(windows(&["50/s"]), [(50, 200)]);
+        assert_eq!(windows(&["10/s", "5/s", "7/s"]), [(5, 100)]);
     }
 
     #[test]

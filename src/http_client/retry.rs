@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::breaker::Breakers;
+use super::breaker::{Breakers, Pass};
 use super::call::{Answer, Call};
 use super::concurrency::Concurrency;
 use super::fault::Fault;
@@ -61,17 +61,26 @@ impl Outcome {
 /// Why a try does not count.
 struct Trouble {
     reason: String,
-    /// When the provider wants to be asked again.
-    retry_after: Option<Timestamp>,
+    /// When it is to be asked again.
+    retry_after: Option<Wish>,
     /// Whether the API itself is in trouble, rather than asking for patience.
     is_outage: bool,
 }
 
-/// What a call told about its API.
-enum Health {
-    Fine,
-    /// And why, masked.
-    Failing(String),
+/// When an API is to be asked again.
+#[derive(Clone, Copy)]
+enum Wish {
+    /// The provider said so.
+    Told(Timestamp),
+    /// It refused and did not say.
+    Guessed(Timestamp),
+}
+
+impl Wish {
+    fn at(self) -> Timestamp {
+        let (Self::Told(at) | Self::Guessed(at)) = self;
+        at
+    }
 }
 
 impl Caller {
@@ -80,108 +89,117 @@ impl Caller {
         let mut outcome =
             Outcome { status: None, retries: 0, body: Bytes::new(), result: Err(Failure::passing(Step::Enrich, "")) };
         if self.limits.is_none() {
-            self.try_often(call, &mut outcome).await;
+            self.try_often(call, None, &mut outcome).await;
             return outcome;
         }
-        let pass = match self.breakers.admit(call) {
-            Ok(pass) => pass,
-            Err(failure) => return Outcome { result: Err(failure), ..outcome },
-        };
-        match self.try_often(call, &mut outcome).await {
-            Some(Health::Fine) => pass.answered(),
-            Some(Health::Failing(reason)) => pass.failed(&reason),
-            None => {}
+        match self.breakers.admit(call) {
+            Ok(mut pass) => self.try_often(call, Some(&mut pass), &mut outcome).await,
+            Err(failure) => outcome.result = Err(failure),
         }
         outcome
     }
 
-    /// Says what the last try told about the API, if anything.
-    async fn try_often(&self, call: &Call, outcome: &mut Outcome) -> Option<Health> {
+    /// Without a pass nothing is learnt about the API.
+    async fn try_often(&self, call: &Call, mut pass: Option<&mut Pass<'_>>, outcome: &mut Outcome) {
         let started = Instant::now();
         loop {
-            let trouble = match self.try_once(call, self.longest_try(call, outcome.retries, started)).await {
+            let trouble = match self.try_once(call, outcome.retries, started).await {
                 Ok((began_at, reply)) => {
                     (outcome.status, outcome.body) = (Some(reply.status), reply.body.clone());
                     if !call.api.retry.covers(reply.status) {
                         outcome.result = Ok(Answer { status: reply.status, headers: reply.headers, body: reply.body, began_at });
-                        return Some(Health::Fine);
+                        pass.iter_mut().for_each(|pass| pass.answered());
+                        self.limits.iter().for_each(|limits| limits.accepted(&call.api));
+                        return;
                     }
-                    self.trouble_with(call, &reply)
+                    self.trouble_with(call, &reply).await
                 }
                 Err(Fault::Passing(reason)) => Trouble { reason, retry_after: None, is_outage: true },
                 Err(Fault::Final(failure)) => {
                     outcome.result = Err(failure);
-                    return None;
+                    return;
                 }
             };
-            let health = trouble.is_outage.then(|| Health::Failing(call.mask.text(&trouble.reason)));
-            match self.next_wait(call, trouble, outcome.retries, started.elapsed()).await {
-                Ok(wait) => sleep(wait).await,
-                Err(failure) => {
-                    outcome.result = Err(failure);
-                    return health;
+            if let Some(pass) = pass.as_mut().filter(|_| trouble.is_outage) {
+                pass.failed(&call.mask.text(&trouble.reason));
+            }
+            // what was tried often enough by this call or, while it waits, by others is not tried on
+            let is_left_alone = |pass: &Option<&mut Pass<'_>>| pass.as_ref().is_some_and(|pass| pass.is_left_alone());
+            let is_last = outcome.retries >= call.api.retry.times || is_left_alone(&pass);
+            let reason = trouble.reason.clone();
+            let again = match self.next_wait(trouble, outcome.retries, started.elapsed(), is_last) {
+                Ok(wait) => {
+                    sleep(wait).await;
+                    if is_left_alone(&pass) { Err(Failure::passing(Step::Enrich, reason)) } else { Ok(()) }
                 }
+                Err(failure) => Err(failure),
+            };
+            if let Err(failure) = again {
+                outcome.result = Err(failure);
+                return;
             }
             outcome.retries += 1;
         }
     }
 
     /// The permit comes before the token: a token is to be used when it is granted, not when its turn comes.
-    async fn try_once(&self, call: &Call, longest: Duration) -> Result<(Timestamp, Reply), Fault> {
+    async fn try_once(&self, call: &Call, retries: u32, started: Instant) -> Result<(Timestamp, Reply), Fault> {
         self.transport.check(call).map_err(Fault::Final)?;
-        let _permit = timeout(LONGEST_CALL, self.concurrency.permit(call)).await.map_err(|_| {
+        let left = LONGEST_CALL.saturating_sub(started.elapsed());
+        let _permit = timeout(left, self.concurrency.permit(call)).await.map_err(|_| {
             let most = call.api.concurrency.unwrap_or_default();
-            let reason = format!("api `{}`: {most} other calls were under way for 30s", call.api.name);
+            let longest = format_duration(LONGEST_CALL);
+            let reason = format!("api `{}`: no turn within {longest}, {most} other calls are under way", call.api.name);
             Fault::Final(Failure::passing(Step::Enrich, reason))
         })?;
         if let Some(limits) = &self.limits {
             limits.take(&call.api).await.map_err(|at| Fault::Final(used_up(call, at)))?;
         }
+        let longest = longest_try(call, retries, started);
         let began_at = self.clock.now();
-        match timeout(longest, self.transport.send(call, self.limits.as_ref())).await {
-            Ok(Ok(reply)) => {
-                if let (Some(limits), Some(advice)) = (&self.limits, learned::advice(&reply.headers, self.clock.now())) {
-                    limits.learn(&call.api, advice).await;
-                }
-                Ok((began_at, reply))
-            }
-            Ok(Err(fault)) => Err(fault),
-            Err(_) => Err(Fault::Passing(format!("api `{}`: no answer within {}", call.api.name, format_duration(longest)))),
+        let reply = self.transport.send(call, self.limits.as_ref(), longest).await?;
+        if let (Some(limits), Some(advice)) = (&self.limits, learned::advice(&reply.headers, self.clock.now())) {
+            limits.learn(&call.api, advice).await;
         }
+        Ok((began_at, reply))
     }
 
-    fn longest_try(&self, call: &Call, retries: u32, started: Instant) -> Duration {
-        if retries == 0 {
-            return call.api.timeout;
-        }
-        let left = LONGEST_CALL.saturating_sub(started.elapsed()).as_millis();
-        call.api.timeout.min(Duration::from_millis(u64::try_from(left).unwrap_or(u64::MAX)))
-    }
-
-    fn trouble_with(&self, call: &Call, reply: &Reply) -> Trouble {
+    /// What an answer that does not count says; all who share the API's budget wait for as long as the provider wants.
+    async fn trouble_with(&self, call: &Call, reply: &Reply) -> Trouble {
         let reason = format!("api `{}` answered {}", call.api.name, reply.status);
-        let retry_after = reply.header("retry-after").and_then(|text| retry_after::read(text, self.clock.now()));
+        let now = self.clock.now();
+        let told = reply.header("retry-after").and_then(|text| retry_after::read(text, now)).filter(|at| *at > now);
+        let mut retry_after = told.map(Wish::Told);
+        if let Some(limits) = &self.limits {
+            match told {
+                Some(until) => limits.pause(&call.api, until).await,
+                None if reply.status == 429 => retry_after = Some(Wish::Guessed(limits.refused(&call.api).await)),
+                None => {}
+            }
+        }
         Trouble { reason, retry_after, is_outage: reply.status >= 500 || reply.status == 408 }
     }
 
     /// How long to wait before the next try, or how the call fails.
-    async fn next_wait(&self, call: &Call, trouble: Trouble, retries: u32, elapsed: Duration) -> Result<Duration, Failure> {
-        let tried_enough = retries >= call.api.retry.times;
-        let asked = trouble.retry_after.map(|at| at.since(self.clock.now()));
-        let wait = asked.unwrap_or_else(|| backoff(retries));
-        let too_long = wait > LONGEST_WAIT || elapsed + wait >= LONGEST_CALL;
-        match trouble.retry_after.filter(|_| !wait.is_zero()) {
-            Some(at) if tried_enough || too_long || self.clock.is_manual() => {
-                if let Some(limits) = &self.limits {
-                    limits.pause(&call.api, at).await;
-                }
+    fn next_wait(&self, trouble: Trouble, retries: u32, elapsed: Duration, is_last: bool) -> Result<Duration, Failure> {
+        let wait = trouble.retry_after.map_or_else(|| backoff(retries), |wish| wish.at().since(self.clock.now()));
+        let is_over = is_last || wait > LONGEST_WAIT || elapsed + wait >= LONGEST_CALL;
+        match trouble.retry_after {
+            Some(Wish::Told(at)) if is_over || self.clock.is_manual() => {
                 let reason = format!("{} and asks to wait until {at}", trouble.reason);
                 Err(Failure::held_until(Step::Enrich, at, reason))
             }
-            _ if tried_enough || too_long => Err(Failure::passing(Step::Enrich, trouble.reason)),
+            _ if is_over => Err(Failure::passing(Step::Enrich, trouble.reason)),
             _ if self.clock.is_manual() => Ok(Duration::ZERO),
             _ => Ok(wait),
         }
+    }
+}
+
+fn longest_try(call: &Call, retries: u32, started: Instant) -> Duration {
+    match retries {
+        0 => call.api.timeout,
+        _ => call.api.timeout.min(LONGEST_CALL.saturating_sub(started.elapsed())),
     }
 }
 

@@ -1,11 +1,13 @@
 //! One request and its redirects: where it may go, where it is sent instead in rehearsals, how much of an answer is read.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Response, Url};
+use tokio::time::timeout;
 
 use super::call::Call;
 use super::fault::{Fault, refused};
@@ -13,6 +15,7 @@ use super::guard::{Guard, check_literal};
 use super::limits::Limits;
 use super::origin::{Origin, moved_to};
 use super::recorded::Recorded;
+use crate::config::units::format_duration;
 use crate::model::failure::{Failure, Step};
 
 /// How long a connection may take, TLS and name included.
@@ -20,6 +23,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many redirects are followed.
 const MOST_REDIRECTS: usize = 5;
+
+/// In place of the bytes of an answer's body that came: not even its head did.
+const NOTHING: u64 = u64::MAX;
 
 /// Sends requests.
 pub(super) struct Transport {
@@ -85,11 +91,19 @@ impl Transport {
         self.way(call, &call.url).map(drop)
     }
 
-    /// Makes the request and follows its redirects, with a token for each of these.
-    pub(super) async fn send(&self, call: &Call, limits: Option<&Limits>) -> Result<Reply, Fault> {
+    /// Makes the request and follows its redirects, with a token for each of these; all of it takes `longest` at most.
+    pub(super) async fn send(&self, call: &Call, limits: Option<&Limits>, longest: Duration) -> Result<Reply, Fault> {
+        let received = AtomicU64::new(NOTHING);
+        match timeout(longest, self.follow(call, limits, &received)).await {
+            Ok(ended) => ended,
+            Err(_) => Err(Fault::Passing(too_slow(call, longest, received.into_inner()))),
+        }
+    }
+
+    async fn follow(&self, call: &Call, limits: Option<&Limits>, received: &AtomicU64) -> Result<Reply, Fault> {
         let mut hop = Hop { method: call.method.clone(), url: call.url.clone(), with_body: true };
         for _ in 0..=MOST_REDIRECTS {
-            let reply = self.send_one(call, &hop).await?;
+            let reply = self.send_one(call, &hop, received).await?;
             let Some(next) = hop.redirected(&reply, call)? else { return Ok(reply) };
             self.way(call, &next.url).map_err(Fault::Final)?;
             if let Some(limits) = limits {
@@ -100,7 +114,7 @@ impl Transport {
         Err(Fault::permanent(format!("api `{}` redirects more than {MOST_REDIRECTS} times", call.api.name)))
     }
 
-    async fn send_one(&self, call: &Call, hop: &Hop) -> Result<Reply, Fault> {
+    async fn send_one(&self, call: &Call, hop: &Hop, received: &AtomicU64) -> Result<Reply, Fault> {
         let (client, url) = match self.way(call, &hop.url).map_err(Fault::Final)? {
             Way::To(client, url) => (client, url),
             Way::Recorded(recorded) => {
@@ -114,8 +128,10 @@ impl Transport {
         if let Some((_, content)) = body {
             request = request.body(content.clone());
         }
+        received.store(NOTHING, Ordering::Relaxed);
         let response = request.send().await.map_err(|error| Fault::of_request(error, call))?;
-        read(response, call).await
+        received.store(0, Ordering::Relaxed);
+        read(response, call, received).await
     }
 
     /// Declared origins only, in rehearsals too; the address guard is for what is really called.
@@ -170,7 +186,7 @@ fn headers(call: &Call, content_type: Option<&String>) -> Result<HeaderMap, Faul
     Ok(headers)
 }
 
-async fn read(mut response: Response, call: &Call) -> Result<Reply, Fault> {
+async fn read(mut response: Response, call: &Call, received: &AtomicU64) -> Result<Reply, Fault> {
     let most = call.api.max_answer;
     let too_large = || Fault::permanent(format!("api `{}`: its answer has more than {most} bytes", call.api.name));
     if response.content_length().is_some_and(|length| length > most) {
@@ -185,8 +201,18 @@ async fn read(mut response: Response, call: &Call) -> Result<Reply, Fault> {
             return Err(too_large());
         }
         body.extend_from_slice(&chunk);
+        received.store(body.len() as u64, Ordering::Relaxed);
     }
     Ok(Reply { status, headers, body: body.freeze() })
+}
+
+/// Tells a provider that says nothing from one that does not come to an end.
+fn too_slow(call: &Call, longest: Duration, received: u64) -> String {
+    let (api, longest) = (&call.api.name, format_duration(longest));
+    match received {
+        NOTHING => format!("api `{api}`: no answer within {longest}"),
+        bytes => format!("api `{api}`: its answer did not end within {longest}, {bytes} bytes of it came"),
+    }
 }
 
 fn undeclared(call: &Call, url: &Url) -> Failure {

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::budget::{Budget, Taken};
+use super::budget::{Budget, Taken, Window};
 use crate::clock::Timestamp;
-use crate::config::units::Rate;
 use crate::store::Store;
 use crate::store::budgets;
 
@@ -24,10 +23,9 @@ impl StoreBudget {
 }
 
 impl Budget for StoreBudget {
-    fn take<'a>(&'a self, name: &'a str, windows: &'a [Rate], want: u32) -> BoxFuture<'a, Taken> {
+    fn take<'a>(&'a self, name: &'a str, windows: &'a [Window], want: u32) -> BoxFuture<'a, Taken> {
         Box::pin(async move {
-            let windows: Vec<_> = windows.iter().map(|rate| budgets::Window { count: rate.count, window: rate.window }).collect();
-            match budgets::take(&self.0, name, &windows, want).await {
+            match budgets::take(&self.0, name, windows, want).await {
                 Ok(budgets::Taken::Granted(granted)) => Taken::Granted(granted),
                 Ok(budgets::Taken::NotBefore(at)) => Taken::NotBefore(at),
                 Err(error) => {

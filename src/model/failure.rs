@@ -76,6 +76,11 @@ impl Failure {
     pub fn held_until(step: Step, at: Timestamp, reason: impl Into<String>) -> Self {
         Self { step, reason: reason.into(), retry: Retry::NotBefore { at: at.as_micros(), hold: true } }
     }
+
+    /// Whether it is only a wait for a limit, a provider that asks for patience or an open circuit.
+    pub fn is_held(&self) -> bool {
+        matches!(self.retry, Retry::NotBefore { hold: true, .. })
+    }
 }
 
 impl fmt::Display for Failure {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
+use tokio::time::Instant;
 
 use super::cases::{self, Surrounding};
 use super::made_up;
@@ -35,7 +36,7 @@ use crate::routes::source::{Source, TenantRule};
 use crate::routes::test_file::tests_of;
 use crate::secret::{GrowingMask, Mask};
 use crate::steps::admission::{Arrival, Chosen, Item, NotChosen};
-use crate::steps::pipeline::{Planned, RunContext};
+use crate::steps::pipeline::{LONGEST_FETCH, Planned, RunContext};
 
 /// The tenant that sends when nobody says which.
 const SOMEONE: &str = "example";
@@ -312,6 +313,7 @@ async fn run_route(
         mask: &growing,
         tenant,
         failed_before: 0,
+        calls_until: Instant::now() + LONGEST_FETCH,
     };
     let pipeline = &chosen.route.pipeline;
     let planned = pipeline.run(&mut document, chosen.gone, &context, &mut record.calls).await;

@@ -1,16 +1,20 @@
 //! How a call is made: with its session, URL after URL, page after page, once for each item.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures_util::{StreamExt as _, stream};
 use reqwest::Url;
 use serde_json::Value as Json;
+use tokio::time::Instant;
 
 use super::answer::{document_of, failure_of};
 use super::api::Absent;
 use super::call::{Call, CallEnd, Each};
 use super::find::list_of;
 use super::pages::Pages;
-use super::pipeline::RunContext;
+use super::pipeline::{LONGEST_FETCH, RunContext};
 use super::request::{Page, mapping};
+use crate::config::units::format_duration;
 use crate::expr::template::Context;
 use crate::http_client::call::Answer;
 use crate::model::attempt::CallTrace;
@@ -21,7 +25,7 @@ use crate::model::failure::{Failure, Step};
 const SIDE_BY_SIDE: usize = 4;
 /// The most items that calls are made for.
 const MOST_ITEMS: usize = 1000;
-/// The most bytes of all pages together.
+/// The most bytes of all pages, or of the answers for all items, together.
 const MOST_BYTES: usize = 50 << 20;
 
 /// What one call came to.
@@ -98,30 +102,44 @@ impl Call {
             let reason = format!("`each`: the list has {} items; calls are made for {MOST_ITEMS} at most", items.len());
             return Err(Failure::permanent(Step::Enrich, reason));
         }
+        // none begins any more once one is held: those under way come to their end and are kept, so that no request is made twice
+        let is_held = AtomicBool::new(false);
+        let is_held = &is_held;
         let calls = items.into_iter().enumerate().map(|(position, item)| async move {
             let mut document = document.clone();
             document.set(&each.name, item);
             document.set("position", Json::from(position));
             let mut traces = Vec::new();
             let fetched = match self.when_each.then(|| self.is_wanted(&document, context)) {
+                _ if is_held.load(Ordering::Relaxed) => Ok(Fetched::Skipped),
                 Some(Ok(false)) => Ok(Fetched::Skipped),
                 Some(Err(failure)) => Err(failure),
                 _ => self.fetch(&document, context, &mut traces).await,
             };
+            if fetched.as_ref().is_err_and(Failure::is_held) {
+                is_held.store(true, Ordering::Relaxed);
+            }
             (position, traces, fetched)
         });
         let mut calls = stream::iter(calls).buffered(self.api.concurrency.unwrap_or(SIDE_BY_SIDE));
-        let mut results = Vec::new();
+        let (mut results, mut bytes, mut held) = (Vec::new(), 0, None);
         while let Some((position, made, fetched)) = calls.next().await {
+            bytes += made.iter().map(|trace| trace.bytes).sum::<u64>();
             traces.extend(made);
+            if bytes > MOST_BYTES as u64 {
+                let reason = format!("`each`: the answers for the items have more than {MOST_BYTES} bytes");
+                return Err(Failure::permanent(Step::Enrich, reason));
+            }
             let of_item = |failure: Failure| Failure { reason: format!("item {position}: {}", failure.reason), ..failure };
-            match fetched.map_err(of_item)? {
-                Fetched::Value(value) => results.push(value),
-                Fetched::Absent if self.absent == Absent::Fail => return Err(of_item(self.absence())),
-                Fetched::Absent | Fetched::Skipped => results.push(Json::Null),
+            match fetched.map_err(of_item) {
+                Ok(Fetched::Value(value)) => results.push(value),
+                Ok(Fetched::Absent) if self.absent == Absent::Fail => return Err(of_item(self.absence())),
+                Ok(Fetched::Absent | Fetched::Skipped) => results.push(Json::Null),
+                Err(failure) if failure.is_held() => held = held.or(Some(failure)),
+                Err(failure) => return Err(failure),
             }
         }
-        Ok(Json::Array(results))
+        held.map_or(Ok(Json::Array(results)), Err)
     }
 
     async fn fetch(
@@ -230,6 +248,13 @@ impl Call {
     ) -> Result<(Url, Answer), Failure> {
         let mut refused = None;
         loop {
+            if Instant::now() >= context.calls_until {
+                let longest = format_duration(LONGEST_FETCH);
+                return Err(Failure::passing(
+                    Step::Enrich,
+                    format!("the calls of this attempt take longer than {longest} together"),
+                ));
+            }
             let mut document = document.clone();
             let mut session = None;
             if let Some(rule) = &self.api.session {

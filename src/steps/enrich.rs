@@ -126,3 +126,92 @@ impl Enrich {
         Ok(Enriched::Complete)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::super::api;
+    use super::super::api_options::ApiOptions;
+    use super::*;
+    use crate::clock::{Clock, Timestamp};
+    use crate::config::options::FromYaml;
+    use crate::config::source::Sources;
+    use crate::config::yaml::parse;
+    use crate::expr::scope::SecretValues;
+    use crate::expr::value::Compiler;
+    use crate::http_client::budget::MemoryBudget;
+    use crate::http_client::client::{ClientOptions, HttpClient};
+    use crate::http_client::recorded::{Recorded, RecordedAnswer};
+    use crate::model::failure::Retry;
+    use crate::secret::{GrowingMask, Mask};
+
+    fn read<T: FromYaml>(text: &str) -> T {
+        let (mut sources, mut diagnostics) = (Sources::default(), Diagnostics::default());
+        let file = sources.add("a.yaml", text);
+        let node = parse(&sources, file, &mut diagnostics).expect("YAML");
+        T::from_yaml(&node, &mut diagnostics).expect("options")
+    }
+
+    fn enrich() -> Enrich {
+        let (engine, scope, mut diagnostics) = (Engine::default(), Scope::new(["body"], "a test"), Diagnostics::default());
+        let apis: Named<ApiOptions> = read("{ shop: { base: 'https://api.example' } }");
+        let apis = api::compile_all(&apis, &Compiler { engine: &engine, scope: &scope }, &mut diagnostics).expect("an api");
+        let calls: Named<CallForm> = read("{ all: { each: { n: $.body }, get: '/{{ n }}' } }");
+        compile(&calls, Some(&apis), &engine, &scope, &mut diagnostics).expect("calls")
+    }
+
+    #[tokio::test]
+    async fn no_further_call_begins_when_the_time_of_an_attempt_is_over() {
+        let clock = Clock::manual(Timestamp::from_micros(1_795_248_131_000_000));
+        let answer = |n: u32| RecordedAnswer {
+            method: reqwest::Method::GET,
+            url: format!("https://api.example/{n}").parse().expect("a URL"),
+            required_headers: Vec::new(),
+            status: 200,
+            headers: Vec::new(),
+            body: n.to_string().into(),
+        };
+        let recorded = Arc::new(Recorded::new((1..=3).map(answer).collect()));
+        let http = HttpClient::new(ClientOptions {
+            clock: clock.clone(),
+            budget: Arc::new(MemoryBudget::new(clock.clone())),
+            simulated: Vec::new(),
+            recorded: Some(Arc::clone(&recorded)),
+            user_agent: "test".to_owned(),
+        });
+        let http = http.expect("a client");
+        let (secrets, mask) = (SecretValues::default(), GrowingMask::new(Mask::default()));
+        let enrich = enrich();
+        for (left, calls) in [(Duration::ZERO, 0), (Duration::from_secs(60), 3)] {
+            let context = RunContext {
+                http: &http,
+                secrets: &secrets,
+                scope: "things//",
+                attempt: "1",
+                credentials_came_along: false,
+                fresh_after: clock.now(),
+                mask: &mask,
+                tenant: None,
+                failed_before: 0,
+                calls_until: Instant::now() + left,
+            };
+            let mut document = EventDocument::default();
+            document.set("body", serde_json::json!([1, 2, 3]));
+            let result = enrich.run(&mut document, &context, &mut Vec::new()).await;
+            assert_eq!(recorded.calls().len(), calls);
+            match result {
+                Ok(end) => {
+                    assert_eq!((end, document.get("all").map(ToString::to_string)), (Enriched::Complete, Some("[1,2,3]".into())))
+                }
+                Err(failure) => {
+                    assert_eq!(failure.retry, Retry::Later);
+                    assert!(failure.reason.contains("take longer than 5m together"), "{failure}");
+                    assert_eq!(calls, 0);
+                }
+            }
+        }
+    }
+}

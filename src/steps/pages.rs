@@ -136,9 +136,9 @@ impl Pages {
     pub(super) fn behind(&self, index: u32, asked: &Url, answer: &EventDocument, items: usize) -> Result<Option<Page>, Failure> {
         match &self.way {
             Way::Number { name, first, last } => {
-                let number = first + index;
+                let number = u64::from(*first) + u64::from(index);
                 let is_last = match last {
-                    Some(last) => last_page(last, answer)? <= u64::from(number),
+                    Some(last) => last_page(last, answer)? <= number,
                     None => items == 0,
                 };
                 Ok((!is_last).then(|| with(name, &(number + 1))))

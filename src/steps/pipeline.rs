@@ -1,5 +1,9 @@
 //! The pipeline: from a record's event document to row operations. `worker`, tests and the demo run it alike.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::enrich::{Enrich, Enriched};
 use super::map::Write;
 use super::write_options::Verb;
@@ -42,7 +46,12 @@ pub struct RunContext<'a> {
     pub tenant: Option<&'a str>,
     /// How many attempts have failed before this one.
     pub failed_before: u32,
+    /// No further call begins after this: an attempt is not to hold a worker for as long as a slow provider likes.
+    pub calls_until: Instant,
 }
+
+/// How long an attempt goes on making calls, whatever their number.
+pub const LONGEST_FETCH: Duration = Duration::from_secs(5 * 60);
 
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq)]

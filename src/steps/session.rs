@@ -8,6 +8,7 @@ use base64::Engine as _;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::{Value as Json, json};
+use tokio::time::Instant;
 
 use super::answer::{document_of, failure_of};
 use super::api::{Api, address};
@@ -239,24 +240,32 @@ impl SessionRule {
         (call.reference, call.attempt) = (true, None);
         let now = context.http.clock().now();
         let slot = context.http.sessions().slot(&call, now);
+        let asked = Instant::now();
         let mut known = slot.lock().await;
-        if let Some(session) = known.as_ref().filter(|session| session.until > now && refused != Some(session.number)) {
+        if let Some(session) = known.session.as_ref().filter(|session| session.until > now && refused != Some(session.number)) {
             context.mask.cover_all(&session.values);
             return Ok(session.clone());
         }
-        let number = known.as_ref().map_or(1, |session| session.number + 1);
-        *known = None;
+        if let Some(failure) = known.failed_since(asked) {
+            return Err(failure);
+        }
+        known.session = None;
         let (mut trace, answer) = context.http.call(&call).await;
         // what a login answers is secret
         trace.body = None;
         traces.push(trace);
-        let (values, lasts) = self
-            .read(&answer?, context.credentials_came_along)
-            .map_err(|failure| Failure { reason: format!("login of api `{}`: {}", api.name, failure.reason), ..failure })?;
-        context.mask.cover_all(&values);
-        let session = Session { values: Arc::new(values), until: now + lasts, number };
-        *known = Some(session.clone());
-        Ok(session)
+        let read = answer.and_then(|answer| self.read(&answer, context.credentials_came_along));
+        match read {
+            Ok((values, lasts)) => {
+                context.mask.cover_all(&values);
+                Ok(known.renew(Arc::new(values), now + lasts))
+            }
+            Err(failure) => {
+                let failure = Failure { reason: format!("login of api `{}`: {}", api.name, failure.reason), ..failure };
+                known.fail(failure.clone());
+                Err(failure)
+            }
+        }
     }
 
     /// The header that a session brings along by itself.

@@ -8,13 +8,16 @@ use super::sql::{Connection, Row, Texts, micros, moment, query};
 use super::state::Store;
 use crate::clock::Timestamp;
 
-/// At most `count` in any `window`.
+/// At most `count` in any `window`, and in `slack` more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// How many.
     pub count: u32,
-    /// In how long.
+    /// In how long. A budget has one row for each length, whatever its count and slack, so that what was taken is still known when
+    /// those change.
     pub window: Duration,
+    /// How much later than it is granted a call may be made or seen by the provider.
+    pub slack: Duration,
 }
 
 /// What a budget gave.
@@ -55,9 +58,8 @@ impl Rhythm {
     fn of(window: Window) -> Self {
         let count = i64::from(window.count.max(1));
         let burst = (count / 10).max(1);
-        let length = micros(window.window);
-        let emission = length / (count - burst + 1) + 1;
-        Self { window: length, emission, tolerance: (burst - 1) * emission }
+        let emission = micros(window.window + window.slack) / (count - burst + 1) + 1;
+        Self { window: micros(window.window), emission, tolerance: (burst - 1) * emission }
     }
 
     /// How many calls may be made now.

@@ -5,9 +5,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::error::StoreError;
 use super::opening::hold_master_key;
-use super::sql::{Connection, Row, query};
+use super::sql::{Connection, Row, moment, query};
 use super::state::Store;
 use super::vault::DataKey;
+use crate::clock::Timestamp;
 
 /// A pool as appends need it.
 #[derive(Clone)]
@@ -66,6 +67,34 @@ pub async fn needing_attention(store: &Store) -> Result<Vec<Attention>, StoreErr
         Ok(Attention { source: row.get("source")?, tenant_id: row.get("tenant_id")?, reason: reason.unwrap_or_default() })
     };
     rows.iter().map(attention).collect()
+}
+
+/// A pool whose work waits, whatever for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The tenant's name; nothing where the source has none.
+    pub tenant: Option<String>,
+    /// Until when.
+    pub until: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// Whether it waits for other credentials.
+    pub needs_attention: bool,
+}
+
+/// The pools of a source that are held now.
+pub async fn held(store: &Store, source: &str) -> Result<Vec<Held>, StoreError> {
+    let sql =
+        "select t.name, p.paused_until, p.reason, p.needs_attention from pool p left join tenant t on t.tenant_id = p.tenant_id
+        where p.source = $1 and p.paused_until > $2 order by p.tenant_id";
+    let rows = store.read(query(sql).bind(source).bind(store.clock().now())).await?;
+    let held = |row: &Row| {
+        let (reason, needs_attention): (Option<String>, i64) = (row.get("reason")?, row.get("needs_attention")?);
+        let reason = reason.unwrap_or_default();
+        let until = moment(row.get("paused_until")?);
+        Ok(Held { tenant: row.get("name")?, until, reason, needs_attention: needs_attention != 0 })
+    };
+    rows.iter().map(held).collect()
 }
 
 /// The pools of these tenants.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sha2::Digest as _;
+use tokio::time::Instant;
 
 use super::forward;
 use super::retry::{Verdict, decide};
@@ -25,7 +26,7 @@ use crate::routes::source::Source;
 use crate::secret::{GrowingMask, Mask};
 use crate::steps::admission::{Arrival, Chosen, Item, NotChosen};
 use crate::steps::forward::{Asking, HOP, asked_for, hops};
-use crate::steps::pipeline::{Planned, RunContext};
+use crate::steps::pipeline::{LONGEST_FETCH, Planned, RunContext};
 use crate::store::lanes::{End, Ending};
 use crate::store::records::StoredDelivery;
 use crate::store::waiting::{Fetched, News};
@@ -204,6 +205,7 @@ async fn run(tools: &Tools, claim: &Claim, record: &ClaimedRecord, source: &Sour
         mask: &mask,
         tenant,
         failed_before: record.attempts,
+        calls_until: Instant::now() + LONGEST_FETCH,
     };
     reach("fetch.before");
     let planned = chosen.route.pipeline.run(&mut document, chosen.gone, &context, &mut trace.calls).await;

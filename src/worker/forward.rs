@@ -2,6 +2,7 @@
 //! route file as they are now, so that what waits or died is mended with them.
 
 use serde_json::{Value as Json, json};
+use tokio::time::Instant;
 
 use super::deliver::{MOVED, Tools, Which, admitted_again, chance, verdict_word};
 use super::retry::{Verdict, decide};
@@ -19,7 +20,7 @@ use crate::secret::{GrowingMask, Mask};
 use crate::steps::admission::{Chosen, NotChosen};
 use crate::steps::forward::{Forward, HOP, hops};
 use crate::steps::forward_request::Sending;
-use crate::steps::pipeline::RunContext;
+use crate::steps::pipeline::{LONGEST_FETCH, RunContext};
 use crate::store::forwards::{self, Sent};
 use crate::store::records::StoredDelivery;
 use crate::store::{FinishError, StoreError, records};
@@ -116,6 +117,7 @@ async fn try_to_send(
         mask: &mask,
         tenant,
         failed_before: job.attempts,
+        calls_until: Instant::now() + LONGEST_FETCH,
     };
     let document = document_of(item.document, content);
     deliver(forward, &document, (&stored, &source.name, job), &context, trace).await

@@ -1,5 +1,6 @@
 //! The one binary of integration tests: a module per subject.
 
+mod calls;
 mod captures;
 mod changed_tables;
 mod cli;

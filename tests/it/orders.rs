@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use hooktable::model::record::RecordState;
+use hooktable::store::records;
+
 use crate::support::test_app::{Builder, TestApp};
 
 const ORDER: &str = r#"{"eConomicAPIKey":"grant-canary","number":"20417"}"#;
@@ -32,14 +35,14 @@ async fn an_order_becomes_a_job_with_its_lines() {
 #[tokio::test]
 async fn a_burst_about_one_order_is_one_fetch() {
     let (app, key) = app_with_key().await;
-    for _ in 0..50 {
+    for _ in 0..200 {
         assert_eq!(app.send_order(&key, ORDER).await.status, 200);
     }
     app.run_pending_deliveries(MINUTE).await;
-    let states = app.states().await;
-    assert_eq!(states.iter().filter(|state| **state == "superseded").count(), 49);
-    assert_eq!(states.last(), Some(&"done"));
-    assert_eq!(app.api.calls().len(), 2);
+    let counts = records::counts(&app.tools.store).await.expect("counted");
+    let count = |state| counts.iter().find(|count| count.state == state).map(|count| count.count);
+    assert_eq!((count(RecordState::Superseded), count(RecordState::Done)), (Some(199), Some(1)));
+    assert_eq!(app.api.calls(), ["GET /orders/drafts/20417", "GET /orders/sent/20417"], "one fetch, from the list of places");
 }
 
 #[tokio::test]

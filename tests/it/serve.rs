@@ -197,3 +197,64 @@ fn a_delivery_under_way_is_stored_before_the_program_ends() {
     wait_for_rows(&project, "sensor_log", 1);
     drop(server);
 }
+
+#[test]
+fn support_sees_which_api_is_left_alone_and_whose_work_waits_for_it() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let route = format!(
+        "auth: {{ none: a test }}\napis: {{ shop: {{ base: \"http://{closed}\", allow_private: true, retry: {{ times: 9 }} }} }}\n\
+         lane: \"{{{{ body.id }}}}\"\nenrich: {{ thing: /x }}\nwrite: {{ upsert: things, key: {{ id: $.body.id }}, set: {{ value: $.thing.name }} }}\n"
+    );
+    let project = Project::new().file("routes.d/things.yaml", &route);
+    let server = project.serve();
+    let shown = |format: &str| project.run(&["sources", "show", "things", "--format", format]);
+    let fine: Json = serde_json::from_str(&shown("json").data).expect("JSON");
+    let none = serde_json::json!([]);
+    assert_eq!((&fine["circuits"], &fine["held"], &fine["values"]), (&none, &none, &none));
+    let send = |id: &str| {
+        let body = format!("{{\"id\":\"{id}\"}}");
+        assert_eq!(request(&server.intake, "POST", "/in/things", &[("content-type", "application/json")], &body).status, 200);
+    };
+    send("1");
+    send("2");
+    until(|| shown("text").data.contains("circuit open"), || format!("{:?}", shown("text")));
+    send("3");
+    until(|| shown("text").data.contains("held: all work waits until 2"), || format!("{:?}", shown("text")));
+    let text = shown("text").data;
+    assert!(text.contains("circuit open: api `shop` is left alone since 2"), "{text}");
+    assert!(text.contains(" failed requests in a row; one call asks again at 2"), "{text}");
+    assert!(text.contains("\n  api `shop`: connection refused\n"), "{text}");
+    let json: Json = serde_json::from_str(&shown("json").data).expect("JSON");
+    assert_eq!(json["circuits"][0]["api"], "shop", "{json}");
+    assert!(json["circuits"][0]["failures"].as_u64().is_some_and(|failures| failures >= 8), "{json}");
+    let (_, said) = server.terminate();
+    assert!(said.contains("circuit open"), "{said}");
+    assert!(shown("text").notes.contains("no server runs"), "{:?}", shown("text"));
+}
+
+#[test]
+fn a_folder_of_answers_is_served_as_a_providers_api_with_its_changes_and_its_limit() {
+    let project = Project::new().file("order.json", "{\"number\":7}").file(
+        "simulate.yaml",
+        "limit: 4/h\nanswers: [{ get: /job, json: { state: open }, times: 1 }, { get: /job, json: { state: done } }, { get: /old, status: 410 }]\n",
+    );
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_hooktable"))
+        .args(["simulate", ".", "--listen", "127.0.0.1:0"])
+        .current_dir(project.path("."))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the binary starts");
+    let mut line = String::new();
+    let mut said = std::io::BufReader::new(child.stdout.take().expect("piped"));
+    std::io::BufRead::read_line(&mut said, &mut line).expect("a line");
+    let address = line.trim().trim_start_matches("http://").to_owned();
+    let get = |path: &str| request(&address, "GET", path, &[], "");
+    assert_eq!(get("/order").json()["number"], 7);
+    assert_eq!((get("/job").json()["state"].clone(), get("/job").json()["state"].clone()), ("open".into(), "done".into()));
+    assert_eq!(get("/old").status, 410);
+    let refused = get("/order");
+    assert!(refused.status == 429 && refused.head.contains("retry-after: 3600"), "{refused:?}");
+    child.kill().expect("a process to kill");
+    child.wait().expect("a process");
+}

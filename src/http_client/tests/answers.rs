@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::Response;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -75,9 +76,15 @@ fn limited_to_1000(api: &mut crate::http_client::api::Api) {
 #[tokio::test]
 async fn an_answer_that_drips_ends_with_the_timeout() {
     let (url, count) = raw_provider(&[b'H'; 1000], Duration::from_millis(20)).await;
-    let drip = b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
-    let (body_url, _) = raw_provider(drip, Duration::from_millis(15)).await;
-    for url in [url, body_url] {
+    let unfinished = Provider::start(|_, _| async {
+        let begins = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{\"name\""))]);
+        Response::new(Body::from_stream(begins.chain(futures_util::stream::pending())))
+    })
+    .await;
+    let body_url = unfinished.url("/x");
+    for (url, expected) in
+        [(url, "no answer within 150ms"), (body_url, "its answer did not end within 150ms, 7 bytes of it came")]
+    {
         let (trace, result) = client(&manual_clock())
             .call(&call(&url, |api| {
                 api.allow_private = true;
@@ -86,7 +93,7 @@ async fn an_answer_that_drips_ends_with_the_timeout() {
             }))
             .await;
         let failure = result.expect_err("too slow");
-        assert_eq!((failure.reason.as_str(), failure.retry), ("api `economic`: no answer within 150ms", Retry::Later));
+        assert_eq!((failure.reason, failure.retry), (format!("api `economic`: {expected}"), Retry::Later));
         assert_eq!((trace.retries, trace.status), (1, None));
     }
     assert_eq!(count.load(Ordering::SeqCst), 2);
@@ -139,6 +146,25 @@ async fn a_refused_connection_and_an_unknown_name_are_told_apart() {
     let failure = client(&manual_clock()).call(&call("http://nowhere.invalid/", |_| {})).await.1.expect_err("unknown");
     assert!(failure.reason.starts_with("api `economic`: its name cannot be resolved: "), "{failure}");
     assert_eq!(failure.retry, Retry::Later);
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_come_about_is_given_up_before_the_answers_time_is_over() {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("bound");
+    let listener = socket.listen(1).expect("listening");
+    let address = listener.local_addr().expect("an address");
+    // nobody accepts: once its queue is full, the system answers nobody who wants to connect
+    let mut open = Vec::new();
+    while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(300), tokio::net::TcpStream::connect(address)).await {
+        open.push(stream);
+    }
+    let once = call(&format!("http://{address}/"), |api| {
+        api.allow_private = true;
+        api.retry.times = 0;
+    });
+    let failure = client(&manual_clock()).call(&once).await.1.expect_err("no connection");
+    assert_eq!((failure.reason.as_str(), failure.retry), ("api `economic`: no connection within 5s", Retry::Later));
 }
 
 #[tokio::test]

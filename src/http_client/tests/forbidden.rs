@@ -18,9 +18,20 @@ async fn refusal(url: &str, change: impl FnOnce(&mut Api)) -> String {
 async fn the_own_network_is_refused_in_every_form() {
     let provider = Provider::with_statuses(&[200]).await;
     let port = provider.address.port();
-    for host in
-        ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.1", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "0", "localhost"]
-    {
+    for host in [
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0177.1",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[64:ff9b::127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "0",
+        "localhost",
+    ] {
         let reason = refusal(&format!("http://{host}:{port}/a"), |_| {}).await;
         assert!(reason.starts_with("api `economic` may not be called: "), "{reason}");
         assert!(reason.contains(" address\nhint: `allow_private: true`"), "{reason}");

@@ -93,6 +93,22 @@ pub(super) async fn raw_provider(bytes: &'static [u8], pause: Duration) -> (Stri
     (url, count)
 }
 
+/// A server that takes connections and never says anything; and how many it took.
+pub(super) async fn silent_provider() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            open.push(stream);
+        }
+    });
+    (url, count)
+}
+
 async fn send_raw(mut stream: TcpStream, bytes: &'static [u8], pause: Duration) -> std::io::Result<()> {
     let mut head = [0; 4096];
     let _ = stream.read(&mut head).await?;

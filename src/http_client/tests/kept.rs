@@ -101,6 +101,8 @@ async fn an_attempt_that_goes_on_has_its_answers_and_the_next_one_asks_anew() {
         assert_eq!(client.call(&attempt(name)).await.1.expect("an answer").status, 404);
         assert_eq!(provider.requests().len(), requests, "{name}");
     }
+    assert!(client.call(&attempt("1/1")).await.1.is_ok());
+    assert_eq!(provider.requests().len(), 3, "attempts that take turns do not take each other's answers away");
     let newer = Call { fresh_after: clock.now() + Duration::from_micros(1), ..attempt("2/0") };
     assert!(client.call(&newer).await.1.is_ok());
     assert_eq!(provider.requests().len(), 4, "a record that was merged later wants a later answer");

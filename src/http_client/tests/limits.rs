@@ -95,6 +95,20 @@ async fn a_budget_belongs_to_its_scope() {
 }
 
 #[tokio::test]
+async fn what_was_taken_is_still_known_when_a_limit_is_added_or_changed() {
+    let provider = Provider::with_statuses(&[200]).await;
+    let client = client(&manual_clock());
+    let mut taken = 0;
+    while client.call(&limited(&provider.url(&format!("/{taken}")), &["1000/m"])).await.1.is_ok() {
+        taken += 1;
+    }
+    assert_eq!(taken, 100, "the burst");
+    for limits in [&["1000/m", "50/s"][..], &["900/m"]] {
+        assert!(client.call(&limited(&provider.url("/a"), limits)).await.1.is_err(), "{limits:?}");
+    }
+}
+
+#[tokio::test]
 async fn no_more_requests_are_under_way_than_the_api_permits() {
     let under_way = Arc::new(AtomicUsize::new(0));
     let most = Arc::new(AtomicUsize::new(0));

@@ -8,5 +8,6 @@ mod kept;
 mod limits;
 mod outages;
 mod recorded;
+mod refusals;
 mod retries;
 mod told_limits;

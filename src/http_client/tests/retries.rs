@@ -9,7 +9,7 @@ use crate::model::failure::Retry;
 
 #[tokio::test]
 async fn what_may_pass_is_asked_for_again() {
-    let provider = Provider::with_statuses(&[503, 429, 200]).await;
+    let provider = Provider::with_statuses(&[503, 408, 200]).await;
     let (trace, result) = client(&manual_clock()).call(&get(&provider.url("/a"))).await;
     assert_eq!(result.expect("an answer").status, 200);
     assert_eq!((trace.retries, trace.status, provider.requests().len()), (2, Some(200), 3));
@@ -17,7 +17,7 @@ async fn what_may_pass_is_asked_for_again() {
 
 #[tokio::test]
 async fn after_its_retries_a_failure_is_left_to_the_worker() {
-    for status in [429, 500, 503, 408] {
+    for status in [425, 500, 503, 408] {
         let provider = Provider::start(move |_, _| async move { response(status, &[], "{}") }).await;
         let (trace, result) = client(&manual_clock()).call(&get(&provider.url("/a"))).await;
         let failure = result.expect_err("it never passes");

@@ -5,8 +5,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::engines::{Engine, on_both_engines};
-use super::harness::TestStore;
+use super::harness::{TestStore, options};
 use crate::clock::Timestamp;
+use crate::store::Store;
 use crate::store::budgets::{self, Taken, Window};
 
 /// The most calls in any closed window of this length.
@@ -26,8 +27,8 @@ proptest! {
     ) {
         engine.choose();
         let windows = [
-            Window { count: counts.0, window: Duration::from_secs(1) },
-            Window { count: counts.1, window: Duration::from_secs(7) },
+            Window { count: counts.0, window: Duration::from_secs(1), slack: Duration::ZERO },
+            Window { count: counts.1, window: Duration::from_secs(7), slack: Duration::ZERO },
         ];
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
@@ -61,7 +62,7 @@ proptest! {
 on_both_engines!(a_budget_is_used_nearly_whole);
 async fn a_budget_is_used_nearly_whole() {
     let test = TestStore::new().await;
-    let windows = [Window { count: 100, window: Duration::from_secs(60) }];
+    let windows = [Window { count: 100, window: Duration::from_secs(60), slack: Duration::ZERO }];
     let end = test.clock.now() + Duration::from_secs(600);
     let mut calls = 0;
     while test.clock.now() < end {
@@ -73,10 +74,26 @@ async fn a_budget_is_used_nearly_whole() {
     assert!((900..=1000).contains(&calls), "{calls} of 1000");
 }
 
+on_both_engines!(what_was_taken_of_a_day_is_known_after_a_restart);
+async fn what_was_taken_of_a_day_is_known_after_a_restart() {
+    let test = TestStore::new().await;
+    let day = |slack| [Window { count: 50_000, window: Duration::from_secs(86_400), slack: Duration::from_millis(slack) }];
+    let taken = budgets::take(&test.store, "api", &day(0), 5000).await.expect("asked");
+    assert_eq!(taken, Taken::Granted(5000), "the burst");
+    budgets::pause(&test.store, "paused", test.clock.now() + Duration::from_secs(60)).await.expect("paused");
+    test.store.close().await;
+    let again = Store::open(options(test.folder.path(), &test.clock)).await.expect("opened again");
+    for slack in [0, 250] {
+        let taken = budgets::take(&again, "api", &day(slack), 1).await.expect("asked");
+        assert!(matches!(taken, Taken::NotBefore(_)), "{taken:?} with {slack} ms of slack");
+    }
+    assert!(matches!(budgets::take(&again, "paused", &day(0), 1).await.expect("asked"), Taken::NotBefore(_)));
+}
+
 on_both_engines!(a_paused_budget_grants_nothing_before_its_time);
 async fn a_paused_budget_grants_nothing_before_its_time() {
     let test = TestStore::new().await;
-    let windows = [Window { count: 100, window: Duration::from_secs(60) }];
+    let windows = [Window { count: 100, window: Duration::from_secs(60), slack: Duration::ZERO }];
     let until: Timestamp = test.clock.now() + Duration::from_secs(30);
     budgets::pause(&test.store, "api", until).await.expect("paused");
     budgets::pause(&test.store, "api", test.clock.now()).await.expect("an earlier one is ignored");

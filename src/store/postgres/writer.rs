@@ -14,7 +14,6 @@ use crate::clock::{Clock, Timestamp};
 use crate::store::error::StoreError;
 use crate::store::onboarding;
 use crate::store::queue::claim::Turn;
-use crate::store::queue::sender_ids::forget_expired;
 use crate::store::sql::Connection;
 use crate::store::writing::gathering::{BETWEEN_TRIES, Gathering, next_round, refuse_appends};
 use crate::store::writing::message::Mailbox;
@@ -162,7 +161,6 @@ impl Upkeep {
     }
 
     async fn run(&mut self, connection: &mut Connection, now: Timestamp) -> Result<(), StoreError> {
-        forget_expired(connection, now).await?;
         onboarding::forget_old(connection, now).await?;
         let Connection::Postgres(connection) = connection else { return Ok(()) };
         days::make(&mut connection.inner, now).await?;

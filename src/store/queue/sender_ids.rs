@@ -9,6 +9,9 @@ use crate::model::delivery::DeliveryId;
 use crate::store::error::StoreError;
 use crate::store::sql::{Connection, Many, fixed, query, values};
 
+/// The most that are forgotten at a time.
+const AT_A_TIME: i64 = 500;
+
 /// The record that first came with an id.
 #[derive(Clone, Copy)]
 pub(crate) struct Original {
@@ -76,9 +79,8 @@ pub(crate) async fn reopen_dead(connection: &mut Connection, originals: &[Origin
     statement.execute(connection, originals, |original| values![original.delivery.0.as_bytes(), original.number]).await
 }
 
-/// Forgets up to 500 ids whose time is over.
-pub(crate) async fn forget_expired(connection: &mut Connection, now: Timestamp) -> Result<(), StoreError> {
-    let sql = "delete from sender_id where hash in (select hash from sender_id where expires_at <= $1 limit 500)";
-    query(sql).bind(now).execute(connection).await?;
-    Ok(())
+/// Forgets some ids whose time is over; whether there may be more.
+pub(crate) async fn forget_expired(connection: &mut Connection, now: Timestamp) -> Result<bool, StoreError> {
+    let sql = "delete from sender_id where hash in (select hash from sender_id where expires_at <= $1 limit $2)";
+    Ok(query(sql).bind(now).bind(AT_A_TIME).execute(connection).await? == AT_A_TIME.unsigned_abs())
 }

@@ -15,7 +15,6 @@ use crate::clock::{Clock, Timestamp};
 use crate::store::error::StoreError;
 use crate::store::onboarding;
 use crate::store::queue::claim::Turn;
-use crate::store::queue::sender_ids::forget_expired;
 use crate::store::sql::{Connection, query};
 use crate::store::writing::gathering::{Gathering, next_round, refuse_appends};
 use crate::store::writing::message::Mailbox;
@@ -137,8 +136,7 @@ async fn next_row(connection: &mut Connection) -> Result<i64, StoreError> {
 }
 
 async fn do_upkeep(connection: &mut Connection, now: Timestamp) {
-    let done = [forget_expired(connection, now).await, onboarding::forget_old(connection, now).await];
-    for error in done.into_iter().filter_map(Result::err) {
+    if let Err(error) = onboarding::forget_old(connection, now).await {
         tracing::warn!(error = %error, "upkeep of the state failed; it is tried again");
     }
 }

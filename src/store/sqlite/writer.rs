@@ -45,7 +45,8 @@ pub(crate) fn start(parts: WriterParts) -> Result<End, StoreError> {
 async fn run(parts: WriterParts) -> Result<(), String> {
     let WriterParts { connection, mailbox, path, max_bytes, clock, work_arrived, lock } = parts;
     let mut connection = Connection::Sqlite(connection);
-    let next_row = next_row(&mut connection).await.unwrap_or(1);
+    // begun at another number, everything that comes would be refused
+    let next_row = next_row(&mut connection).await.map_err(|error| error.to_string())?;
     let memory = Memory { next_row, rows_end: i64::MAX, turn: Turn::default(), complained: None };
     let ground = Ground::new(&path, max_bytes, clock.now());
     let checkpoints = Checkpoints::start(&path).await;

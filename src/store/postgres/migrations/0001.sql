@@ -10,7 +10,7 @@ create table meta (
 );
 
 -- what instances tell each other of; a version goes up with the commit that changed it
--- `retention` and `sweep` are nobody's news: their versions are when that work was begun last
+-- `retention`, `sweep` and `targets` are nobody's news: their versions are when that work was begun last
 create table control (topic text primary key, version bigint not null default 0);
 insert into control (topic) values ('api_keys'), ('integrations'), ('onboarding'), ('bundles'), ('retention'), ('sweep'), ('targets');
 

@@ -53,7 +53,8 @@ async fn ready(State(admin): State<Arc<Admin>>) -> Response {
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     let counts = records::counts(&admin.store).await.ok();
-    let attention = pools::needing_attention(&admin.store).await.unwrap_or_default();
-    let text = admin.metrics.text(&admin.sources.statuses(), &admin.http.circuits(), &attention, counts.as_deref());
+    let attention = pools::needing_attention(&admin.store).await.ok();
+    admin.metrics.set_ended(&admin.store.ended().all());
+    let text = admin.metrics.text(&admin.sources.statuses(), &admin.http.circuits(), attention.as_deref(), counts.as_deref());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

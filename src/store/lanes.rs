@@ -15,7 +15,7 @@ use crate::model::attempt::Attempt;
 use crate::model::bundle::ActiveVersion;
 use crate::model::forward::NewForward;
 use crate::model::lane::{Claim, LaneKind};
-use crate::model::record::{ClaimedRecord, RecordId};
+use crate::model::record::{ClaimedRecord, RecordId, RecordState};
 use crate::model::tenant::Tenant;
 
 /// What a worker asks for.
@@ -92,12 +92,13 @@ pub async fn finish(store: &Store, claim: &Claim, ending: Ending) -> Result<(), 
     let tried = i64::from(attempt.is_some());
     let first_run = claim.records.iter().find(|one| one.id == record).map_or(record, |one| one.first_run);
     let done_record = (end == End::Done).then_some(first_run);
-    let (state, reason) = match end {
-        End::Done => (1, None),
-        End::Ignored(reason) => (2, Some(reason)),
-        End::Superseded(reason) => (3, Some(reason)),
-        End::Dead(reason) => (4, Some(reason)),
+    let (end_state, state, reason) = match end {
+        End::Done => (RecordState::Done, 1, None),
+        End::Ignored(reason) => (RecordState::Ignored, 2, Some(reason)),
+        End::Superseded(reason) => (RecordState::Superseded, 3, Some(reason)),
+        End::Dead(reason) => (RecordState::Dead, 4, Some(reason)),
     };
+    let others = (if end_state == RecordState::Dead { end_state } else { RecordState::Superseded }, superseded.len());
     let mut records = Vec::with_capacity(superseded.len() + 1);
     for id in superseded {
         records.push(if state == 4 {
@@ -107,12 +108,16 @@ pub async fn finish(store: &Store, claim: &Claim, ending: Ending) -> Result<(), 
         });
     }
     records.push(RecordChange { id: record, state, reason, superseded_by: None, attempts: tried, aside: None });
-    let ended = claim.records.iter().filter(|record| records.iter().any(|change| change.id == record.id));
-    let done_position = ended.map(|record| record.position).max();
+    let over = claim.records.iter().filter(|record| records.iter().any(|change| change.id == record.id));
+    let done_position = over.map(|record| record.position).max();
     store
         .writer()
         .close(Closing { done_position, done_record, records, forwards, ..closing(store, claim, record, attempt.as_ref())? })
-        .await
+        .await?;
+    for (state, count) in [(end_state, 1), others] {
+        store.ended().count(&claim.source, state, count);
+    }
+    Ok(())
 }
 
 /// Counts a failed attempt and leaves the record at the head of its lane, which backs off until `at`.

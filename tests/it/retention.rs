@@ -31,7 +31,7 @@ async fn after_a_year_a_dead_letter_still_becomes_rows_and_what_was_done_is_gone
     upkeep.look_after_lanes().await.expect("looked after");
     app.clock.move_to(app.clock.now() + DAY);
     upkeep.look_after_lanes().await.expect("looked after");
-    let text = metrics.text(&[], &[], &[], None);
+    let text = metrics.text(&[], &[], None, None);
     for line in ["hooktable_removed_total{what=\"deliveries\"} 1", "hooktable_removed_total{what=\"lanes\"} 2"] {
         assert!(text.lines().any(|found| found == line), "{line} in {text}");
     }

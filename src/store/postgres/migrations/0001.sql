@@ -105,6 +105,8 @@ create table delivery (
     raw_bytes bigint not null,
     masked bytea
 );
+-- people name a delivery by the end of its id
+create index delivery_ending on delivery (substr(id, 13));
 
 -- apart from delivery, so that bodies can go while the rest stays: a partition holds those of one day and is dropped whole
 -- received_on: the day in UTC, counted from 1970-01-01

@@ -89,6 +89,8 @@ create table delivery (
     raw_bytes integer not null,
     masked blob
 ) strict;
+-- people name a delivery by the end of its id
+create index delivery_ending on delivery (substr(id, 13));
 
 -- apart from delivery, so that bodies can go while the rest stays
 create table delivery_raw (

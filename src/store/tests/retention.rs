@@ -184,7 +184,7 @@ async fn a_replay_does_not_undo_what_is_newer_though_the_lane_is_gone() {
     round(&test.store).await;
     let readmit = async |runs_late| {
         records::ask_replay(&test.store, old, AGAIN).await.expect("asked");
-        let asked = records::to_readmit(&test.store, &test.versions(&["shop"]), 9).await.expect("asked");
+        let asked = records::to_readmit(&test.store, &test.versions(&["shop"]), 9, u64::MAX).await.expect("asked");
         let readmitted = asked.into_iter().map(|one| Readmitted { runs_late, ..test.readmitted(one, queue("a")) }).collect();
         records::readmit(&test.store, readmitted, ADMIT_HASH).await.expect("readmitted")
     };

@@ -60,7 +60,7 @@ async fn a_dead_original_is_opened_again_by_a_duplicate() {
     test.end(&test.claim_one().await, End::Dead("table gone".into())).await;
     let second = test.delivery("shop", None, vec![with_id(0, "7", queue("a"))]);
     assert_eq!(inbox::append(&test.store, second).await.expect("answered"), Appended::Duplicate(first));
-    let asked = records::to_readmit(&test.store, &test.versions(&["shop"]), 10).await.expect("asked");
+    let asked = records::to_readmit(&test.store, &test.versions(&["shop"]), 10, u64::MAX).await.expect("asked");
     assert_eq!((asked.len(), asked[0].delivery, asked[0].apply_again), (1, first, false));
     assert_eq!(test.readmit_all("b").await, 1);
     assert_eq!(test.states(first).await, [(0, 1, RecordState::Waiting)]);

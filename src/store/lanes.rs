@@ -255,6 +255,15 @@ pub async fn resume_pool(store: &Store, source: &str, tenant: Option<&Tenant>) -
         .await
 }
 
+/// Lets go on what of a source waits because credentials were refused, whoever's it is: pools, and forwards. Other pauses stay.
+pub async fn resume_refused(store: &Store, source: &str) -> Result<(), StoreError> {
+    let source = source.to_owned();
+    store
+        .writer()
+        .run_and_wake(move |connection, now| Box::pin(async move { try_refused_again(connection, &source, now).await }))
+        .await
+}
+
 /// `{"shop": "AB12…"}`.
 pub(crate) fn json_of(versions: &[ActiveVersion]) -> String {
     let entry = |version: &ActiveVersion| (version.source.clone(), hex::encode(version.admit_hash).into());
@@ -293,8 +302,18 @@ async fn unpause(connection: &mut Connection, source: &str, tenant_id: i64, now:
     let sql = "update pool set paused_until = null, reason = null, needs_attention = 0 where source = $1 and tenant_id = $2";
     query(sql).bind(source).bind(tenant_id).execute(connection).await?;
     let sql =
-        "update lane set retry_at = null, due_at = $3 where kind = 1 and retry_at is not null and owner is null and waiting > 0
-        and pool_id in (select pool_id from pool where source = $1 and tenant_id = $2)";
+        "update lane set retry_at = null, due_at = $3 where kind = 1 and due_at is not null and retry_at is not null and owner is null
+        and waiting > 0 and pool_id in (select pool_id from pool where source = $1 and tenant_id = $2)";
     query(sql).bind(source).bind(tenant_id).bind(now).execute(connection).await?;
+    Ok(())
+}
+
+async fn try_refused_again(connection: &mut Connection, source: &str, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "update pool set paused_until = null, reason = null, needs_attention = 0 where source = $1 and needs_attention = 1";
+    query(sql).bind(source).execute(connection).await?;
+    let sql = "update lane set retry_at = null, due_at = $2 where kind = 1 and due_at is not null and retry_at is not null
+        and owner is null and waiting > 0 and pool_id in (select pool_id from pool where source = $1)
+        and exists (select 1 from forward_job j where j.lane_id = lane.lane_id and j.state = 0 and j.refused = 1)";
+    query(sql).bind(source).bind(now).execute(connection).await?;
     Ok(())
 }

@@ -50,6 +50,7 @@ pub(super) async fn send(tools: &Tools, claim: &Claim, job: &ClaimedForward) -> 
             let reason = failure.reason.clone();
             let sent = match verdict {
                 Verdict::Again(at) | Verdict::LetPass(at) => Sent::Again(at, reason),
+                Verdict::Hold(until) if failure.retry == Retry::Credentials => Sent::Refused(until, reason),
                 Verdict::Hold(until) => Sent::Held(until, reason),
                 Verdict::Bury(reason) => Sent::Dead(reason),
             };

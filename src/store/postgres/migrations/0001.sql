@@ -211,6 +211,7 @@ create index record_aside on record (aside_until) where aside_until is not null;
 -- state: 0 open 1 done 4 dead 5 discarded
 -- id: a UUIDv7, sent along; lane_hash: the lane it waits in, to be found again when that was idle and is gone
 -- sealed: what it is made of besides the request, under the tenant's data key; content: its last attempt
+-- refused: 1 while it waits because the credentials were refused
 create table forward_job (
     id bytea primary key,
     record_id bigint not null,
@@ -227,6 +228,7 @@ create table forward_job (
     key_id bigint not null,
     sealed bytea not null,
     content bytea,
+    refused bigint not null default 0,
     check (state in (1, 4, 5) or lane_id is not null)
 );
 create index forward_open on forward_job (lane_id, pos) where state = 0;

@@ -3,6 +3,7 @@
 
 use serde_json::{Value as Json, json};
 
+use super::credentials::{Credentials, with_those_of_now};
 use super::deliver::{MOVED, Tools, Which, admitted_again, chance, verdict_word};
 use super::retry::{Verdict, decide};
 use super::trace::Trace;
@@ -36,7 +37,7 @@ pub(super) async fn send(tools: &Tools, claim: &Claim, job: &ClaimedForward) -> 
         Ok(()) => (Sent::Done, Outcome::Done),
         Err(failure) => {
             let failure = Failure { reason: trace.mask.text(&failure.reason), ..failure };
-            let verdict = verdict(&failure, &policy, job, now);
+            let verdict = with_those_of_now(tools, verdict(&failure, &policy, job, now), &failure, &trace, now).await;
             tracing::info!(
                 delivery.id = %job.delivery,
                 forward.id = %job.id,
@@ -94,6 +95,7 @@ async fn try_to_send(
     let item = admitted_again(tools, source, &stored, which, &integrations);
     let item = item.ok_or_else(|| dead(format!("the delivery has no item {} any more", job.number)))?;
     trace.mask = source.mask_for(&item.document, item.integration.as_deref());
+    trace.credentials = Some(Credentials::of(source, item.integration.as_ref()));
     let chosen = match item.chosen {
         Ok(_) if item.tenant != claim.tenant => return Err(dead(MOVED)),
         Ok(chosen) => chosen,

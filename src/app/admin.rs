@@ -55,8 +55,9 @@ async fn ready(State(admin): State<Arc<Admin>>) -> Response {
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     let counts = records::counts(&admin.store).await.ok();
-    let attention = pools::needing_attention(&admin.store).await.unwrap_or_default();
+    let attention = pools::needing_attention(&admin.store).await.ok();
+    admin.metrics.set_ended(&admin.store.ended().all());
     let (statuses, circuits, targets) = (admin.sources.statuses(), admin.http.circuits(), admin.targets.health());
-    let text = admin.metrics.text(&statuses, &circuits, &attention, &targets, counts.as_deref());
+    let text = admin.metrics.text(&statuses, &circuits, attention.as_deref(), &targets, counts.as_deref());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

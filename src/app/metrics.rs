@@ -22,10 +22,11 @@ impl Default for Metrics {
         let counter = |name: &'static str, text: &'static str| metrics.recorder.describe_counter(name.into(), None, text.into());
         counter("hooktable_requests_total", "answers to senders, by HTTP status");
         counter("hooktable_removed_total", "what was kept long enough and is gone, by what it was");
+        counter("hooktable_ended_total", "records that came to an end since this server started, by source and state");
         counter("hooktable_wrong_lanes_total", "lanes seen whose numbers contradict their records, which is a bug");
         let gauge = |name: &'static str, text: &'static str| metrics.recorder.describe_gauge(name.into(), None, text.into());
         gauge("hooktable_route_file_ok", "1 when the route file as it is on disk runs, else 0");
-        gauge("hooktable_records", "records, by source and state");
+        gauge("hooktable_records", "records that are open or dead, by source and state");
         gauge(
             "hooktable_circuit_open",
             "1 while an api is left alone because it fails, by api and scope (source/tenant/integration)",
@@ -58,12 +59,22 @@ impl Metrics {
         self.recorder.register_counter(&Key::from_name("hooktable_wrong_lanes_total"), &METADATA).increment(count);
     }
 
-    /// Everything as text, with what is only known when it is asked for. Without counts the state did not answer.
+    /// Takes over how many records came to an end, by source and state.
+    pub fn set_ended(&self, ended: &[(String, &'static str, u64)]) {
+        for (source, state, count) in ended {
+            let labels = vec![Label::new("source", source.clone()), Label::new("state", *state)];
+            let key = Key::from_parts("hooktable_ended_total", labels);
+            self.recorder.register_counter(&key, &METADATA).absolute(*count);
+        }
+    }
+
+    /// Everything as text, with what is only known when it is asked for. Without knowing who needs attention the state did not answer;
+    /// without counts there was too much to count.
     pub fn text(
         &self,
         statuses: &[SourceStatus],
         circuits: &[CircuitStatus],
-        attention: &[Attention],
+        attention: Option<&[Attention]>,
         targets: &[(&str, bool)],
         counts: Option<&[Count]>,
     ) -> String {
@@ -78,10 +89,12 @@ impl Metrics {
         for source in statuses {
             let ok = if source.status == Status::Active { 1.0 } else { 0.0 };
             self.set("hooktable_route_file_ok", vec![Label::new("source", source.name.clone())], ok);
-            let waiting = attention.iter().filter(|pool| pool.source == source.name).count();
-            self.set("hooktable_needs_attention", vec![Label::new("source", source.name.clone())], waiting as f64);
+            if let Some(attention) = attention {
+                let waiting = attention.iter().filter(|pool| pool.source == source.name).count();
+                self.set("hooktable_needs_attention", vec![Label::new("source", source.name.clone())], waiting as f64);
+            }
         }
-        self.set("hooktable_state_up", Vec::new(), if counts.is_some() { 1.0 } else { 0.0 });
+        self.set("hooktable_state_up", Vec::new(), if attention.is_some() { 1.0 } else { 0.0 });
         if let Some(counts) = counts {
             self.set_records(statuses, counts);
         }
@@ -95,7 +108,7 @@ impl Metrics {
         sources.sort_unstable();
         sources.dedup();
         for source in sources {
-            for state in RecordState::ALL {
+            for state in RecordState::ALL.into_iter().filter(|state| state.is_open() || *state == RecordState::Dead) {
                 let count = counts.iter().find(|count| count.source == source && count.state == state);
                 let labels = vec![Label::new("source", source.to_owned()), Label::new("state", state.word())];
                 self.set("hooktable_records", labels, count.map_or(0.0, |count| count.count as f64));
@@ -129,7 +142,8 @@ mod tests {
         };
         let circuits = [CircuitStatus { api: "shop".to_owned(), scope: "a/acme/".to_owned(), open: Some(open) }];
         let attention = [Attention { source: "a".to_owned(), tenant_id: 1, reason: "401".to_owned() }];
-        let text = metrics.text(&[status], &circuits, &attention, &[("erp", false)], Some(&counts));
+        metrics.set_ended(&[("a".to_owned(), "done", 7)]);
+        let text = metrics.text(&[status], &circuits, Some(&attention), &[("erp", false)], Some(&counts));
         for line in [
             "hooktable_requests_total{status=\"200\"} 2",
             "hooktable_route_file_ok{source=\"a\"} 1",
@@ -138,6 +152,8 @@ mod tests {
             "hooktable_target_up{database=\"erp\"} 0",
             "hooktable_records{source=\"a\",state=\"dead\"} 3",
             "hooktable_records{source=\"a\",state=\"waiting\"} 0",
+            "hooktable_ended_total{source=\"a\",state=\"done\"} 7",
+            "hooktable_state_up 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }

@@ -96,7 +96,6 @@ impl Server {
         let (sources, reloaded) = Sources::open(&settings, &store, clock.clone(), environment).await?;
         sources.note(&reloaded.loaded);
         sources::save(&store, &reloaded).await;
-        sources::resume(&store, &reloaded).await;
         let tools = tools(&settings, store.clone(), &sources, clock)?;
         let listener = listen(&settings.listen, "--listen").await?;
         let admin_listener = listen(&settings.admin_listen, "--admin-listen").await?;
@@ -122,6 +121,7 @@ impl Server {
             tokio::spawn(serve(listener, Limits::with(CONNECTIONS), counted(intake.router(), metrics), stopping.subscribe())),
             tokio::spawn(pool::run(tools.clone(), workers, stopping.subscribe(), GRACE)),
         ];
+        sources::resume(&tools.store, &reloaded).await;
         background.spawn(serve(admin_listener, Limits::with(ADMIN_CONNECTIONS), admin, stopped.subscribe()));
         let notices = broadcast::Sender::new(NOTICES);
         let watching = Watching { sources: Arc::clone(&sources), tools: tools.clone(), notices: notices.clone() };

@@ -17,7 +17,7 @@ use crate::routes::folder::read_companion;
 use crate::routes::load::{self, Loaded};
 use crate::routes::registry::{Registry, Reloaded, SourceStatus, Status, Surroundings};
 use crate::steps::map::Destination;
-use crate::store::{Store, StoreError, bundles, lanes, tenants};
+use crate::store::{Store, StoreError, bundles, lanes};
 
 /// The sources of a program that runs.
 pub struct Sources {
@@ -168,11 +168,8 @@ pub async fn save(store: &Store, reloaded: &Reloaded) {
 /// Lets go on what waited for other credentials, where a source has others now.
 pub async fn resume(store: &Store, reloaded: &Reloaded) {
     let resumed = async {
-        let tenants = if reloaded.renewed.is_empty() { Vec::new() } else { tenants::list(store).await? };
         for source in &reloaded.renewed {
-            for tenant in tenants.iter().map(Some).chain([None]) {
-                lanes::resume_pool(store, source, tenant).await?;
-            }
+            lanes::resume_refused(store, source).await?;
         }
         Ok::<_, StoreError>(())
     };

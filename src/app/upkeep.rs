@@ -13,8 +13,9 @@ use crate::store::{Store, StoreError};
 /// How often lanes are looked after, and how often what has been kept long enough goes.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const ROUND_EVERY: Duration = Duration::from_secs(300);
-/// The most steps of one look at lanes; the next look goes on from there.
-const SWEEP_STEPS: usize = 50;
+/// The most steps of one look at lanes that find nothing to do, and the longest that a look takes; the next look goes on from there.
+const IDLE_STEPS: usize = 500;
+const SWEEP_LIMIT: Duration = Duration::from_secs(45);
 /// The shortest pause after a step; it is at least three times as long as the step took.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -82,7 +83,9 @@ impl Upkeep {
         if !Sweep::is_due(&self.store, SWEEP_EVERY * 9 / 10).await? {
             return Ok(());
         }
-        for _ in 0..SWEEP_STEPS {
+        let until = Instant::now() + SWEEP_LIMIT;
+        let mut idle_steps = 0;
+        while idle_steps < IDLE_STEPS && Instant::now() < until {
             let started = Instant::now();
             let swept = self.sweep.step(&self.store).await?;
             for lane in &swept.wrong {
@@ -94,6 +97,8 @@ impl Upkeep {
             if swept.came_round {
                 return Ok(());
             }
+            // where every record has a lane of its own, they come by the thousand
+            idle_steps += usize::from(swept.removed + swept.noted == 0);
             pause_after(started).await;
         }
         Ok(())

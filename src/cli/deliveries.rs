@@ -2,6 +2,7 @@
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::flags::{Format, GlobalFlags, ask, unexpected};
 use super::run::Exit;
@@ -32,6 +33,9 @@ pub enum Deliveries {
         /// Only this record of it
         #[arg(long, value_name = "NUMBER")]
         record: Option<u32>,
+        /// How it is told
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
     },
 }
 
@@ -71,6 +75,9 @@ pub struct ReplayFlags {
     /// Only say how many fit
     #[arg(long)]
     preview: bool,
+    /// How it is told
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
 }
 
 /// Which records to list.
@@ -124,23 +131,23 @@ impl Deliveries {
                 }
                 Ok(Exit::Fine)
             }
-            Self::Replay(ReplayFlags { id: Some(id), record, apply_again, force, forwards, .. }) => {
+            Self::Replay(ReplayFlags { id: Some(id), record, apply_again, force, forwards, format, .. }) => {
                 let operation = Operation::ReplayDelivery { id, record, apply_again, force, forwards };
                 let answer = ask(&settings, operation).await?;
-                steered(answer, "replaying")
+                steered(answer, "replaying", format)
             }
-            Self::Replay(ReplayFlags { source, tenant, event, state, force, all, preview, .. }) => {
+            Self::Replay(ReplayFlags { source, tenant, event, state, force, all, preview, format, .. }) => {
                 if !all && source.is_none() && tenant.is_none() && event.is_none() {
                     bail!(
                         "which records are to run again?\nhint: give a delivery's id, `--source`, `--tenant`, `--event`, or `--all`"
                     );
                 }
                 let operation = Operation::ReplayMatching { source, tenant, event, state, force, preview };
-                replayed(ask(&settings, operation).await?, state)
+                replayed(ask(&settings, operation).await?, state, format)
             }
-            Self::Discard { id, record } => {
+            Self::Discard { id, record, format } => {
                 let answer = ask(&settings, Operation::DiscardDelivery { id, record }).await?;
-                steered(answer, "discarded")
+                steered(answer, "discarded", format)
             }
         }
     }
@@ -166,8 +173,11 @@ fn list(records: &[RecordSummary]) {
 }
 
 /// Shows what fitted a filter, and says how many records are replayed.
-fn replayed(answer: Answer, state: RecordState) -> anyhow::Result<Exit> {
+fn replayed(answer: Answer, state: RecordState, format: Format) -> anyhow::Result<Exit> {
     let Answer::Replayed { groups, asked } = answer else { return Err(unexpected()) };
+    if format == Format::Json {
+        output::json(&json!({ "groups": groups, "asked": asked }))?;
+    }
     if groups.is_empty() {
         output::note(&format!("no {state} record whose request is still kept fits"));
         return Ok(Exit::Problems);
@@ -175,7 +185,9 @@ fn replayed(answer: Answer, state: RecordState) -> anyhow::Result<Exit> {
     let word = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let rows =
         groups.iter().map(|group| [group.source.clone(), word(&group.tenant), word(&group.event), group.records.to_string()]);
-    output::table(["source", "tenant", "event", "records"], rows);
+    if format == Format::Text {
+        output::table(["source", "tenant", "event", "records"], rows);
+    }
     match asked {
         Some(count) => output::note(&format!("replaying {}", output::counted(usize::try_from(count)?, "record"))),
         None => output::note("nothing was replayed: this is what would be"),
@@ -184,8 +196,12 @@ fn replayed(answer: Answer, state: RecordState) -> anyhow::Result<Exit> {
 }
 
 /// Says for how many records it was done, and why not for the others.
-fn steered(answer: Answer, done: &str) -> anyhow::Result<Exit> {
-    let Answer::Steered(Steered { delivery, records, forwards, refused }) = answer else { return Err(unexpected()) };
+fn steered(answer: Answer, done: &str, format: Format) -> anyhow::Result<Exit> {
+    let Answer::Steered(steered) = answer else { return Err(unexpected()) };
+    if format == Format::Json {
+        output::json(&steered)?;
+    }
+    let Steered { delivery, records, forwards, refused } = steered;
     let (of_records, of_forwards) = (usize::try_from(records)?, usize::try_from(forwards)?);
     let what = match (of_records, of_forwards) {
         (_, 0) => output::counted(of_records, "record"),

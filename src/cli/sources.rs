@@ -55,6 +55,9 @@ pub enum Sources {
         /// Also while records of it are not done; they wait for a file of that name
         #[arg(long)]
         force: bool,
+        /// How it is told
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
     },
 }
 
@@ -87,17 +90,19 @@ impl Sources {
                 onboarding_text::print_rejected(&rejected, format)?;
                 Ok(Exit::Fine)
             }
-            Self::Retire { name, force } => {
+            Self::Retire { name, force, format } => {
                 let operation = Operation::RetireSource { source: name, force };
-                let Answer::Retired(Retired { source, open }) = ask(&settings, operation).await? else {
-                    return Err(unexpected());
-                };
-                let waiting = if open == 0 {
+                let Answer::Retired(retired) = ask(&settings, operation).await? else { return Err(unexpected()) };
+                let Retired { source, open } = &retired;
+                let waiting = if *open == 0 {
                     String::new()
                 } else {
-                    format!("; {} of it wait", output::counted(usize::try_from(open)?, "record"))
+                    format!("; {} of it wait", output::counted(usize::try_from(*open)?, "record"))
                 };
                 output::note(&format!("retired {source}{waiting}"));
+                if format == Format::Json {
+                    output::json(&retired)?;
+                }
                 Ok(Exit::Fine)
             }
         }

@@ -1,9 +1,9 @@
 //! `hooktable tables`: what the routes expect of the tables, against what is there; the DDL that makes what is missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -61,10 +61,12 @@ impl Tables {
     /// Compares, prints or makes.
     pub async fn run(self, global: GlobalFlags) -> anyhow::Result<Exit> {
         let settings = global.settings()?;
-        let expected = expected_of(&settings)?;
+        let Expected { tables: expected, have_errors } = expected_of(&settings)?;
+        let exit = if have_errors { Exit::Problems } else { Exit::Fine };
         let targets = Targets::open(settings.databases.clone(), Clock::system());
         if self.ddl.is_none() && !self.create {
-            return compare_all(&targets, &expected, self.format).await;
+            let is_alike = compare_all(&targets, &expected, self.format).await?;
+            return Ok(if is_alike { exit } else { Exit::Problems });
         }
         let mut statements = Vec::new();
         for (name, tables) in &expected {
@@ -90,12 +92,18 @@ impl Tables {
         if self.create && !statements.is_empty() {
             output::note("made");
         }
-        Ok(Exit::Fine)
+        Ok(exit)
     }
 }
 
 /// What all route files that compile expect, by database.
-fn expected_of(settings: &Settings) -> anyhow::Result<BTreeMap<String, Vec<ExpectedTable>>> {
+struct Expected {
+    tables: BTreeMap<String, Vec<ExpectedTable>>,
+    /// Whether there are others.
+    have_errors: bool,
+}
+
+fn expected_of(settings: &Settings) -> anyhow::Result<Expected> {
     let texts = settings.folder().read().with_context(|| {
         format!("cannot read the folder of route files `{}`\nhint: `--routes` says where it is", settings.routes.display())
     })?;
@@ -107,7 +115,7 @@ fn expected_of(settings: &Settings) -> anyhow::Result<BTreeMap<String, Vec<Expec
         output::note("the files with errors are left out");
     }
     let sources: Vec<_> = loaded.files.iter().filter_map(|file| file.source.as_ref().map(Arc::clone)).collect();
-    Ok(expected_tables(&sources, surroundings.world()))
+    Ok(Expected { tables: expected_tables(&sources, surroundings.world()), have_errors: errors > 0 })
 }
 
 fn database<'t>(targets: &'t Targets, name: &str) -> anyhow::Result<&'t Database> {
@@ -122,17 +130,20 @@ async fn live(database: &Database, expected: &[ExpectedTable]) -> anyhow::Result
         .map_err(|failure| anyhow::anyhow!("the database `{}` cannot be read: {failure}", database.name()))
 }
 
-async fn compare_all(targets: &Targets, expected: &BTreeMap<String, Vec<ExpectedTable>>, format: Format) -> anyhow::Result<Exit> {
+/// Tells the differences; whether there are none.
+async fn compare_all(targets: &Targets, expected: &BTreeMap<String, Vec<ExpectedTable>>, format: Format) -> anyhow::Result<bool> {
     let mut differences = Vec::new();
-    let mut tables = 0;
-    let mut dialect = Dialect::Sqlite;
+    let mut engines = BTreeSet::new();
     for (name, own) in expected {
-        tables += own.len();
         let database = database(targets, name)?;
-        dialect = database.dialect();
         let live = live(database, own).await?;
-        differences.extend(compare(dialect, own, &live).into_iter().map(|one| (name.clone(), one.to_string())));
+        let found = compare(database.dialect(), own, &live);
+        if !found.is_empty() {
+            engines.insert(database.dialect().name());
+        }
+        differences.extend(found.into_iter().map(|one| (name.clone(), one.to_string())));
     }
+    let tables: usize = expected.values().map(Vec::len).sum();
     match format {
         Format::Json => {
             let object = |(database, difference): &(String, String)| json!({ "database": database, "difference": difference });
@@ -140,21 +151,22 @@ async fn compare_all(targets: &Targets, expected: &BTreeMap<String, Vec<Expected
         }
         Format::Text => {
             differences.iter().for_each(|(database, difference)| output::data(&format!("{database}: {difference}")));
-            let summary = match differences.len() {
-                0 => "as the routes expect".to_owned(),
-                count => {
-                    format!(
-                        "{}\nhint: `hooktable tables --ddl {}` prints what is missing",
-                        output::counted(count, "difference"),
-                        dialect.name()
-                    )
-                }
-            };
-            output::note(&format!("{}: {summary}", output::counted(tables, "table")));
+            output::note(&summary(tables, differences.len(), &engines));
         }
     }
-    if tables == 0 && expected.is_empty() && format == Format::Text {
-        bail!("no route file that compiles writes to a table")
+    Ok(differences.is_empty())
+}
+
+fn summary(tables: usize, differences: usize, engines: &BTreeSet<&str>) -> String {
+    if tables == 0 {
+        return "no route file that compiles writes to a table".to_owned();
     }
-    Ok(if differences.is_empty() { Exit::Fine } else { Exit::Problems })
+    let tables = output::counted(tables, "table");
+    if differences == 0 {
+        return format!("{tables}: as the routes expect");
+    }
+    let commands: Vec<String> = engines.iter().map(|engine| format!("`hooktable tables --ddl {engine}`")).collect();
+    let prints = if commands.len() == 1 { "prints" } else { "print" };
+    let (differences, commands) = (output::counted(differences, "difference"), commands.join(" and "));
+    format!("{tables}: {differences}\nhint: {commands} {prints} what is missing")
 }

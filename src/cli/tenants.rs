@@ -14,6 +14,9 @@ pub enum Tenants {
     Add {
         /// 1 to 64 letters, digits, `.`, `_` and `-`
         name: String,
+        /// How it is told
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
     },
     /// List all tenants
     List {
@@ -28,11 +31,14 @@ impl Tenants {
     pub async fn run(self, global: GlobalFlags) -> anyhow::Result<Exit> {
         let settings = global.settings()?;
         match self {
-            Self::Add { name } => {
+            Self::Add { name, format } => {
                 let Answer::Tenant(tenant) = ask(&settings, Operation::AddTenant { name }).await? else {
                     return Err(unexpected());
                 };
                 output::note(&format!("added the tenant `{}`", tenant.name));
+                if format == Format::Json {
+                    output::json(&tenant)?;
+                }
             }
             Self::List { format } => {
                 let Answer::Tenants(tenants) = ask(&settings, Operation::ListTenants).await? else { return Err(unexpected()) };

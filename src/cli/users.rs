@@ -1,6 +1,7 @@
 //! `hooktable users`: who may sign in to the portal.
 
 use clap::Subcommand;
+use serde_json::json;
 
 use super::flags::{Format, GlobalFlags, ask, unexpected};
 use super::output;
@@ -53,6 +54,9 @@ pub enum Users {
     Remove {
         /// What the user signs in with
         name: String,
+        /// How it is told
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
     },
 }
 
@@ -82,10 +86,14 @@ impl Users {
                 let user = change(&settings, UserOperation::SetPassword { name, password: new_password()? }).await?;
                 tell(&format!("`{}` has a new password", user.name), &user, format)?;
             }
-            Self::Remove { name } => match ask(&settings, Operation::Users(UserOperation::Remove { name })).await? {
-                Answer::RemovedUser(name) => output::note(&format!("removed `{name}`")),
-                _ => return Err(unexpected()),
-            },
+            Self::Remove { name, format } => {
+                let answer = ask(&settings, Operation::Users(UserOperation::Remove { name })).await?;
+                let Answer::RemovedUser(name) = answer else { return Err(unexpected()) };
+                output::note(&format!("removed `{name}`"));
+                if format == Format::Json {
+                    output::json(&json!({ "removed": name }))?;
+                }
+            }
         }
         Ok(Exit::Fine)
     }

@@ -307,8 +307,9 @@ fn reason_of(file: &LoadedFile) -> String {
         None => "a secret is not set".to_owned(),
     }
 }
+
 /// Whether a source may have other credentials than before.
-fn is_renewed(known: &Source, source: &Source) -> bool {
+pub fn is_renewed(known: &Source, source: &Source) -> bool {
     let secrets = |source: &Source| -> Vec<(String, Vec<_>)> {
         let values = |values: &crate::auth::secret::Values| values.iter().map(|value| value.secret().clone()).collect();
         source.secrets.iter().map(|(name, all)| (name.clone(), values(all))).collect()

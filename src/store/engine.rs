@@ -40,8 +40,15 @@ impl From<PathBuf> for Place {
     }
 }
 
-/// A URL without what may be secret: everything behind a path of SQLite, everything but scheme, host and database of others.
+/// A URL without what may be secret: everything behind a path of SQLite, everything but scheme, host and database of others. Where it
+/// is not certain what is the password, nothing but the scheme.
 pub fn masked_url(text: &str) -> String {
+    if let Some((scheme, address)) = text.split_once("://")
+        && scheme != "sqlite"
+        && address.split_once('?').is_some_and(|(_, behind)| behind.contains('@'))
+    {
+        return format!("{scheme}://{MASK}");
+    }
     let (shown, rest) = text.split_once('?').map_or((text, ""), |(shown, _)| (shown, MASK));
     let rest = if rest.is_empty() { String::new() } else { format!("?{rest}") };
     match shown.split_once("://") {
@@ -65,4 +72,24 @@ pub(crate) struct Started {
     pub(crate) writer: Writer,
     pub(crate) work_arrived: Arc<Notify>,
     pub(crate) end: End,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::masked_url;
+
+    #[test]
+    fn no_part_of_a_password_is_shown_whatever_is_in_it() {
+        for (url, shown) in [
+            ("postgres://me:pass@host/db", "postgres://•••@host/db"),
+            ("postgres://me:p@ss@host/db?sslmode=require", "postgres://•••@host/db?•••"),
+            ("postgres://host/db?password=pass", "postgres://host/db?•••"),
+            ("postgres://me:pa?ss@host/db", "postgres://•••"),
+            ("postgres://host/db?user=me&password=pa@ss", "postgres://•••"),
+            ("sqlite://data/a@b.db?mode=ro", "sqlite://data/a@b.db?•••"),
+            ("data/a@b.db", "data/a@b.db"),
+        ] {
+            assert_eq!(masked_url(url), shown);
+        }
+    }
 }

@@ -128,6 +128,11 @@ impl StoreError {
         matches!(self.code_of_sqlite().as_deref(), Some("1034" | "1290"))
     }
 
+    /// Whether a statement was ended because it took too long, by SQLite's code.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.code_of_sqlite().as_deref() == Some("9")
+    }
+
     fn code_of_sqlite(&self) -> Option<String> {
         let Self::Database(error) = self else { return None };
         let error = error.as_database_error()?.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;

@@ -9,10 +9,21 @@ use super::state::Store;
 use crate::clock::Timestamp;
 use crate::model::delivery::DeliveryId;
 
+/// How many are put back in one transaction, so that deliveries never wait for more.
+const AT_A_TIME: i64 = 50;
+
 /// Puts the dead forwards of a delivery (or of one of its records) at the ends of their lanes; their tries begin anew. Says how many,
 /// and which records have none.
 pub async fn replay(store: &Store, delivery: DeliveryId, number: Option<u32>) -> Result<ReplayAnswer, StoreError> {
-    store.writer().run_and_wake(move |connection, now| Box::pin(replay_all(connection, delivery, number, now))).await
+    let mut answer = ReplayAnswer::default();
+    loop {
+        let job = store.writer().run_and_wake(move |connection, now| Box::pin(replay_some(connection, delivery, number, now)));
+        let marked = job.await?;
+        answer.marked += marked;
+        if marked < AT_A_TIME.unsigned_abs() {
+            return Ok(answer);
+        }
+    }
 }
 
 /// Gives the dead forwards of a delivery (or of one of its records) up; says how many.
@@ -20,35 +31,35 @@ pub async fn discard(store: &Store, delivery: DeliveryId, number: Option<u32>) -
     store.writer().run(move |connection, now| Box::pin(discard_all(connection, delivery, number, now))).await
 }
 
-async fn replay_all(
+async fn replay_some(
     connection: &mut Connection,
     delivery: DeliveryId,
     number: Option<u32>,
     now: Timestamp,
-) -> Result<ReplayAnswer, StoreError> {
+) -> Result<u64, StoreError> {
     macro_rules! text {
         ($lock:literal) => {
             concat!(
                 "select j.id, j.lane_hash, j.pool_id from delivery d join record r on r.delivery_row = d.delivery_row
                 join forward_job j on j.record_id = r.id where d.id = $1 and j.state = 4 and ($2 is null or r.record_no = $2)
-                order by j.id",
+                order by j.id limit $3",
                 $lock
             )
         };
     }
     // whoever asks for the same at the same moment waits, and finds none that are dead
     const DEAD: Texts = Texts { sqlite: text!(""), postgres: text!(" for update of j") };
-    let mut answer = ReplayAnswer::default();
-    for row in query(DEAD).bind(delivery.0.as_bytes()).bind(number).fetch_all(connection).await? {
+    let mut marked = 0;
+    for row in query(DEAD).bind(delivery.0.as_bytes()).bind(number).bind(AT_A_TIME).fetch_all(connection).await? {
         let lane = lane_for(fixed(row.get("lane_hash")?, "a lane's hash")?, row.get("pool_id")?);
         let place = enqueue(connection, &[&lane], now).await?.remove(&lane.hash);
         let sql = "update forward_job set state = 0, lane_id = $2, pos = $3, attempts = 0, first_failed_at = null, reason = null,
             finished_at = null where id = $1 and state = 4";
         let update = query(sql).bind(row.get::<Vec<u8>>("id")?).bind(place.map(|place| place.lane_id));
         update.bind(place.map(|place| place.next_position)).execute(connection).await?;
-        answer.marked += 1;
+        marked += 1;
     }
-    Ok(answer)
+    Ok(marked)
 }
 
 async fn discard_all(

@@ -35,6 +35,8 @@ pub enum Sent {
     Again(Timestamp, String),
     /// It waits until this moment, which is no try, and why.
     Held(Timestamp, String),
+    /// The same, because the credentials are refused: until this moment, or until there are others.
+    Refused(Timestamp, String),
 }
 
 /// Brings forwards into the form that goes to disk. Each waits in a lane that is made of its record's and of its target, so that
@@ -97,13 +99,14 @@ pub async fn finish(
     attempt: &Attempt,
 ) -> Result<(), FinishError> {
     let content = attempts::pack(store, attempt)?;
+    let is_refused = matches!(sent, Sent::Refused(..));
     let (state, reason, attempts, retry_at) = match sent {
         Sent::Done => (1, None, 1, None),
         Sent::Dead(reason) => (4, Some(reason), 1, None),
         Sent::Again(at, reason) => (0, Some(reason), 1, Some(at)),
-        Sent::Held(until, reason) => (0, Some(reason), 0, Some(until)),
+        Sent::Held(until, reason) | Sent::Refused(until, reason) => (0, Some(reason), 0, Some(until)),
     };
-    let change = ForwardChange { id: forward.id, state, reason, attempts, content };
+    let change = ForwardChange { id: forward.id, state, reason, attempts, is_refused, content };
     let done_position = (state != 0).then_some(forward.position);
     store.writer().close(Closing { done_position, retry_at, forward: Some(change), ..untouched(claim) }).await
 }

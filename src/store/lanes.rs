@@ -16,7 +16,7 @@ use crate::model::attempt::Attempt;
 use crate::model::bundle::ActiveVersion;
 use crate::model::forward::NewForward;
 use crate::model::lane::{Claim, LaneKind};
-use crate::model::record::{ClaimedRecord, RecordId};
+use crate::model::record::{ClaimedRecord, RecordId, RecordState};
 use crate::model::tenant::Tenant;
 
 /// What a worker asks for.
@@ -94,12 +94,13 @@ pub async fn finish(store: &Store, claim: &Claim, ending: Ending) -> Result<(), 
     let tried = i64::from(attempt.is_some());
     let first_run = claim.records.iter().find(|one| one.id == record).map_or(record, |one| one.first_run);
     let done_record = (end == End::Done).then_some(first_run);
-    let (state, reason) = match end {
-        End::Done => (1, None),
-        End::Ignored(reason) => (2, Some(reason)),
-        End::Superseded(reason) => (3, Some(reason)),
-        End::Dead(reason) => (4, Some(reason)),
+    let (end_state, state, reason) = match end {
+        End::Done => (RecordState::Done, 1, None),
+        End::Ignored(reason) => (RecordState::Ignored, 2, Some(reason)),
+        End::Superseded(reason) => (RecordState::Superseded, 3, Some(reason)),
+        End::Dead(reason) => (RecordState::Dead, 4, Some(reason)),
     };
+    let others = (if end_state == RecordState::Dead { end_state } else { RecordState::Superseded }, superseded.len());
     let mut records = Vec::with_capacity(superseded.len() + 1);
     for id in superseded {
         records.push(if state == 4 {
@@ -109,12 +110,16 @@ pub async fn finish(store: &Store, claim: &Claim, ending: Ending) -> Result<(), 
         });
     }
     records.push(RecordChange { id: record, state, reason, superseded_by: None, attempts: tried, aside: None });
-    let ended = claim.records.iter().filter(|record| records.iter().any(|change| change.id == record.id));
-    let done_position = ended.map(|record| record.position).max();
+    let over = claim.records.iter().filter(|record| records.iter().any(|change| change.id == record.id));
+    let done_position = over.map(|record| record.position).max();
     store
         .writer()
         .close(Closing { done_position, done_record, records, forwards, ..closing(store, claim, record, attempt.as_ref())? })
-        .await
+        .await?;
+    for (state, count) in [(end_state, 1), others] {
+        store.ended().count(&claim.source, state, count);
+    }
+    Ok(())
 }
 
 /// Counts a failed attempt and leaves the record at the head of its lane, which backs off until `at`.
@@ -252,6 +257,15 @@ pub async fn resume_pool(store: &Store, source: &str, tenant: Option<&Tenant>) -
         .await
 }
 
+/// Lets go on what of a source waits because credentials were refused, whoever's it is: pools, and forwards. Other pauses stay.
+pub async fn resume_refused(store: &Store, source: &str) -> Result<(), StoreError> {
+    let source = source.to_owned();
+    store
+        .writer()
+        .run_and_wake(move |connection, now| Box::pin(async move { try_refused_again(connection, &source, now).await }))
+        .await
+}
+
 /// `{"shop": "AB12…"}`.
 pub(crate) fn json_of<'a>(versions: impl IntoIterator<Item = &'a ActiveVersion>) -> String {
     let entry = |version: &ActiveVersion| (version.source.clone(), hex::encode(version.admit_hash).into());
@@ -295,5 +309,15 @@ async fn unpause(connection: &mut Connection, source: &str, tenant_id: i64, now:
     let sql = "update pool set paused_until = null, reason = null, needs_attention = 0 where source = $1 and tenant_id = $2";
     query(sql).bind(source).bind(tenant_id).execute(connection).await?;
     query(END_WAITS_OF_FORWARDS).bind(source).bind(tenant_id).bind(now).execute(connection).await?;
+    Ok(())
+}
+
+async fn try_refused_again(connection: &mut Connection, source: &str, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "update pool set paused_until = null, reason = null, needs_attention = 0 where source = $1 and needs_attention = 1";
+    query(sql).bind(source).execute(connection).await?;
+    let sql = "update lane set retry_at = null, due_at = $2 where kind = 1 and due_at is not null and retry_at is not null
+        and owner is null and waiting > 0 and pool_id in (select pool_id from pool where source = $1)
+        and exists (select 1 from forward_job j where j.lane_id = lane.lane_id and j.state = 0 and j.refused = 1)";
+    query(sql).bind(source).bind(now).execute(connection).await?;
     Ok(())
 }

@@ -5,6 +5,7 @@ pub mod attempts;
 pub mod ballast;
 pub mod budgets;
 pub mod bundles;
+pub mod ended;
 pub mod error;
 pub mod forwards;
 pub mod hands;

@@ -43,6 +43,7 @@ async fn rotate(store: &Store, bytes: &KeyBytes) -> Result<Rotated, StoreError> 
         return Err(StoreError::Refused("the new master key is the one that is in use already".to_owned()));
     }
     if let Some(key_file) = store.key_file() {
+        finish_cut_off(store, key_file).await?;
         master_key::write_next(key_file, bytes)?;
     }
     let rows = rewrapped(store, &successor).await?;
@@ -50,16 +51,49 @@ async fn rotate(store: &Store, bytes: &KeyBytes) -> Result<Rotated, StoreError> 
     let check = successor.check()?;
     let job = store.writer().run(move |connection, _| Box::pin(write_all(connection, rows, check)));
     match job.await {
-        Ok(()) => {}
-        Err(StoreError::Closed) => return Err(StoreError::Closed),
-        Err(error) => {
+        Ok(()) => take_over(store, bytes)?,
+        Err(error @ StoreError::Refused(_)) => {
             store.key_file().map(master_key::forget_next).transpose()?;
             return Err(error);
         }
-    };
-    store.vault().adopt(Vault::new(store.state_id(), bytes));
-    store.key_file().map(put_in_place).transpose()?;
+        // Nobody knows yet whether it is stored. The key stays beside the key file unless that can be asked.
+        Err(error) => match stored_check(store).await {
+            Ok(check) if successor.fits(&check) => take_over(store, bytes)?,
+            _ => return Err(error),
+        },
+    }
     Ok(Rotated { data_keys, was_given: store.key_file().is_none() })
+}
+
+/// Takes over the key beside the key file, where an earlier rotation was stored and nobody heard of it. It must not be written over then.
+async fn finish_cut_off(store: &Store, key_file: &Path) -> Result<(), StoreError> {
+    let next = match master_key::read_next(key_file) {
+        // what is no whole key was never used
+        Ok(None) | Err(StoreError::BadMasterKey { .. }) => return Ok(()),
+        next => next?,
+    };
+    let check = stored_check(store).await?;
+    match next {
+        Some(bytes) if Vault::new(store.state_id(), &bytes).fits(&check) => take_over(store, &bytes),
+        _ => Ok(()),
+    }
+}
+
+/// What the master key of the state is recognised by, once whatever was under way is over.
+async fn stored_check(store: &Store) -> Result<Vec<u8>, StoreError> {
+    let read = store.writer().run(move |connection, _| {
+        Box::pin(async move {
+            hold_data_keys(connection).await?;
+            query("select master_key_check from meta").fetch_one(connection).await?.get("master_key_check")
+        })
+    });
+    read.await
+}
+
+/// From now on the key is the one of this process, and of the next start.
+fn take_over(store: &Store, bytes: &KeyBytes) -> Result<(), StoreError> {
+    store.vault().adopt(Vault::new(store.state_id(), bytes));
+    store.key_file().map_or(Ok(()), put_in_place)
 }
 
 fn put_in_place(key_file: &Path) -> Result<(), StoreError> {

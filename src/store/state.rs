@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::api_keys::{self, Snapshot};
 use super::bundles::Newest;
 use super::compression::Packer;
+use super::ended::EndedRecords;
 use super::engine::{Opened, Place, Started};
 use super::error::StoreError;
 use super::integration_rows;
@@ -19,7 +20,7 @@ use super::integrations::Snapshot as IntegrationSnapshot;
 use super::onboarding::Windows;
 use super::opening::open_vault;
 use super::pools::KnownPools;
-use super::sql::{Connection, Query, Readers, Row, query};
+use super::sql::{Connection, Query, READ_LIMIT, Readers, Row, query};
 use super::vault::Vault;
 use super::waiting::Waiting;
 use super::writing::message::Writer;
@@ -70,6 +71,7 @@ struct Inner {
     readers: Readers,
     work_arrived: Arc<Notify>,
     waiting: Arc<Waiting>,
+    ended: EndedRecords,
     pools: KnownPools,
     master_key_turn: tokio::sync::Mutex<()>,
     api_keys: Snapshot,
@@ -160,6 +162,7 @@ impl Store {
             readers,
             work_arrived: started.work_arrived,
             waiting: Arc::default(),
+            ended: EndedRecords::default(),
             pools: KnownPools::default(),
             master_key_turn: tokio::sync::Mutex::default(),
             api_keys: loaded.api_keys,
@@ -212,6 +215,11 @@ impl Store {
     /// The senders that wait for their deliveries.
     pub fn waiting(&self) -> &Arc<Waiting> {
         &self.inner.waiting
+    }
+
+    /// How many records came to an end since the start.
+    pub fn ended(&self) -> &EndedRecords {
+        &self.inner.ended
     }
 
     pub(crate) fn vault(&self) -> &Vault {
@@ -274,6 +282,11 @@ impl Store {
     /// Everything that a statement reads; waited for, but not for long.
     pub(crate) async fn read(&self, query: Query) -> Result<Vec<Row>, StoreError> {
         self.inner.readers.fetch_all(query).await
+    }
+
+    /// The same for a statement that may look at very many rows.
+    pub(crate) async fn search(&self, query: Query) -> Result<Vec<Row>, StoreError> {
+        self.inner.readers.search(query, READ_LIMIT).await
     }
 
     /// The first row that a statement reads, if there is one.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sha2::Digest as _;
 use tokio::time::Instant;
 
+use super::credentials::{Credentials, with_those_of_now};
 use super::forward;
 use super::retry::{Verdict, decide};
 use super::trace::Trace;
@@ -127,6 +128,7 @@ async fn attempt(
         ));
     };
     trace.mask = source.mask_for(&item.document, item.integration.as_deref());
+    trace.credentials = Some(Credentials::of(source, item.integration.as_ref()));
     if item.chosen.is_ok() && item.tenant != record.tenant {
         return Ended::Failed(Failure::permanent(Step::Admission, MOVED));
     }
@@ -310,6 +312,7 @@ async fn close(
         Ended::Failed(failure) => {
             let failure = Failure { reason: trace.mask.text(&failure.reason), ..failure };
             let verdict = decide(&failure, &policy, record.attempts, record.first_failed_at, now, chance());
+            let verdict = with_those_of_now(tools, verdict, &failure, &trace, now).await;
             tracing::info!(
                 delivery.id = %record.delivery,
                 record = record.number,

@@ -4,6 +4,7 @@
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
+use super::credentials::{Credentials, with_those_of_now};
 use super::deliver::{MOVED, Tools, Which, admitted_again, chance, verdict_word};
 use super::retry::{Verdict, decide};
 use super::trace::Trace;
@@ -38,7 +39,7 @@ pub(super) async fn send(tools: &Tools, claim: &Claim, job: &ClaimedForward) -> 
         Ok(()) => (Sent::Done, Outcome::Done),
         Err(failure) => {
             let failure = Failure { reason: trace.mask.text(&failure.reason), ..failure };
-            let verdict = verdict(&failure, &policy, job, now);
+            let verdict = with_those_of_now(tools, verdict(&failure, &policy, job, now), &failure, &trace, now).await;
             tracing::info!(
                 delivery.id = %job.delivery,
                 forward.id = %job.id,
@@ -52,6 +53,7 @@ pub(super) async fn send(tools: &Tools, claim: &Claim, job: &ClaimedForward) -> 
             let reason = failure.reason.clone();
             let sent = match verdict {
                 Verdict::Again(at) | Verdict::LetPass(at) => Sent::Again(at, reason),
+                Verdict::Hold(until) if failure.retry == Retry::Credentials => Sent::Refused(until, reason),
                 Verdict::Hold(until) => Sent::Held(until, reason),
                 Verdict::Bury(reason) => Sent::Dead(reason),
             };
@@ -95,6 +97,7 @@ async fn try_to_send(
     let item = admitted_again(tools, source, &stored, which, &integrations);
     let item = item.ok_or_else(|| dead(format!("the delivery has no item {} any more", job.number)))?;
     trace.mask = source.mask_for(&item.document, item.integration.as_deref());
+    trace.credentials = Some(Credentials::of(source, item.integration.as_ref()));
     let chosen = match item.chosen {
         Ok(_) if item.tenant != claim.tenant => return Err(dead(MOVED)),
         Ok(chosen) => chosen,

@@ -1,5 +1,6 @@
 //! Jobs out: claims lanes, delivers records, decides on retries. Meets `intake` only in the store.
 
+mod credentials;
 pub mod deliver;
 mod fences;
 pub mod forward;

@@ -97,45 +97,62 @@ async fn readmit_some_of(tools: &Tools, pool: &ChangedPool, source: &Arc<Source>
         return Ok(Look::Held);
     }
     let open = records::next_open(&tools.store, pool, AT_A_TIME, BYTES_AT_A_TIME).await?;
-    let readmitted = admit_all(tools, source, open).await?;
+    let Admitted { readmitted, unopened } = admit_all(tools, source, open).await?;
+    if let Some(error) = unopened {
+        return Err(error);
+    }
     if records::readmit_open(&tools.store, pool, source.admit_hash, readmitted).await? {
         tracing::info!(source = pool.source, pool.id = pool.pool_id, "what waited was admitted again");
     }
     Ok(Look::Moved)
 }
 
-/// A batch of what was asked to run again. Those of a source that does not run go on waiting.
+/// A batch of what was asked to run again. Those of a source that does not run go on waiting, and so do those that cannot be opened now.
 async fn replay_some(tools: &Tools, table: &RouteTable, versions: &[ActiveVersion]) -> Result<bool, StoreError> {
-    let asked = records::to_readmit(&tools.store, versions, AT_A_TIME).await?;
+    let asked = records::to_readmit(&tools.store, versions, AT_A_TIME, BYTES_AT_A_TIME).await?;
     let mut by_source: HashMap<String, Vec<Readmission>> = HashMap::new();
     for one in asked {
         by_source.entry(one.source.clone()).or_default().push(one);
     }
-    let mut any = false;
+    let (mut any, mut failure) = (false, None);
     for (name, asked) in by_source {
         let Some(source) = table.source(&name) else { continue };
-        let readmitted = admit_all(tools, source, asked).await?;
+        let Admitted { readmitted, unopened } = admit_all(tools, source, asked).await?;
         any |= records::readmit(&tools.store, readmitted, source.admit_hash).await? > 0;
+        failure = failure.or(unopened);
     }
-    Ok(any)
+    match failure {
+        Some(error) if !any => Err(error),
+        _ => Ok(any),
+    }
+}
+
+/// What came of admitting records.
+struct Admitted {
+    readmitted: Vec<Readmitted>,
+    /// Why some are left out: their requests are there, but cannot be opened now.
+    unopened: Option<StoreError>,
 }
 
 /// Admits records by a version, in the order given; what cannot be is dead, with the reason.
-async fn admit_all(tools: &Tools, source: &Arc<Source>, records: Vec<Readmission>) -> Result<Vec<Readmitted>, StoreError> {
+async fn admit_all(tools: &Tools, source: &Arc<Source>, records: Vec<Readmission>) -> Result<Admitted, StoreError> {
     let mut ids: Vec<DeliveryId> = records.iter().map(|one| one.delivery).collect();
     ids.dedup();
     let stored: HashMap<DeliveryId, _> = records::requests(&tools.store, &ids).await?.into_iter().collect();
     let (source, store) = (Arc::clone(source), tools.store.clone());
     let admitting = tokio::task::spawn_blocking(move || {
-        let mut readmitted = Vec::with_capacity(records.len());
+        let (mut readmitted, mut unopened) = (Vec::with_capacity(records.len()), None);
         for of_delivery in records.chunk_by(|one, next| one.delivery == next.delivery) {
             match stored.get(&of_delivery[0].delivery) {
                 Some(Ok(stored)) => readmitted.extend(admit(&source, &store, stored, of_delivery)),
-                Some(Err(error)) => readmitted.extend(of_delivery.iter().map(|one| buried(one, error.to_string()))),
+                Some(Err(error @ StoreError::NotFound(_))) => {
+                    readmitted.extend(of_delivery.iter().map(|one| buried(one, error.to_string())));
+                }
+                Some(Err(error)) => unopened = unopened.or_else(|| Some(error.clone())),
                 None => readmitted.extend(of_delivery.iter().map(|one| buried(one, "its delivery is gone".to_owned()))),
             }
         }
-        readmitted
+        Admitted { readmitted, unopened }
     });
     admitting.await.map_err(|error| StoreError::Damaged(format!("records could not be admitted again: {error}")))
 }

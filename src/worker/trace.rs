@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::credentials::Credentials;
 use crate::clock::Timestamp;
 use crate::model::attempt::{Attempt, CallTrace, ChangeTrace, Outcome, StepTrace};
 use crate::model::event::EventDocument;
@@ -15,6 +16,7 @@ pub(super) struct Trace {
     started_at: Timestamp,
     number: u32,
     pub(super) bundle: String,
+    pub(super) credentials: Option<Credentials>,
     pub(super) mask: Mask,
     pub(super) steps: Vec<StepTrace>,
     pub(super) calls: Vec<CallTrace>,
@@ -26,7 +28,8 @@ pub(super) struct Trace {
 impl Trace {
     pub(super) fn start(number: u32, started_at: Timestamp) -> Self {
         let (steps, calls, changes, notes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { started_at, number, bundle: String::new(), mask: Mask::default(), steps, calls, changes, notes }
+        let (bundle, mask) = (String::new(), Mask::default());
+        Self { started_at, number, bundle, credentials: None, mask, steps, calls, changes, notes }
     }
 
     /// Keeps what a step added to the document; the request itself is kept beside the delivery.

@@ -113,6 +113,7 @@ fn a_key_is_shown_once_with_what_to_paste() {
     let list = project.data_of(&["keys", "list"]);
     assert!(list.contains("their e-conomic") && list.contains(&key[key.len() - 4..]) && !list.contains(&key), "{list}");
     assert_eq!(project.data_of(&["tenants", "list", "--format", "json"]).matches("\"acme\"").count(), 1);
+    assert!(project.data_of(&["tenants", "add", "globex", "--format", "json"]).contains("\"name\": \"globex\""));
     for (wrong, hint) in [(["acm", "economic"], "did you mean `acme`?"), (["acme", "economc"], "did you mean `economic`?")] {
         let said = project.run(&["keys", "create", "--tenant", wrong[0], "--source", wrong[1], "--description", "x"]);
         assert!(said.code == 2 && said.notes.contains(hint), "{said:?}");
@@ -131,6 +132,25 @@ fn tables_prints_and_makes_only_what_is_missing() {
     let said = project.run(&["tables"]);
     assert_eq!((said.code, said.data.as_str()), (0, ""), "{said:?}");
     assert_eq!(project.data_of(&["tables", "--ddl", "sqlite"]), "");
+}
+
+#[test]
+fn tables_never_says_that_all_is_well_while_a_route_file_has_errors() {
+    let project = economic();
+    assert_eq!(project.run(&["tables", "--create"]).code, 0);
+    project.write("routes.d/broken.yaml", "auth: { none: a test }\nwrite: { insert: }\n");
+    let said = ["text", "json"].map(|format| project.run(&["tables", "--format", format]).code);
+    assert_eq!(said, [1, 1]);
+}
+
+#[test]
+fn nothing_to_compare_is_told_alike_in_text_and_in_json() {
+    let project = Project::new();
+    for (file, code) in [("auth: { none: a test }\nroutes:\n- { ignore: not ours }\n", 0), ("auth: {\n", 1)] {
+        project.write("routes.d/log.yaml", file);
+        let said = ["text", "json"].map(|format| project.run(&["tables", "--format", format]).code);
+        assert_eq!(said, [code, code], "{file}");
+    }
 }
 
 #[test]

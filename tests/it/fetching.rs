@@ -297,6 +297,41 @@ async fn refused_credentials_hold_the_work_until_they_change() {
 }
 
 #[tokio::test]
+async fn credentials_that_were_changed_before_the_old_ones_are_refused_are_tried_at_once() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let text = format!(
+        "auth: {{ api_key: $.query.key }}\nintegration: {{ fields: {{ token: {{ label: Token, secret: true }} }} }}\n\
+         apis:\n  shop: {{ base: \"http://{}\", allow_private: true, headers: {{ X-Token: \"{{{{ secret.token }}}}\" }} }}\n\
+         extract: {{ id: $.body.id }}\nlane: \"{{{{ id }}}}\"\nenrich: {{ thing: \"/x/{{{{ id }}}}\" }}\n\
+         write: {{ upsert: things, shared: true, key: {{ id: $.id }}, version: fetched, set: {{ value: $.thing.name }} }}\n",
+        listener.local_addr().expect("an address")
+    );
+    let app = Builder::new("routes.d/things.yaml", &text).schema(TABLE).start().await;
+    let key = app.key("acme", "things").await;
+    let integration = app.integration("acme", "things", &[], &[("token", "wrong-canary")]).await;
+    let store = app.tools.store.clone();
+    let api = axum::Router::new().fallback(move |headers: axum::http::HeaderMap| {
+        let (store, integration) = (store.clone(), integration.clone());
+        async move {
+            if headers.get("x-token").is_some_and(|token| token == "right-canary") {
+                return (axum::http::StatusCode::OK, axum::Json(serde_json::json!({ "name": "N" })));
+            }
+            // the operator is faster than the answer
+            let set = integrations::Fields { secret: [("token".to_owned(), "right-canary".into())].into(), ..Default::default() };
+            let changes = integrations::FieldChanges { set, ..Default::default() };
+            integrations::set_fields(&store, integration.id, changes, &[]).await.expect("changed");
+            lanes::resume_pool(&store, "things", Some(&integration.tenant)).await.expect("resumed");
+            (axum::http::StatusCode::UNAUTHORIZED, axum::Json(serde_json::json!({ "error": "wrong token" })))
+        }
+    });
+    tokio::spawn(async move { axum::serve(listener, api).await });
+    assert_eq!(app.send("POST", &format!("/in/things?key={key}"), &[], "{\"id\":\"1\"}").await.status, 200);
+    run(&app).await;
+    assert_eq!(app.states().await, ["done"], "{:?}", app.records().await);
+    assert_eq!(pools::needing_attention(&app.tools.store).await.expect("readable"), []);
+}
+
+#[tokio::test]
 async fn what_a_provider_forbids_is_dead_at_once_and_its_words_are_kept() {
     let answers = "answers: [{ get: /x/1, status: 403, json: { message: your key key-canary may not } }]";
     let app = app(SHOP, "  thing: \"/x/{{ id }}\"", "$.thing.name", answers).await;

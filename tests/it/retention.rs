@@ -8,6 +8,7 @@ use hooktable::app::target_upkeep::TargetUpkeep;
 use hooktable::app::upkeep::Upkeep;
 use hooktable::store::records::{self, Replay};
 use hooktable::store::retention::Keep;
+use hooktable::worker::pool::run_pending;
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
 
 use crate::support::project::{Project, request, until};
@@ -31,7 +32,7 @@ async fn after_a_year_a_dead_letter_still_becomes_rows_and_what_was_done_is_gone
     upkeep.look_after_lanes().await.expect("looked after");
     app.clock.move_to(app.clock.now() + DAY);
     upkeep.look_after_lanes().await.expect("looked after");
-    let text = metrics.text(&[], &[], &[], &[], None);
+    let text = metrics.text(&[], &[], None, &[], None);
     for line in ["hooktable_removed_total{what=\"deliveries\"} 1", "hooktable_removed_total{what=\"lanes\"} 2"] {
         assert!(text.lines().any(|found| found == line), "{line} in {text}");
     }
@@ -65,6 +66,39 @@ async fn a_record_whose_request_somebody_removed_is_dead_at_once_and_says_why() 
     assert!(record.reason.as_ref().is_some_and(|reason| reason.contains("is no longer kept")), "{record:?}");
     let refused = records::ask_replay(&app.tools.store, record.delivery, Replay::default()).await.expect("answered");
     assert!(refused.marked == 0 && refused.refused[0].1.contains("no longer kept"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_replay_of_what_cannot_be_opened_now_waits_and_holds_up_no_other() {
+    let file = "auth: { none: test }\nwrite: { insert: log, set: { n: $.body.n } }\n";
+    let app = Builder::new("routes.d/log.yaml", file).schema("create table log (n integer not null)").start().await;
+    for body in [r#"{"n":null}"#, r#"{"n":null }"#] {
+        app.send("POST", "/in/log", &[], body).await;
+    }
+    app.run_pending_deliveries(Duration::from_secs(1)).await;
+    assert_eq!(app.states().await, ["dead", "dead"]);
+    for record in app.records().await {
+        assert_eq!(records::ask_replay(&app.tools.store, record.delivery, Replay::default()).await.expect("asked").marked, 1);
+    }
+    app.tools
+        .targets
+        .database("main")
+        .expect("main")
+        .run_script("drop table log; create table log (n integer)")
+        .await
+        .expect("mended");
+    let url = format!("sqlite://{}", app.folder().join("state.db").display());
+    let mut connection = SqliteConnection::connect(&url).await.expect("connected");
+    let oldest = "where delivery_row = (select min(delivery_row) from delivery_raw)";
+    let of_oldest = |set: &str| sqlx::raw_sql(sqlx::AssertSqlSafe(format!("update delivery_raw set {set} {oldest}")));
+    connection.execute(of_oldest("sealed = x'00' || sealed")).await.expect("broken");
+    let error = run_pending(&app.tools, 1).await.expect_err("it cannot be opened").to_string();
+    assert!(error.contains("cannot be unsealed"), "{error}");
+    assert_eq!(app.states().await, ["dead", "waiting"]);
+    connection.execute(of_oldest("sealed = substr(sealed, 2)")).await.expect("mended");
+    connection.close().await.expect("closed");
+    app.run_pending_deliveries(Duration::from_secs(1)).await;
+    assert_eq!(app.states().await, ["done", "done"], "{:?}", app.records().await);
 }
 
 #[test]

@@ -54,7 +54,10 @@ fn a_provider_that_answers_nobody_does_not_hold_up_other_sources() {
         assert_eq!(request(&server.intake, "POST", "/in/quick", &[("content-type", "application/json")], &body).status, 200);
     }
     // an attempt at the silent one takes longer than we wait here
-    until(|| project.rows("log").len() == MANY, || format!("the rows of the quick source wait for the silent one:\n{}", server.said()));
+    until(
+        || project.rows("log").len() == MANY,
+        || format!("the rows of the quick source wait for the silent one:\n{}", server.said()),
+    );
     assert!(held(&project) > 0, "the silent one is still at work");
 }
 

@@ -7,7 +7,8 @@ use crate::store::error::StoreError;
 
 /// How many days ahead.
 const AHEAD: i64 = 7;
-const DAY: i64 = 86_400_000_000;
+/// A day in microseconds.
+pub(crate) const DAY: i64 = 86_400_000_000;
 
 /// Makes the partitions of today and the days to come that are not there yet. Another instance may be faster.
 pub(super) async fn make(connection: &mut PgConnection, now: Timestamp) -> Result<(), StoreError> {
@@ -26,7 +27,8 @@ fn is_begun(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "23514")
 }
 
-async fn exists(connection: &mut PgConnection, day: i64) -> Result<bool, StoreError> {
+/// Whether a day has a partition.
+pub(super) async fn exists(connection: &mut PgConnection, day: i64) -> Result<bool, StoreError> {
     let sql = "select to_regclass($1) is not null";
     Ok(sqlx::query_scalar(sql).bind(format!("delivery_raw_{day}")).fetch_one(connection).await?)
 }

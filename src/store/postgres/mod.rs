@@ -2,7 +2,7 @@
 //! they tell each other.
 
 mod connect;
-mod days;
+pub(crate) mod days;
 mod news;
 pub(crate) mod old_days;
 pub(crate) mod open;

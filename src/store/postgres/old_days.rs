@@ -6,12 +6,12 @@ use std::collections::VecDeque;
 
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection, Row as _};
 
+use super::days::{DAY, exists};
 use crate::clock::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::sql::{Connection, query};
 use crate::store::state::Store;
 
-const DAY: i64 = 86_400_000_000;
 /// The most requests, and bytes of them, that are copied.
 const COPIED: i64 = 500;
 const COPIED_BYTES: i64 = 4 << 20;
@@ -78,10 +78,6 @@ async fn remove_day(connection: &mut Connection, day: i64) -> Result<bool, Store
 async fn count_kept(connection: &mut Connection) -> Result<i64, StoreError> {
     let sql = concat!("select count(*) as count from (", kept!(), " limit $1) kept");
     query(sql).bind(SEARCHED + 1).fetch_one(connection).await?.get("count")
-}
-
-async fn exists(connection: &mut PgConnection, day: i64) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar("select to_regclass($1) is not null").bind(format!("delivery_raw_{day}")).fetch_one(connection).await?)
 }
 
 /// Whether what stays of a day is little enough to be copied.

@@ -14,7 +14,6 @@ use super::days;
 use crate::clock::{Clock, Timestamp};
 use crate::store::error::StoreError;
 use crate::store::onboarding;
-use crate::store::queue::sender_ids::Forgetting;
 use crate::store::sql::Connection;
 use crate::store::writing::gathering::{BETWEEN_TRIES, Gathering, next_round, refuse_appends};
 use crate::store::writing::message::Mailbox;
@@ -46,7 +45,6 @@ async fn run(parts: WriterParts) -> Result<(), String> {
     let mut memory = Memory::default();
     let mut gathering = Gathering::new(mailbox);
     let mut kept: Vec<Ending> = Vec::new();
-    let mut forgetting = Forgetting::new(clock.now());
     let mut upkeep = Upkeep { at: clock.now(), max_bytes, fullness: None };
     while let Some(mut round) = next_round(&mut gathering, &mut kept).await {
         if let Some(reason) = &upkeep.fullness {
@@ -73,7 +71,6 @@ async fn run(parts: WriterParts) -> Result<(), String> {
         }
         tell_news(&mut connection).await;
         upkeep.when_due(&mut connection, clock.now()).await;
-        forgetting.when_due(&mut connection, clock.now()).await;
         link.connection = Some(connection);
     }
     let gone = StoreError::Closed;

@@ -9,10 +9,8 @@ use crate::clock::Timestamp;
 use crate::model::delivery::Appended;
 use crate::store::error::StoreError;
 use crate::store::intake_form::{PreparedDelivery, PreparedFate, PreparedRecord};
+use crate::store::postgres::days::DAY;
 use crate::store::sql::{Connection, Many, query, values};
-
-/// Microseconds of a day: raw requests are kept by the day they came on.
-const DAY: i64 = 86_400_000_000;
 
 /// What a batch did.
 pub(crate) struct Batch {

@@ -174,9 +174,10 @@ async fn insert_attempts(connection: &mut Connection, attempts: &[&(RecordId, Ve
     statement.execute(connection, attempts, |(record, content)| values![record.0, content]).await
 }
 
+/// The longest pause is the one that counts, and says why.
 async fn pause_pool(connection: &mut Connection, pause: &Pause) -> Result<(), StoreError> {
-    let sql =
-        "update pool set paused_until = max(coalesce(paused_until, 0), $1), reason = $2, needs_attention = $3 where pool_id = $4";
+    let sql = "update pool set paused_until = $1, reason = $2, needs_attention = $3
+        where pool_id = $4 and coalesce(paused_until, 0) < $1";
     let needs_attention = i64::from(pause.needs_attention);
     query(sql).bind(pause.until).bind(&pause.reason).bind(needs_attention).bind(pause.pool_id).execute(connection).await?;
     Ok(())

@@ -39,6 +39,8 @@ pub(crate) struct ForwardChange {
     pub(crate) reason: Option<String>,
     /// Tries that count.
     pub(crate) attempts: i64,
+    /// Whether it waits because the credentials were refused.
+    pub(crate) is_refused: bool,
     /// The last try, packed.
     pub(crate) content: Vec<u8>,
 }
@@ -86,9 +88,9 @@ pub(super) async fn change_forwards(
 ) -> Result<(), StoreError> {
     // what was sent is not needed any more
     let statement = Many::new(
-        "with given (id, lane_id, state, reason, attempts, content, now, emptied) as (",
+        "with given (id, lane_id, state, reason, attempts, refused, content, now, emptied) as (",
         ") update forward_job set state = given.state, reason = given.reason, attempts = forward_job.attempts + given.attempts,
-        first_failed_at = case when given.state = 0 and given.attempts > 0 then coalesce(first_failed_at, given.now)
+        refused = given.refused, first_failed_at = case when given.state = 0 and given.attempts > 0 then coalesce(first_failed_at, given.now)
             else first_failed_at end,
         finished_at = case when given.state = 0 then null else given.now end, content = given.content,
         sealed = case when given.state = 1 then given.emptied else sealed end
@@ -96,8 +98,9 @@ pub(super) async fn change_forwards(
         returning forward_job.id",
     );
     let row = |(lane_id, change): &(i64, &ForwardChange)| {
-        let ForwardChange { id, state, reason, attempts, content } = change;
-        values![&id.0.as_bytes()[..], *lane_id, *state, reason, *attempts, content, now, Vec::<u8>::new()]
+        let ForwardChange { id, state, reason, attempts, is_refused, content } = change;
+        let is_refused = i64::from(*is_refused);
+        values![&id.0.as_bytes()[..], *lane_id, *state, reason, *attempts, is_refused, content, now, Vec::<u8>::new()]
     };
     let mut changed = HashSet::new();
     for row in statement.fetch_all(connection, changes, row).await? {

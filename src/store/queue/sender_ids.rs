@@ -1,19 +1,16 @@
 //! Senders' own ids of records: which are known, which are new, and what a second one of the same means.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::model::delivery::DeliveryId;
 use crate::store::error::StoreError;
-use crate::store::sql::{Connection, Many, Texts, fixed, query, values};
+use crate::store::sql::{Connection, Many, fixed, query, values};
 
-/// How often it is looked whether there are ids whose time is over, how many are forgotten at once, and how long after that the next.
-const FORGET_EVERY: Duration = Duration::from_secs(60);
-const FORGOTTEN_AT_ONCE: u64 = 1000;
-const FORGET_MORE_AFTER: Duration = Duration::from_millis(200);
+/// The most that are forgotten at a time.
+const AT_A_TIME: i64 = 500;
 
 /// The record that first came with an id.
 #[derive(Clone, Copy)]
@@ -82,41 +79,8 @@ pub(crate) async fn reopen_dead(connection: &mut Connection, originals: &[Origin
     statement.execute(connection, originals, |original| values![original.delivery.0.as_bytes(), original.number]).await
 }
 
-/// When ids whose time is over are forgotten next.
-pub(crate) struct Forgetting {
-    at: Timestamp,
-}
-
-impl Forgetting {
-    /// From now on.
-    pub(crate) fn new(now: Timestamp) -> Self {
-        Self { at: now }
-    }
-
-    /// Forgets some, when it is time: a few at once, so that nothing waits for it, and the next ones soon, so that it keeps up with what
-    /// comes.
-    pub(crate) async fn when_due(&mut self, connection: &mut Connection, now: Timestamp) {
-        // one that is due later than that is from before the clock went back
-        if self.at > now && self.at <= now + FORGET_EVERY {
-            return;
-        }
-        let forgotten = forget_expired(connection, now).await;
-        let are_more = forgotten.as_ref().is_ok_and(|count| *count == FORGOTTEN_AT_ONCE);
-        self.at = now + if are_more { FORGET_MORE_AFTER } else { FORGET_EVERY };
-        if let Err(error) = forgotten {
-            tracing::warn!(%error, "senders' ids whose time is over could not be forgotten; it is tried again");
-        }
-    }
-}
-
-/// Forgets some ids whose time is over; how many. Where others write to the same state, what they hold is passed over.
-async fn forget_expired(connection: &mut Connection, now: Timestamp) -> Result<u64, StoreError> {
-    macro_rules! text {
-        ($lock:literal) => {
-            concat!("delete from sender_id where hash in (select hash from sender_id where expires_at <= $1 limit $2", $lock, ")")
-        };
-    }
-    const EXPIRED: Texts = Texts { sqlite: text!(""), postgres: text!(" for update skip locked") };
-    let limit = i64::try_from(FORGOTTEN_AT_ONCE).unwrap_or(i64::MAX);
-    query(EXPIRED).bind(now).bind(limit).execute(connection).await
+/// Forgets some ids whose time is over; whether there may be more.
+pub(crate) async fn forget_expired(connection: &mut Connection, now: Timestamp) -> Result<bool, StoreError> {
+    let sql = "delete from sender_id where hash in (select hash from sender_id where expires_at <= $1 limit $2)";
+    Ok(query(sql).bind(now).bind(AT_A_TIME).execute(connection).await? == AT_A_TIME.unsigned_abs())
 }

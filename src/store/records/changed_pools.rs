@@ -2,7 +2,7 @@
 //! they came, each to the end of its lane, and they resume. How far that is stands in the pool's row, so that it goes on from there
 //! after a crash.
 
-use super::readmission::{MOVED_ON, Readmission, Readmitted, has_moved_on, pools_of, prepare, readmission, readmission_columns};
+use super::readmission::{MOVED_ON, Readmission, Readmitted, has_moved_on, pools_of, prepare, readmission_columns, within};
 use crate::clock::Timestamp;
 use crate::model::bundle::ActiveVersion;
 use crate::model::record::RecordId;
@@ -81,19 +81,7 @@ pub async fn next_open(store: &Store, pool: &ChangedPool, limit: usize, bytes: u
         where p.pool_id = $1 order by r.id limit $2"
     );
     let select = query(sql).bind(pool.pool_id).bind(i64::try_from(limit).unwrap_or(i64::MAX));
-    let mut open: Vec<Readmission> = Vec::new();
-    let mut sum = 0;
-    for row in store.read(select).await? {
-        let next = readmission(&row)?;
-        if open.last().is_none_or(|last| last.delivery != next.delivery) {
-            sum += next.raw_bytes;
-        }
-        if sum > bytes && !open.is_empty() {
-            break;
-        }
-        open.push(next);
-    }
-    Ok(open)
+    within(bytes, &store.read(select).await?)
 }
 
 /// Moves the records that came next, as this version admitted them. When there are none left, the pool resumes; says whether it

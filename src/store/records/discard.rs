@@ -22,23 +22,37 @@ const FINISHED: &str = "it is finished";
 
 /// Discards the open and dead records of a delivery (or one of them). A lane that a worker holds is left to it.
 pub async fn discard(store: &Store, delivery: DeliveryId, number: Option<u32>) -> Result<Discarded, StoreError> {
-    store.writer().run_and_wake(move |connection, now| Box::pin(discard_all(connection, delivery, number, now))).await
+    let (mut answer, mut after) = (Discarded::default(), None);
+    loop {
+        let job =
+            store.writer().run_and_wake(move |connection, now| Box::pin(discard_some(connection, delivery, number, after, now)));
+        let (some, next) = job.await?;
+        answer.count += some.count;
+        answer.refused.extend(some.refused);
+        if next.is_none() {
+            return Ok(answer);
+        }
+        after = next;
+    }
 }
 
-async fn discard_all(
+/// Discards the records behind number `after`; after which the next ones are, where there may be more.
+async fn discard_some(
     connection: &mut Connection,
     delivery: DeliveryId,
     number: Option<u32>,
+    after: Option<u32>,
     now: Timestamp,
-) -> Result<Discarded, StoreError> {
+) -> Result<(Discarded, Option<u32>), StoreError> {
     let mut answer = Discarded::default();
-    for record in latest_runs(connection, delivery, number).await? {
+    let (records, next) = latest_runs(connection, delivery, number, after).await?;
+    for record in records {
         match discard_one(connection, &record, now).await? {
             Ok(()) => answer.count += 1,
             Err(reason) => answer.refused.push((record.number, reason.to_owned())),
         }
     }
-    Ok(answer)
+    Ok((answer, next))
 }
 
 async fn discard_one(

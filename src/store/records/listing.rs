@@ -111,7 +111,7 @@ pub async fn list(store: &Store, filter: &Filter) -> Result<Vec<RecordSummary>, 
     let select = select.bind(filter.state.map(RecordState::word)).bind(i64::try_from(limit).unwrap_or(i64::MAX));
     let rows = match filter.delivery {
         Some(id) => store.read(select.bind(id.0.as_bytes())).await?,
-        None => store.read(select).await?,
+        None => store.search(select).await?,
     };
     let labels = rows.iter().flat_map(|row| [row.get("label"), row.get("ahead_label")]);
     let labels: Vec<Option<&[u8]>> = labels.collect::<Result<_, _>>()?;
@@ -119,19 +119,22 @@ pub async fn list(store: &Store, filter: &Filter) -> Result<Vec<RecordSummary>, 
     rows.iter().map(|row| summary(store, row, now)).collect()
 }
 
-/// How many records of each source are in each state.
+/// How many records of each source are in each state in which they wait for something: open ones and dead letters. There are too many
+/// of the others to count them.
 pub async fn counts(store: &Store) -> Result<Vec<Count>, StoreError> {
     let sql = concat!(
         "select p.source, ",
         state_word!(),
         " as word, count(*) as count from record r join pool p on p.pool_id = r.pool_id left join lane l on l.lane_id = r.lane_id
-        group by p.source, word order by p.source, word"
+        where r.state = 0 group by 1, 2
+        union all select p.source, 'dead', count(*) from record r join pool p on p.pool_id = r.pool_id where r.state = 4 group by 1
+        order by 1, 2"
     );
     let count = |row: &Row| {
         let state = row.get::<&str>("word")?.parse().map_err(StoreError::Damaged)?;
         Ok(Count { source: row.get("source")?, state, count: u64::try_from(row.get::<i64>("count")?).unwrap_or(0) })
     };
-    store.read(query(sql).bind(store.clock().now())).await?.iter().map(count).collect()
+    store.search(query(sql).bind(store.clock().now())).await?.iter().map(count).collect()
 }
 
 /// How many records and forwards of a source are not done.

@@ -18,6 +18,9 @@ use crate::store::queue::lane_rows::{enqueue, take_places};
 use crate::store::sql::{Connection, Row, fixed, query, with_versions};
 use crate::store::state::Store;
 
+/// How many are put back in one transaction, so that deliveries never wait for more.
+const AT_A_TIME: usize = 20;
+
 /// Why a replayed record does not run where its lane has newer ones.
 pub(super) const MOVED_ON: &str =
     "the lane has moved on: newer records of it are done or wait; `--force` runs this one all the same";
@@ -90,7 +93,13 @@ macro_rules! readmission_columns {
 pub(super) use readmission_columns;
 
 /// The records that were asked to run again and whose source runs in one of these versions, in the order they came.
-pub async fn to_readmit(store: &Store, versions: &[ActiveVersion], limit: usize) -> Result<Vec<Readmission>, StoreError> {
+/// `limit` of them at most, and no more than about `bytes` of bodies.
+pub async fn to_readmit(
+    store: &Store,
+    versions: &[ActiveVersion],
+    limit: usize,
+    bytes: u64,
+) -> Result<Vec<Readmission>, StoreError> {
     macro_rules! text {
         ($active:literal, $hash:literal) => {
             concat!(
@@ -107,11 +116,27 @@ pub async fn to_readmit(store: &Store, versions: &[ActiveVersion], limit: usize)
         };
     }
     let select = query(with_versions!(text)).bind(json_of(versions)).bind(i64::try_from(limit).unwrap_or(i64::MAX));
-    let rows = store.read(select).await?;
-    rows.iter().map(readmission).collect()
+    within(bytes, &store.read(select).await?)
 }
 
-pub(super) fn readmission(row: &Row) -> Result<Readmission, StoreError> {
+/// As many as have about this many bytes of bodies, at least one.
+pub(super) fn within(bytes: u64, rows: &[Row]) -> Result<Vec<Readmission>, StoreError> {
+    let mut some: Vec<Readmission> = Vec::with_capacity(rows.len());
+    let mut sum = 0;
+    for row in rows {
+        let next = readmission(row)?;
+        if some.last().is_none_or(|last| last.delivery != next.delivery) {
+            sum += next.raw_bytes;
+        }
+        if sum > bytes && !some.is_empty() {
+            break;
+        }
+        some.push(next);
+    }
+    Ok(some)
+}
+
+fn readmission(row: &Row) -> Result<Readmission, StoreError> {
     let tenant_id: Option<i64> = row.get("tenant_id")?;
     let name: Option<String> = row.get("name")?;
     let asked: i64 = row.get("asked")?;
@@ -146,7 +171,13 @@ pub async fn readmit(store: &Store, readmitted: Vec<Readmitted>, admit_hash: [u8
         let Readmitted { readmission, runs_late, .. } = one;
         all.push(Prepared { readmission, record, runs_late, further });
     }
-    store.writer().run_and_wake(move |connection, now| Box::pin(put_all_back(connection, all, admit_hash, now))).await
+    let mut count = 0;
+    for some in all.chunks(AT_A_TIME) {
+        let some = some.to_vec();
+        let job = store.writer().run_and_wake(move |connection, now| Box::pin(put_back_some(connection, some, admit_hash, now)));
+        count += job.await?;
+    }
+    Ok(count)
 }
 
 /// The pools that records of one source go to.
@@ -171,7 +202,7 @@ pub(super) fn prepare(
     Ok((prepared(&one.admitted)?, one.further.iter().map(prepared).collect::<Result<_, _>>()?))
 }
 
-async fn put_all_back(
+async fn put_back_some(
     connection: &mut Connection,
     all: Vec<Prepared>,
     admit_hash: [u8; 32],

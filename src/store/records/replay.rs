@@ -27,6 +27,9 @@ pub struct ReplayAnswer {
     pub refused: Vec<(u32, String)>,
 }
 
+/// How many records of a delivery are steered in one transaction, so that deliveries never wait for more.
+const AT_A_TIME: usize = 50;
+
 /// Why nothing of a delivery can run again.
 const NOT_KEPT: &str = "the request is no longer kept: it was done longer ago than `retention: { bodies }` says";
 
@@ -43,16 +46,28 @@ pub(crate) struct Latest {
 /// Asks for the records of a delivery (or one of them) to be admitted again: dead, ignored and discarded ones in the same run,
 /// done and superseded ones only when they are to be applied again, in a new run.
 pub async fn ask_replay(store: &Store, delivery: DeliveryId, replay: Replay) -> Result<ReplayAnswer, StoreError> {
-    store.writer().run_and_wake(move |connection, _| Box::pin(mark_all(connection, delivery, replay))).await
+    let (mut answer, mut after) = (ReplayAnswer::default(), None);
+    loop {
+        let job = store.writer().run_and_wake(move |connection, _| Box::pin(mark_some(connection, delivery, replay, after)));
+        let (some, next) = job.await?;
+        answer.marked += some.marked;
+        answer.refused.extend(some.refused);
+        if next.is_none() {
+            return Ok(answer);
+        }
+        after = next;
+    }
 }
 
-async fn mark_all(
+/// Marks the records behind number `after`; after which the next ones are, where there may be more.
+async fn mark_some(
     connection: &mut Connection,
     delivery: DeliveryId,
     Replay { number, apply_again, force, forwards }: Replay,
-) -> Result<ReplayAnswer, StoreError> {
+    after: Option<u32>,
+) -> Result<(ReplayAnswer, Option<u32>), StoreError> {
     let mut answer = ReplayAnswer::default();
-    let records = latest_runs(connection, delivery, number).await?;
+    let (records, next) = latest_runs(connection, delivery, number, after).await?;
     let is_kept = has_request(connection, delivery).await?;
     for record in records {
         if !is_kept {
@@ -74,26 +89,31 @@ async fn mark_all(
             answer.refused.push((record.number, CHANGED.to_owned()));
         }
     }
-    Ok(answer)
+    Ok((answer, next))
 }
 
-/// The newest run of each record of a delivery, by number; an error when there is none.
+/// The newest runs of some records of a delivery behind number `after`, by number, and after which the next ones are, where there may
+/// be more; an error when there is none at all.
 pub(crate) async fn latest_runs(
     connection: &mut Connection,
     delivery: DeliveryId,
     number: Option<u32>,
-) -> Result<Vec<Latest>, StoreError> {
+    after: Option<u32>,
+) -> Result<(Vec<Latest>, Option<u32>), StoreError> {
     let sql = "select r.id, r.record_no, r.state from delivery d join record r on r.delivery_row = d.delivery_row
-        where d.id = $1 and ($2 is null or r.record_no = $2) and not exists (select 1 from record later
+        where d.id = $1 and ($2 is null or r.record_no = $2) and r.record_no > $3 and not exists (select 1 from record later
             where later.delivery_row = r.delivery_row and later.record_no = r.record_no and later.run > r.run)
-        order by r.record_no";
-    let rows = query(sql).bind(delivery.0.as_bytes()).bind(number).fetch_all(connection).await?;
-    if rows.is_empty() {
+        order by r.record_no limit $4";
+    let select = query(sql).bind(delivery.0.as_bytes()).bind(number).bind(after.map_or(-1, i64::from));
+    let rows = select.bind(i64::try_from(AT_A_TIME).unwrap_or(i64::MAX)).fetch_all(connection).await?;
+    if rows.is_empty() && after.is_none() {
         let which = number.map_or_else(String::new, |number| format!(" with a record {number}"));
         return Err(StoreError::NotFound(format!("there is no delivery `{delivery}`{which}")));
     }
     let latest = |row: &Row| Ok(Latest { id: row.get("id")?, number: row.get("record_no")?, state: row.get("state")? });
-    rows.iter().map(latest).collect()
+    let latest: Vec<Latest> = rows.iter().map(latest).collect::<Result<_, StoreError>>()?;
+    let next = latest.last().map(|last| last.number).filter(|_| latest.len() == AT_A_TIME);
+    Ok((latest, next))
 }
 
 /// Whether the delivery's request is still there. Where others write to the same state, it stays until the commit.

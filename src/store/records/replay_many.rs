@@ -1,5 +1,5 @@
-//! Asking for a replay of all records that were given up on and fit a filter, some hundred at a time, so that intake never waits
-//! for it. What took effect is replayed one delivery at a time only, since it would take effect again.
+//! Asking for a replay of all records that were given up on and fit a filter, some hundred at a time, so that intake does not wait
+//! for all of them. What took effect is replayed one delivery at a time only, since it would take effect again.
 
 use serde::{Deserialize, Serialize};
 
@@ -41,13 +41,21 @@ pub struct Group {
 
 macro_rules! fitting {
     ($columns:literal, $rest:literal) => {
+        Texts {
+            sqlite: fitting!($columns, $rest, ""),
+            postgres: fitting!($columns, $rest, " and raw.received_on = d.received_at / 86400000000"),
+        }
+    };
+    ($columns:literal, $rest:literal, $same_day:literal) => {
         concat!(
             "select ",
             $columns,
             " from record r join pool p on p.pool_id = r.pool_id left join tenant t on t.tenant_id = p.tenant_id
             where r.state = $1 and r.asked = 0 and ($2 is null or p.source = $2) and ($3 is null or t.name = $3)
                 and ($4 is null or r.event = $4)
-                and exists (select 1 from delivery_raw raw where raw.delivery_row = r.delivery_row) ",
+                and exists (select 1 from delivery d join delivery_raw raw on raw.delivery_row = d.delivery_row",
+            $same_day,
+            " where d.delivery_row = r.delivery_row) ",
             $rest
         )
     };
@@ -55,17 +63,17 @@ macro_rules! fitting {
 
 /// How many records fit, by source, tenant and event; the most first.
 pub async fn count_matching(store: &Store, matching: &Matching) -> Result<Vec<Group>, StoreError> {
-    let sql = fitting!(
+    const SQL: Texts = fitting!(
         "p.source, t.name as tenant, r.event, count(*) as records",
         "group by p.source, t.name, r.event order by count(*) desc, p.source, t.name, r.event"
     );
     let state = number_of(matching.state)?;
-    let count = query(sql).bind(state).bind(&matching.source).bind(&matching.tenant).bind(&matching.event);
+    let count = query(SQL).bind(state).bind(&matching.source).bind(&matching.tenant).bind(&matching.event);
     let group = |row: &Row| {
         let records = u64::try_from(row.get::<i64>("records")?).unwrap_or(0);
         Ok(Group { source: row.get("source")?, tenant: row.get("tenant")?, event: row.get("event")?, records })
     };
-    store.read(count).await?.iter().map(group).collect()
+    store.search(count).await?.iter().map(group).collect()
 }
 
 /// Asks for all records that fit to be admitted again, the oldest first, in the same run; says how many that were.
@@ -93,9 +101,9 @@ const MARK: Texts = Texts {
 };
 
 async fn next_matching(store: &Store, matching: &Matching, state: i64, after: i64) -> Result<Vec<i64>, StoreError> {
-    let sql = fitting!("r.id", "and r.id > $5 order by r.id limit $6");
-    let select = query(sql).bind(state).bind(&matching.source).bind(&matching.tenant).bind(&matching.event);
-    store.read(select.bind(after).bind(AT_ONCE)).await?.iter().map(|row| row.get("id")).collect()
+    const SQL: Texts = fitting!("r.id", "and r.id > $5 order by r.id limit $6");
+    let select = query(SQL).bind(state).bind(&matching.source).bind(&matching.tenant).bind(&matching.event);
+    store.search(select.bind(after).bind(AT_ONCE)).await?.iter().map(|row| row.get("id")).collect()
 }
 
 fn number_of(state: RecordState) -> Result<i64, StoreError> {

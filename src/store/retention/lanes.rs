@@ -26,6 +26,8 @@ pub struct Sweep {
 pub struct Swept {
     /// Lanes whose numbers are wrong.
     pub wrong: Vec<WrongLane>,
+    /// How many were idle for the first time.
+    pub noted: u64,
     /// How many idle ones are gone.
     pub removed: u64,
     /// Whether the next step begins with the first lane again.
@@ -77,6 +79,7 @@ impl Sweep {
                 Some(_) => {}
             }
         }
+        swept.noted = new.len() as u64;
         if !(new.is_empty() && old.is_empty()) {
             let job =
                 store.writer().run(move |connection, now| Box::pin(note_and_remove(connection, new, old, idle_before, now)));

@@ -10,6 +10,7 @@ use super::{bodies, deliveries, former_lanes, space};
 use crate::clock::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::postgres::old_days;
+use crate::store::queue::sender_ids::forget_expired;
 use crate::store::state::Store;
 
 /// How long what is done is kept.
@@ -49,7 +50,9 @@ pub struct Round {
 }
 
 enum Stage {
-    /// Nothing is known yet.
+    /// Senders' ids whose time is over.
+    SenderIds,
+    /// Which days are old is not known yet.
     Days,
     /// Whole days are left to go. The flag tells that one is in use and left for the next round.
     SomeDays(VecDeque<i64>, bool),
@@ -64,7 +67,7 @@ impl Round {
     /// Begins a round, unless another process that shares the state began one within `every`.
     pub async fn begin(store: &Store, keep: Keep, every: Duration) -> Result<Option<Self>, StoreError> {
         let is_ours = take(store, Duty::Retention, every).await?;
-        Ok(is_ours.then(|| Self { keep, stage: Stage::Days, removed: Removed::default() }))
+        Ok(is_ours.then(|| Self { keep, stage: Stage::SenderIds, removed: Removed::default() }))
     }
 
     /// Does the next step; says whether there may be more.
@@ -72,6 +75,10 @@ impl Round {
         let now = store.clock().now();
         let (bodies_before, records_before) = (now - self.keep.bodies, now - self.keep.records.max(self.keep.bodies));
         self.stage = match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::SenderIds => match forget_ids(store).await? {
+                true => Stage::SenderIds,
+                false => Stage::Days,
+            },
             Stage::Days => Stage::SomeDays(old_days::all(store, bodies_before).await?, false),
             Stage::SomeDays(days, is_put_off) => self.drop_a_day(store, days, is_put_off).await?,
             Stage::Bodies(cursor) => self.remove_bodies(store, cursor, bodies_before).await?,
@@ -122,4 +129,8 @@ impl Round {
         self.removed.deliveries += step.removed;
         Ok(step.next.map_or(Stage::FormerLanes(Vec::new()), Stage::Deliveries))
     }
+}
+
+async fn forget_ids(store: &Store) -> Result<bool, StoreError> {
+    store.writer().run(move |connection, now| Box::pin(forget_expired(connection, now))).await
 }

@@ -2,7 +2,7 @@
 
 use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{Arguments as _, AssertSqlSafe, Executor as _, SqlSafeStr as _, SqlStr};
+use sqlx::{Arguments as _, AssertSqlSafe, Executor as _, SqlSafeStr as _, SqlStr, SqliteConnection};
 
 use super::column::Row;
 use super::connection::Connection;
@@ -72,6 +72,12 @@ impl Query {
     /// The first row that it returns.
     pub(crate) async fn fetch_one(self, connection: &mut Connection) -> Result<Row, StoreError> {
         self.fetch_optional(connection).await?.ok_or_else(|| sqlx::Error::RowNotFound.into())
+    }
+
+    /// All rows, by one reader of a file.
+    pub(super) async fn read_from(self, reader: &mut SqliteConnection) -> Result<Vec<Row>, StoreError> {
+        let query = sqlx::query_with(self.texts.sqlite, sqlite(self.values)?);
+        Ok(reader.fetch_all(query).await?.into_iter().map(Row::Sqlite).collect())
     }
 
     /// All rows, by a reader.

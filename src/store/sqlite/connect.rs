@@ -8,14 +8,23 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use sqlx::{ConnectOptions, SqliteConnection};
 
 use crate::store::error::StoreError;
+use crate::store::sql::READ_LIMIT;
 
-/// A read that takes longer is given up, so that the write-ahead log can be reset.
-pub(crate) const READ_LIMIT: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
+/// The oldest SQLite that this rests on.
+const LEAST_VERSION: [u32; 3] = [3, 51, 3];
 
 /// The writing connection, with write-ahead log, full syncs and no automatic checkpoints.
 pub(crate) async fn writer(path: &Path) -> Result<SqliteConnection, StoreError> {
     let mut connection = options(path).create_if_missing(true).connect().await.map_err(|error| cannot_open(path, &error))?;
+    let version: String = sqlx::query_scalar("select sqlite_version()").fetch_one(&mut connection).await?;
+    if !is_recent(&version) {
+        let reason = format!(
+            "this program was built with SQLite {version}, expected {} at least",
+            LEAST_VERSION.map(|part| part.to_string()).join(".")
+        );
+        return Err(StoreError::CannotOpen { path: path.to_owned(), reason });
+    }
     for pragma in [
         "pragma auto_vacuum = incremental",
         "pragma journal_mode = wal",
@@ -41,11 +50,17 @@ pub(crate) async fn checkpointer(path: &Path) -> Result<SqliteConnection, StoreE
     options.connect().await.map_err(|error| cannot_open(path, &error))
 }
 
-/// The readers: they cannot write, and none stays open for long.
+/// The readers: they cannot write.
 pub(crate) async fn readers(path: &Path) -> Result<SqlitePool, StoreError> {
     let options = options(path).pragma("query_only", "on").pragma("wal_autocheckpoint", "0");
     let pool = SqlitePoolOptions::new().max_connections(READERS).acquire_timeout(READ_LIMIT).test_before_acquire(false);
     pool.connect_with(options).await.map_err(|error| cannot_open(path, &error))
+}
+
+/// Whether it is not older than what this rests on.
+fn is_recent(version: &str) -> bool {
+    let parts: Vec<u32> = version.split('.').map_while(|part| part.parse().ok()).collect();
+    parts.as_slice() >= LEAST_VERSION.as_slice()
 }
 
 /// The name of the write-ahead log beside a state file.
@@ -66,4 +81,17 @@ fn options(path: &Path) -> SqliteConnectOptions {
 
 fn cannot_open(path: &Path, error: &sqlx::Error) -> StoreError {
     StoreError::CannotOpen { path: path.to_owned(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_recent;
+
+    #[test]
+    fn an_older_library_is_told_from_a_newer_one() {
+        assert_eq!(
+            ["3.51.3", "3.52.0", "4.0.0", "3.51.2", "3.9.9", "none"].map(is_recent),
+            [true, true, true, false, false, false]
+        );
+    }
 }

@@ -4,5 +4,6 @@ mod checkpoint;
 mod connect;
 mod ground;
 pub(crate) mod open;
+mod place;
 mod schema;
 mod writer;

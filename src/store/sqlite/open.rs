@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::connect;
 use super::schema::migrate;
 use super::writer::{WriterParts, start};
+use super::{connect, place};
 use crate::clock::{Clock, Timestamp};
 use crate::store::engine::{Opened, Started};
 use crate::store::error::StoreError;
@@ -17,6 +17,7 @@ use crate::store::writing::message::channel;
 
 /// A state file with the newest schema, which nobody else has open.
 pub(crate) async fn open(path: &Path) -> Result<(Opened, File), StoreError> {
+    place::check(path)?;
     let lock = lock(path)?;
     let mut connection = connect::writer(path).await?;
     migrate(&mut connection).await?;

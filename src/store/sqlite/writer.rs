@@ -15,7 +15,6 @@ use super::ground::Ground;
 use crate::clock::{Clock, Timestamp};
 use crate::store::error::StoreError;
 use crate::store::onboarding;
-use crate::store::queue::sender_ids::Forgetting;
 use crate::store::sql::{Connection, query};
 use crate::store::writing::gathering::{Gathering, next_round, refuse_appends};
 use crate::store::writing::message::Mailbox;
@@ -46,12 +45,12 @@ pub(crate) fn start(parts: WriterParts) -> Result<End, StoreError> {
 async fn run(parts: WriterParts) -> Result<(), String> {
     let WriterParts { connection, mailbox, path, max_bytes, clock, work_arrived, lock } = parts;
     let mut connection = Connection::Sqlite(connection);
-    let next_row = next_row(&mut connection).await.unwrap_or(1);
+    // begun at another number, everything that comes would be refused
+    let next_row = next_row(&mut connection).await.map_err(|error| error.to_string())?;
     let memory = Memory { next_row, rows_end: i64::MAX, ..Memory::default() };
     let ground = Ground::new(&path, max_bytes);
     let checkpoints = Checkpoints::start(&path).await;
-    let forgetting = Forgetting::new(clock.now());
-    let mut writer = Writer { connection, memory, ground, clock, work_arrived, upkeep_at: Timestamp::from_micros(0), forgetting };
+    let mut writer = Writer { connection, memory, ground, clock, work_arrived, upkeep_at: Timestamp::from_micros(0) };
     let ended = writer.write(Gathering::new(mailbox), &checkpoints).await;
     checkpoints.stop().await;
     if ended.is_err() {
@@ -75,7 +74,6 @@ struct Writer {
     clock: Clock,
     work_arrived: Arc<Notify>,
     upkeep_at: Timestamp,
-    forgetting: Forgetting,
 }
 
 impl Writer {
@@ -103,7 +101,6 @@ impl Writer {
                 self.upkeep_at = now + UPKEEP_EVERY;
                 do_upkeep(&mut self.connection, now).await;
             }
-            self.forgetting.when_due(&mut self.connection, now).await;
             if let Connection::Sqlite(connection) = &mut self.connection {
                 checkpoints.after_commit(connection).await;
             }

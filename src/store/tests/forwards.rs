@@ -147,7 +147,17 @@ async fn one_that_fails_keeps_its_place_and_a_paused_pool_holds_none() {
     let x = again.iter().find(|claim| target(claim) == "x").expect("x");
     finish(&test, x, Sent::Held(until, "refused".to_owned())).await.expect("ended");
     lanes::resume_pool(&test.store, "shop", None).await.expect("resumed");
-    assert!(claim(&test).await.iter().any(|claim| target(claim) == "x"), "new credentials end the wait");
+    let again = claim(&test).await;
+    let x = again.iter().find(|claim| target(claim) == "x").expect("new credentials end the wait");
+    finish(&test, x, Sent::Held(until, "too many requests".to_owned())).await.expect("ended");
+    lanes::resume_refused(&test.store, "shop").await.expect("resumed");
+    assert!(claim(&test).await.is_empty(), "it waits for something else");
+    test.clock.move_to(until);
+    let again = claim(&test).await;
+    let x = again.iter().find(|claim| target(claim) == "x").expect("its time has come");
+    finish(&test, x, Sent::Refused(until + MINUTE, "401".to_owned())).await.expect("ended");
+    lanes::resume_refused(&test.store, "shop").await.expect("resumed");
+    assert_eq!(claim(&test).await.iter().map(|claim| target(claim)).collect::<Vec<_>>(), ["x"]);
     assert_eq!(test.broken_lanes().await, 0);
     test.store.close().await;
 }

@@ -115,7 +115,7 @@ impl TestStore {
 
     /// Admits what was asked to run again to a lane.
     pub(super) async fn readmit_all(&self, lane: &str) -> u64 {
-        let asked = records::to_readmit(&self.store, &self.versions(&["shop"]), 100).await.expect("asked");
+        let asked = records::to_readmit(&self.store, &self.versions(&["shop"]), 100, u64::MAX).await.expect("asked");
         let readmitted = asked.into_iter().map(|readmission| self.readmitted(readmission, queue(lane))).collect();
         records::readmit(&self.store, readmitted, ADMIT_HASH).await.expect("readmitted")
     }

@@ -136,13 +136,13 @@ async fn a_replay_sees_what_is_newer_in_each_of_its_lanes() {
     test.run().await;
     let asked = Replay { number: None, apply_again: false, force: false, forwards: false };
     records::ask_replay(&test.store, dead, asked).await.expect("asked");
-    let readmission = records::to_readmit(&test.store, &test.versions(&["shop"]), 9).await.expect("asked").remove(0);
+    let readmission = records::to_readmit(&test.store, &test.versions(&["shop"]), 9, u64::MAX).await.expect("asked").remove(0);
     let late = records::Readmitted { runs_late: false, ..test.readmitted(readmission, queue_in(&["c", "b"])) };
     records::readmit(&test.store, vec![late], super::harness::ADMIT_HASH).await.expect("readmitted");
     assert_eq!(test.state(dead).await, RecordState::Superseded);
     let forced = Replay { force: true, apply_again: true, ..asked };
     records::ask_replay(&test.store, dead, forced).await.expect("asked");
-    let readmission = records::to_readmit(&test.store, &test.versions(&["shop"]), 9).await.expect("asked").remove(0);
+    let readmission = records::to_readmit(&test.store, &test.versions(&["shop"]), 9, u64::MAX).await.expect("asked").remove(0);
     let again = vec![test.readmitted(readmission, queue_in(&["c", "b"]))];
     records::readmit(&test.store, again, super::harness::ADMIT_HASH).await.expect("readmitted");
     let claim = test.claim_one().await;

@@ -6,7 +6,7 @@ use super::engines::on_both_engines;
 use super::harness::{LEASE, TestStore, attempt, coalescing, ending, queue, record};
 use crate::model::record::RecordState;
 use crate::store::lanes::End;
-use crate::store::{FinishError, lanes, records, tenants};
+use crate::store::{FinishError, lanes, pools, records, tenants};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -147,6 +147,44 @@ async fn a_held_pool_is_left_alone_until_its_time_or_until_it_is_resumed() {
     let claims = test.claim(8).await;
     assert_eq!(claims.len(), 2);
     assert!(claims.iter().all(|claim| claim.records[0].attempts == 0));
+}
+
+on_both_engines!(what_people_have_to_see_to_is_not_hidden_by_a_shorter_pause);
+async fn what_people_have_to_see_to_is_not_hidden_by_a_shorter_pause() {
+    let test = TestStore::new().await;
+    for lane in ["a", "b", "c"] {
+        test.put(lane).await;
+    }
+    let claims = test.claim(3).await;
+    let refused = (claims[0].records[0].id, attempt());
+    let until = test.clock.now() + SECOND * 3600;
+    lanes::hold_for_credentials(&test.store, &claims[0], until, "401".into(), refused).await.expect("held");
+    lanes::hold(&test.store, &claims[1], test.clock.now() + SECOND * 10, "quota".into(), None).await.expect("held");
+    let attention = async || {
+        pools::needing_attention(&test.store).await.expect("asked").into_iter().map(|pool| pool.reason).collect::<Vec<_>>()
+    };
+    assert_eq!(attention().await, ["401"]);
+    test.pass(SECOND * 60);
+    assert!(test.claim(8).await.is_empty());
+    lanes::hold(&test.store, &claims[2], until + SECOND, "quota".into(), None).await.expect("held");
+    assert!(attention().await.is_empty(), "the longest pause says why");
+}
+
+on_both_engines!(other_credentials_of_a_source_end_no_pause_but_those_of_refused_ones);
+async fn other_credentials_of_a_source_end_no_pause_but_those_of_refused_ones() {
+    let test = TestStore::new().await;
+    let busy = tenants::add(&test.store, "busy").await.expect("added");
+    for tenant in [None, Some(&busy)] {
+        test.append(test.delivery("shop", tenant, vec![record(0, queue("a"))])).await;
+    }
+    let claims = test.claim(2).await;
+    let (of_busy, other) = if claims[0].tenant.is_some() { (&claims[0], &claims[1]) } else { (&claims[1], &claims[0]) };
+    let until = test.clock.now() + SECOND * 3600;
+    lanes::hold(&test.store, of_busy, until, "quota".into(), None).await.expect("held");
+    let refused = (other.records[0].id, attempt());
+    lanes::hold_for_credentials(&test.store, other, until, "401".into(), refused).await.expect("held");
+    lanes::resume_refused(&test.store, "shop").await.expect("resumed");
+    assert_eq!(test.claim(8).await.iter().map(|claim| claim.tenant.is_some()).collect::<Vec<_>>(), [false]);
 }
 
 on_both_engines!(a_pool_with_a_thousand_lanes_does_not_starve_one_with_two);

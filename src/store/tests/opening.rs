@@ -1,10 +1,13 @@
 //! Opening and sealing: keys that fit, keys that do not, crashes, and a state that is full.
 
+use std::time::Duration;
+
 use super::engines::on_both_engines;
 use super::harness::{TestStore, key_text, options, queue, record, run_sql};
 use crate::model::delivery::DeliveryId;
 use crate::model::record::RecordState;
 use crate::store::lanes::End;
+use crate::store::sql::query;
 use crate::store::{AppendError, OpenOptions, Store, StoreError, inbox, records, tenants};
 
 async fn refused(options: OpenOptions) -> StoreError {
@@ -202,4 +205,33 @@ async fn a_dead_writer_is_an_error_and_not_a_hang() {
     assert!(matches!(outcome, Err(StoreError::Closed)));
     let refused = inbox::append(&test.store, test.delivery("shop", None, vec![record(0, queue("a"))])).await;
     assert!(matches!(refused, Err(AppendError::Unavailable { .. })));
+}
+
+#[tokio::test]
+async fn a_state_whose_numbers_cannot_be_gone_on_with_says_so_at_the_start() {
+    let test = TestStore::new().await;
+    test.put("a").await;
+    run_sql(&test, "update delivery set delivery_row = 9223372036854775807").await;
+    let TestStore { store, folder, clock } = test;
+    store.close().await;
+    let store = Store::open(options(folder.path(), &clock)).await.expect("opens");
+    let reason = store.failed().await;
+    assert!(!reason.is_empty(), "{reason}");
+}
+
+#[tokio::test]
+async fn a_search_in_a_file_that_takes_too_long_ends_and_holds_no_reader() {
+    const MOST: Duration = Duration::from_millis(50);
+    let test = TestStore::new().await;
+    let endless = || query("with recursive n (i) as (select 1 union all select i + 1 from n) select count(*) as count from n");
+    let readers = test.store.readers();
+    for _ in 0..8 {
+        let error = readers.search(endless(), MOST).await.err().expect("it has no end");
+        assert!(matches!(error, StoreError::TooSlow { .. }), "{error}");
+        // nobody waits for this one
+        let _ = tokio::time::timeout(MOST / 10, readers.search(endless(), MOST)).await;
+    }
+    let all =
+        futures_util::future::join_all((0..8).map(|_| test.store.read(query("select count(*) as count from record")))).await;
+    assert!(all.iter().all(Result::is_ok));
 }

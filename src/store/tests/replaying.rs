@@ -54,7 +54,7 @@ async fn a_record_does_not_undo_what_newer_ones_of_its_lane_wrote_unless_it_is_f
     test.end(&test.claim_one().await, End::Dead("no table".into())).await;
     let readmit = async |delivery, replay| {
         assert_eq!(records::ask_replay(&test.store, delivery, replay).await.expect("asked").marked, 1);
-        let asked = records::to_readmit(&test.store, &test.versions(&["shop"]), 9).await.expect("asked").remove(0);
+        let asked = records::to_readmit(&test.store, &test.versions(&["shop"]), 9, u64::MAX).await.expect("asked").remove(0);
         let readmitted = vec![Readmitted { runs_late: false, ..test.readmitted(asked, queue("a")) }];
         records::readmit(&test.store, readmitted, ADMIT_HASH).await.expect("readmitted");
         test.state(delivery).await
@@ -86,7 +86,7 @@ async fn a_replay_may_end_ignored_or_dead_again() {
     let id = test.append(test.delivery("shop", None, vec![record(0, Fate::Bury("no JSON".into()))])).await;
     for (fate, state) in [(Fate::Ignore("no route".into()), RecordState::Ignored), (Fate::Bury("no".into()), RecordState::Dead)] {
         records::ask_replay(&test.store, id, ONCE).await.expect("asked");
-        let asked = records::to_readmit(&test.store, &test.versions(&["shop"]), 1).await.expect("asked").remove(0);
+        let asked = records::to_readmit(&test.store, &test.versions(&["shop"]), 1, u64::MAX).await.expect("asked").remove(0);
         let readmit = async |fate| {
             let readmitted = vec![test.readmitted(asked.clone(), fate)];
             records::readmit(&test.store, readmitted, ADMIT_HASH).await.expect("readmitted")
@@ -131,6 +131,11 @@ async fn records_are_listed_by_what_is_known_of_them() {
     assert!(list(Filter { event: Some("gone".into()), ..Filter::default() }).await.is_empty());
     assert_eq!(records::find(&test.store, &first.to_string()).await.expect("found"), [first]);
     assert_eq!(records::find(&test.store, &first.to_string()[..9]).await.expect("found").len(), 2);
+    for digits in [6, 8, 9, 12, 30] {
+        let text = first.to_string();
+        assert_eq!(records::find(&test.store, &text[text.len() - digits..]).await.expect("found"), [first], "{digits}");
+    }
+    assert!(records::find(&test.store, &format!("000{}", &first.to_string()[24..])).await.expect("asked").is_empty());
 }
 
 on_both_engines!(all_that_was_given_up_on_and_fits_is_asked_for_at_once);
@@ -165,4 +170,39 @@ async fn all_that_was_given_up_on_and_fits_is_asked_for_at_once() {
     let shown =
         records::list(&test.store, &Filter { state: Some(RecordState::Dead), ..Filter::default() }).await.expect("listed");
     assert_eq!(shown.len(), 2, "those of the other source were not asked for");
+}
+
+on_both_engines!(however_many_records_a_delivery_has_all_of_them_are_replayed_and_discarded);
+async fn however_many_records_a_delivery_has_all_of_them_are_replayed_and_discarded() {
+    let test = TestStore::new().await;
+    let records = (0..130).map(|number| record(number, Fate::Bury("no JSON".into()))).collect();
+    let dead = test.append(test.delivery("shop", None, records)).await;
+    assert_eq!(records::ask_replay(&test.store, dead, ONCE).await.expect("asked").marked, 130);
+    assert_eq!(test.readmit_all("a").await + test.readmit_all("a").await, 130);
+    let answer = records::discard(&test.store, dead, None).await.expect("discarded");
+    assert_eq!((answer.count, answer.refused), (130, Vec::new()));
+    let refused: Vec<u32> = records::discard(&test.store, dead, None)
+        .await
+        .expect("answered")
+        .refused
+        .into_iter()
+        .map(|(number, _)| number)
+        .collect();
+    assert_eq!(refused, (0..130).collect::<Vec<_>>());
+    assert_eq!(test.broken_lanes().await, 0);
+}
+
+on_both_engines!(no_more_bodies_are_taken_at_a_time_than_was_said_but_one_at_least);
+async fn no_more_bodies_are_taken_at_a_time_than_was_said_but_one_at_least() {
+    let test = TestStore::new().await;
+    for _ in 0..3 {
+        let two = vec![record(0, Fate::Bury("no JSON".into())), record(1, Fate::Bury("no JSON".into()))];
+        let dead = test.append(test.delivery("shop", None, two)).await;
+        records::ask_replay(&test.store, dead, ONCE).await.expect("asked");
+    }
+    let bytes = records::to_readmit(&test.store, &test.versions(&["shop"]), 1, u64::MAX).await.expect("asked")[0].raw_bytes;
+    for (most, taken) in [(0, 2), (bytes * 2, 4), (bytes * 3, 6)] {
+        let asked = records::to_readmit(&test.store, &test.versions(&["shop"]), 9, most).await.expect("asked");
+        assert_eq!(asked.len(), taken, "{most}");
+    }
 }

@@ -130,6 +130,21 @@ async fn senders_ids_stay_for_as_long_as_the_route_file_says() {
     assert_eq!(again.expect("answered"), Appended::Duplicate(first));
 }
 
+on_both_engines!(senders_ids_whose_time_is_over_go_however_many_they_are);
+async fn senders_ids_whose_time_is_over_go_however_many_they_are() {
+    let test = TestStore::new().await;
+    let items = (0..1300).map(|number| with_id(number, &number.to_string(), Fate::Ignore("no route".into()))).collect();
+    test.append(test.delivery("shop", None, items)).await;
+    let mut longer = with_id(0, "longer", Fate::Ignore("no route".into()));
+    if let Some(sender_id) = &mut longer.sender_id {
+        sender_id.remember = DAY;
+    }
+    test.append(test.delivery("shop", None, vec![longer])).await;
+    test.pass(DAY / 2);
+    round(&test.store).await;
+    assert_eq!(count(&test, "select count(*) as count from sender_id").await, 1);
+}
+
 on_both_engines!(an_idle_lane_goes_after_a_day_and_comes_back_with_the_next_arrival);
 async fn an_idle_lane_goes_after_a_day_and_comes_back_with_the_next_arrival() {
     let test = TestStore::new().await;
@@ -169,7 +184,7 @@ async fn a_replay_does_not_undo_what_is_newer_though_the_lane_is_gone() {
     round(&test.store).await;
     let readmit = async |runs_late| {
         records::ask_replay(&test.store, old, AGAIN).await.expect("asked");
-        let asked = records::to_readmit(&test.store, &test.versions(&["shop"]), 9).await.expect("asked");
+        let asked = records::to_readmit(&test.store, &test.versions(&["shop"]), 9, u64::MAX).await.expect("asked");
         let readmitted = asked.into_iter().map(|one| Readmitted { runs_late, ..test.readmitted(one, queue("a")) }).collect();
         records::readmit(&test.store, readmitted, ADMIT_HASH).await.expect("readmitted")
     };

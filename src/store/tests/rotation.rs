@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::engines::on_both_engines;
-use super::harness::{TestStore, key_text, options, queue, record};
+use super::engines::{Engine, is_skipped, on_both_engines};
+use super::harness::{TestStore, key_text, options, queue, record, run_sql};
 use crate::model::delivery::DeliveryId;
 use crate::secret::Secret;
 use crate::store::integrations::{self, Fields};
@@ -124,4 +124,53 @@ async fn the_new_key_file_is_for_its_owner_alone() {
     rotate_master_key(&sealed.test.store, None).await.expect("rotated");
     let mode = std::fs::metadata(sealed.test.folder.path().join("master.key")).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+/// Another process rotates, and its new key is put beside the key file here: as if the answer to this process's own commit had been lost.
+async fn rotated_without_an_answer(sealed: &Sealed) {
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    for file in ["master.key", "state.url"] {
+        std::fs::copy(sealed.test.folder.path().join(file), elsewhere.path().join(file)).expect("copied");
+    }
+    let other = Store::open(options(elsewhere.path(), &sealed.test.clock)).await.expect("opens");
+    rotate_master_key(&other, None).await.expect("rotated");
+    other.close().await;
+    std::fs::copy(elsewhere.path().join("master.key"), next_file(sealed.test.folder.path())).expect("copied");
+}
+
+#[tokio::test]
+async fn a_rotation_whose_commit_was_not_answered_is_finished_by_the_next_one() {
+    if is_skipped() {
+        return;
+    }
+    Engine::Postgres.choose();
+    let sealed = Sealed::new().await;
+    rotated_without_an_answer(&sealed).await;
+    rotate_master_key(&sealed.test.store, None).await.expect("rotated");
+    sealed.assert_readable().await;
+    sealed.reopened_as_it_is().await.assert_readable().await;
+}
+
+/// The server ends the connection in the commit, so that nobody can tell whether it came about: this time it did not.
+#[tokio::test]
+async fn a_rotation_that_was_cut_off_leaves_a_key_that_fits_and_can_be_repeated() {
+    if is_skipped() {
+        return;
+    }
+    Engine::Postgres.choose();
+    let sealed = Sealed::new().await;
+    let old = sealed.key_file();
+    for statement in [
+        "create function cut_off() returns trigger language plpgsql as $$ begin perform pg_terminate_backend(pg_backend_pid()); return null; end $$",
+        "create constraint trigger cut_off after update on meta deferrable initially deferred for each row execute function cut_off()",
+    ] {
+        run_sql(&sealed.test, statement).await;
+    }
+    let error = rotate_master_key(&sealed.test.store, None).await.expect_err("cut off");
+    assert!(matches!(error, StoreError::CutOff { .. }), "{error}");
+    assert_eq!(sealed.key_file(), old);
+    sealed.assert_readable().await;
+    run_sql(&sealed.test, "drop trigger cut_off on meta").await;
+    rotate_master_key(&sealed.test.store, None).await.expect("rotated");
+    sealed.reopened_as_it_is().await.assert_readable().await;
 }

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use super::engines::on_both_engines;
-use super::harness::{TestStore, queue, record, run_sql, with_id};
+use super::harness::{TestStore, queue, record, with_id};
 use crate::model::delivery::Appended;
 use crate::model::record::{Fate, RecordState};
 use crate::store::lanes::End;
-use crate::store::sql::query;
 use crate::store::{inbox, records};
 
 on_both_engines!(a_second_delivery_with_the_same_id_names_the_first);
@@ -61,7 +60,7 @@ async fn a_dead_original_is_opened_again_by_a_duplicate() {
     test.end(&test.claim_one().await, End::Dead("table gone".into())).await;
     let second = test.delivery("shop", None, vec![with_id(0, "7", queue("a"))]);
     assert_eq!(inbox::append(&test.store, second).await.expect("answered"), Appended::Duplicate(first));
-    let asked = records::to_readmit(&test.store, &test.versions(&["shop"]), 10).await.expect("asked");
+    let asked = records::to_readmit(&test.store, &test.versions(&["shop"]), 10, u64::MAX).await.expect("asked");
     assert_eq!((asked.len(), asked[0].delivery, asked[0].apply_again), (1, first, false));
     assert_eq!(test.readmit_all("b").await, 1);
     assert_eq!(test.states(first).await, [(0, 1, RecordState::Waiting)]);
@@ -82,24 +81,4 @@ async fn a_delivery_may_hold_queued_ignored_and_dead_records() {
         counts.iter().map(|count| (count.state, count.count)).collect::<Vec<_>>(),
         [(RecordState::Dead, 1), (RecordState::Ignored, 1), (RecordState::Waiting, 1)]
     );
-}
-
-on_both_engines!(ids_whose_time_is_over_are_forgotten_as_fast_as_they_come);
-async fn ids_whose_time_is_over_are_forgotten_as_fast_as_they_come() {
-    let test = TestStore::new().await;
-    let id = if test.store.is_shared() { "int8send(i)" } else { "cast(cast(i as text) as blob)" };
-    let many = format!(
-        "insert into sender_id (hash, delivery_id, record_no, expires_at, remembered_at)
-        with recursive n(i) as (select cast(1 as bigint) union all select i + 1 from n where i < 2500) select {id}, {id}, 0, 1, 1 from n"
-    );
-    run_sql(&test, Box::leak(many.into_boxed_str())).await;
-    for _ in 0..6 {
-        test.pass(Duration::from_secs(15));
-        // a round, and one after it, since a round is answered before the rest is done
-        for _ in 0..2 {
-            run_sql(&test, "update meta set schema = schema").await;
-        }
-    }
-    let left = test.store.read_first(query("select count(*) as count from sender_id")).await.expect("counted").expect("a row");
-    assert_eq!(left.get::<i64>("count").expect("a number"), 0, "more than a minute's worth are gone within a minute and a half");
 }

@@ -44,7 +44,7 @@ impl Two {
 
     /// What was asked to run again, admitted as `admit` says.
     async fn readmit(&self, admit: impl Fn(&Readmission) -> AdmittedRecord) -> u64 {
-        let asked = records::to_readmit(&self.test.store, &self.test.versions(&["shop"]), 100).await.expect("asked");
+        let asked = records::to_readmit(&self.test.store, &self.test.versions(&["shop"]), 100, u64::MAX).await.expect("asked");
         let readmitted = asked.into_iter().map(|readmission| again(readmission, &admit, false)).collect();
         records::readmit(&self.test.store, readmitted, ADMIT_HASH).await.expect("readmitted")
     }

@@ -58,7 +58,9 @@ impl Away {
 
     async fn apply(&self, number: u8) -> Result<Applied, WriteError> {
         let changes = row(number);
-        self.database.apply(Unit { mark: [number; 32], lane: [number; 16], others: &[], fence: 1, changes: &changes }).await
+        self.database
+            .apply(Unit { mark: [number; 32], lane: [number; 16], others: &[], fence: 1, is_late: false, changes: &changes })
+            .await
     }
 
     /// Tries until the database is not left alone any more.
@@ -191,7 +193,7 @@ async fn a_transaction_that_is_not_done_in_time_is_given_up() {
     let Some(away) = Away::new(limits).await else { return };
     away.bench.database.run_script("create trigger slow before insert on t for each row do sleep(0.2)").await.unwrap();
     let changes: Vec<Change> = (0..4).flat_map(row).collect();
-    let unit = Unit { mark: [9; 32], lane: [9; 16], others: &[], fence: 1, changes: &changes };
+    let unit = Unit { mark: [9; 32], lane: [9; 16], others: &[], fence: 1, is_late: false, changes: &changes };
     let said = "table `t` of database `main`: its transaction was not done within 300ms, so its connection was given up";
     assert_eq!(reason(away.database.apply(unit).await), said);
     assert_eq!(numbers(&away.bench.rows("t").await), Vec::<u64>::new());
@@ -204,7 +206,7 @@ async fn one_that_is_down_is_asked_by_one_at_a_time() {
     std::fs::write(folder.path().join("file"), "").unwrap();
     let database = open(&folder.path().join("file").join("tables.db"));
     let changes = row(1);
-    let unit = Unit { mark: [1; 32], lane: [1; 16], others: &[], fence: 1, changes: &changes };
+    let unit = Unit { mark: [1; 32], lane: [1; 16], others: &[], fence: 1, is_late: false, changes: &changes };
     let first = reason(database.apply(unit).await);
     assert!(first.starts_with("database `main` cannot be opened: the folder "), "{first}");
     std::fs::remove_file(folder.path().join("file")).unwrap();

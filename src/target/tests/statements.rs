@@ -13,7 +13,14 @@ use crate::target::write::Unit;
 /// Writes a row under this lane and says how many statements that took, and what became of the row.
 async fn written(bench: &Bench, number: u8, lane: u8, operation: Operation) -> (u64, (u64, u64, u64)) {
     let changes = [change("t", operation)];
-    let unit = Unit { mark: [number; 32], lane: [lane; 16], others: &[], fence: i64::from(number) + 1, changes: &changes };
+    let unit = Unit {
+        mark: [number; 32],
+        lane: [lane; 16],
+        others: &[],
+        fence: i64::from(number) + 1,
+        is_late: false,
+        changes: &changes,
+    };
     let before = bench.database.health.answers.load(Ordering::Relaxed);
     let applied = bench.database.apply(unit).await.unwrap();
     let trace = &applied.changes[0];

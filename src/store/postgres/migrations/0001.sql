@@ -10,7 +10,7 @@ create table meta (
 );
 
 -- what instances tell each other of; a version goes up with the commit that changed it
--- `retention` and `sweep` are nobody's news: their versions are when that work was begun last
+-- `retention`, `sweep` and `targets` are nobody's news: their versions are when that work was begun last
 create table control (topic text primary key, version bigint not null default 0);
 insert into control (topic) values ('api_keys'), ('integrations'), ('onboarding'), ('bundles'), ('retention'), ('sweep'), ('targets');
 
@@ -105,6 +105,8 @@ create table delivery (
     raw_bytes bigint not null,
     masked bytea
 );
+-- people name a delivery by the end of its id
+create index delivery_ending on delivery (substr(id, 13));
 
 -- apart from delivery, so that bodies can go while the rest stays: a partition holds those of one day and is dropped whole
 -- received_on: the day in UTC, counted from 1970-01-01
@@ -209,6 +211,7 @@ create index record_aside on record (aside_until) where aside_until is not null;
 -- state: 0 open 1 done 4 dead 5 discarded
 -- id: a UUIDv7, sent along; lane_hash: the lane it waits in, to be found again when that was idle and is gone
 -- sealed: what it is made of besides the request, under the tenant's data key; content: its last attempt
+-- refused: 1 while it waits because the credentials were refused
 create table forward_job (
     id bytea primary key,
     record_id bigint not null,
@@ -225,6 +228,7 @@ create table forward_job (
     key_id bigint not null,
     sealed bytea not null,
     content bytea,
+    refused bigint not null default 0,
     check (state in (1, 4, 5) or lane_id is not null)
 );
 create index forward_open on forward_job (lane_id, pos) where state = 0;

@@ -89,6 +89,8 @@ create table delivery (
     raw_bytes integer not null,
     masked blob
 ) strict;
+-- people name a delivery by the end of its id
+create index delivery_ending on delivery (substr(id, 13));
 
 -- apart from delivery, so that bodies can go while the rest stays
 create table delivery_raw (
@@ -188,6 +190,7 @@ create index record_aside on record (aside_until) where aside_until is not null;
 -- state: 0 open 1 done 4 dead 5 discarded
 -- id: a UUIDv7, sent along; lane_hash: the lane it waits in, to be found again when that was idle and is gone
 -- sealed: what it is made of besides the request, under the tenant's data key; content: its last attempt
+-- refused: 1 while it waits because the credentials were refused
 create table forward_job (
     id blob primary key not null,
     record_id integer not null,
@@ -204,6 +207,7 @@ create table forward_job (
     key_id integer not null,
     sealed blob not null,
     content blob,
+    refused integer not null default 0,
     check (state in (1, 4, 5) or lane_id is not null)
 ) strict;
 create index forward_open on forward_job (lane_id, pos) where state = 0;

@@ -67,7 +67,7 @@ pub fn decode(csv: &Csv, text: &str) -> Result<Json, String> {
         let mut object = Map::new();
         budget.take()?;
         for (column, value) in columns.iter().zip(row.drain(..)).filter(|(column, _)| !column.is_empty()) {
-            budget.take()?;
+            budget.take_named(column)?;
             object.insert(column.clone(), Json::String(value));
         }
         objects.push(Json::Object(object));
@@ -198,6 +198,17 @@ mod tests {
             let found = decoded(&with(','), body).expect_err(body);
             assert!(found.contains(reason) && !found.contains("hunter2"), "{found}");
         }
+    }
+
+    #[test]
+    fn a_long_name_is_not_repeated_for_a_flood_of_rows() {
+        let flood = format!("{}{}", "n".repeat(400_000), "\na".repeat(300_000));
+        assert_eq!(
+            decoded(&Csv::default(), &flood).map(|rows| rows.len()),
+            Err("the names in the first row of the body are too long to be repeated for so many rows".to_owned())
+        );
+        let wide = format!("{}{}", "n".repeat(200), "\n1".repeat(100_000));
+        assert!(decode(&Csv::default(), &wide).is_ok(), "a name that somebody would write");
     }
 
     proptest! {

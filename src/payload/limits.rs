@@ -6,19 +6,34 @@ pub const MOST_LEVELS: usize = 64;
 /// The most values of one body: fields, items, elements, attributes, cells.
 pub const MOST_VALUES: usize = 1_000_000;
 
-/// Counts the values of one body.
+/// The most bytes of names that stand in a body once and are repeated for each of its rows: 64 for each value.
+pub const MOST_REPEATED_BYTES: usize = 64 * MOST_VALUES;
+
+/// Counts the values of one body, and the bytes of the names that are repeated for them.
 #[derive(Debug)]
-pub(super) struct Budget(usize);
+pub(super) struct Budget {
+    values: usize,
+    repeated_bytes: usize,
+}
 
 impl Budget {
     /// All of it.
     pub(super) fn new() -> Self {
-        Self(MOST_VALUES)
+        Self { values: MOST_VALUES, repeated_bytes: MOST_REPEATED_BYTES }
     }
 
     /// Takes one value, or says that there are too many.
     pub(super) fn take(&mut self) -> Result<(), String> {
-        self.0 = self.0.checked_sub(1).ok_or_else(|| format!("it has more than {MOST_VALUES} values"))?;
+        self.values = self.values.checked_sub(1).ok_or_else(|| format!("it has more than {MOST_VALUES} values"))?;
+        Ok(())
+    }
+
+    /// Takes one value under a name that is repeated for it, or says that there are too many or that the name is too long for so
+    /// many.
+    pub(super) fn take_named(&mut self, name: &str) -> Result<(), String> {
+        self.take()?;
+        let left = self.repeated_bytes.checked_sub(name.len());
+        self.repeated_bytes = left.ok_or("the names in the first row of the body are too long to be repeated for so many rows")?;
         Ok(())
     }
 }

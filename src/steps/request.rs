@@ -134,6 +134,11 @@ fn target(node: &Node, compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -
         );
         return None;
     }
+    if let Some(segment) = dot_segment(text) {
+        let message = format!("the segment `{segment}` in a path leads to another path than the one that stands here");
+        diagnostics.report(Diagnostic::error("bad-url", node.head(), message).hint("write the path that is meant, without it"));
+        return None;
+    }
     let url = Value::compile_url(node, compiler, diagnostics)?;
     let inner = text.trim().strip_prefix("{{").and_then(|text| text.strip_suffix("}}")).unwrap_or_default();
     let is_name = |name: &str| !name.is_empty() && name.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
@@ -217,11 +222,28 @@ impl Request {
 
     fn url(&self, target: &Target, base: &str, context: Context<'_>) -> Result<Url, Failure> {
         let text = target.url.text(context).map_err(|error| mapping("URL", &error))?;
+        // a secret leads wherever the operator says; everything else is asked for as it is written
+        if let Some(segment) = dot_segment(&text).filter(|_| !target.is_secret) {
+            let reason =
+                format!("a value makes the segment `{segment}` in `{}`, which would lead to another path", target.written);
+            return Err(Failure::permanent(Step::Enrich, reason));
+        }
         Url::parse(&absolute(&text, base)).map_err(|_| {
             let found = if target.is_secret { "the secret".to_owned() } else { format!("`{}`", target.written) };
             Failure::permanent(Step::Enrich, format!("{found} is no URL that can be called; expected `https://…` or a path"))
         })
     }
+}
+
+/// A segment of a URL's path that the path would be resolved by: "this folder", or "the one above". Browsers' rules for URLs take
+/// `%2e` for a dot and `\` for a slash, and see neither tabs nor line breaks.
+fn dot_segment(url: &str) -> Option<&'static str> {
+    let path = url.split(['?', '#']).next().unwrap_or_default().replace(['\t', '\n', '\r'], "");
+    path.split(['/', '\\']).find_map(|segment| match segment.trim().to_ascii_lowercase().replace("%2e", ".").as_str() {
+        "." => Some("."),
+        ".." => Some(".."),
+        _ => None,
+    })
 }
 
 /// A path as a URL below `base`; a URL as it is.
@@ -240,4 +262,40 @@ pub(super) fn header_value(name: &HeaderName, text: &str) -> Result<HeaderValue,
 /// A value of a call that cannot be had: nothing but another file or another record helps.
 pub(super) fn mapping(what: &str, error: &ValueError) -> Failure {
     Failure::permanent(Step::Enrich, format!("{what}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn segments_that_lead_elsewhere_are_found_however_they_are_written() {
+        for (url, expected) in [
+            ("/p/../tasks", Some("..")),
+            ("/p/%2E%2e/tasks", Some("..")),
+            ("/p/.%2E", Some("..")),
+            ("/p/%2e/tasks", Some(".")),
+            ("https://a.example/p\\..\\tasks", Some("..")),
+            ("/p/.\t./tasks", Some("..")),
+            ("/p/.. ", Some("..")),
+            ("/p/..a/...", None),
+            ("/p/%252E%252E/tasks", None),
+            ("/p?at=../x", None),
+            ("https://a.example/p#/../x", None),
+        ] {
+            assert_eq!(dot_segment(url), expected, "{url}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_path_without_such_a_segment_is_asked_for_as_it_is_written(path in "(/|\\\\|\\.|%2e|%2E|\\t|a|%2F| ){0,12}") {
+            let parsed = Url::parse(&format!("https://a.example/p/{path}")).expect("a URL");
+            let segments = path.trim_end().replace('\\', "/").matches('/').count() + 2;
+            let kept = parsed.path_segments().map_or(0, Iterator::count);
+            prop_assert!(dot_segment(&path).is_some() || kept == segments, "{path:?} is {parsed}");
+        }
+    }
 }

@@ -200,6 +200,17 @@ async fn a_url_out_of_an_answer_stays_on_declared_hosts() {
 }
 
 #[tokio::test]
+async fn a_value_cannot_lead_to_another_path() {
+    let app = app(SHOP, "  tasks: \"/projects/{{ id }}/tasks\"", "$.tasks.name", "").await;
+    app.answer("tasks", "{\"name\":\"of another\"}");
+    send(&app, "..").await;
+    run(&app).await;
+    let reason = reason(&app).await;
+    assert!(reason.contains("a value makes the segment `..` in `/projects/{{ id }}/tasks`"), "{reason}");
+    assert!(app.rows("things").await.is_empty());
+}
+
+#[tokio::test]
 async fn a_url_that_is_wholly_a_secret_declares_its_own_host() {
     let text = "auth: { none: a test }\nsecrets: { url: { env: URL } }\napis:\n  shop: { base: \"https://api.example.com\" }\n\
         enrich:\n  thing: { get: \"{{ secret.url }}\" }\nwrite: { upsert: things, key: { id: $.body.id }, set: { value: $.thing.name } }\n";

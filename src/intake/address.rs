@@ -1,5 +1,6 @@
 //! Who sent a request and which URL it used, as far as proxies of ours that stand in between say so. A header that anyone could have
-//! written counts for nothing: only what a trusted proxy added does.
+//! written counts for nothing: only what a trusted proxy added does. Of the two families of such headers only `X-Forwarded-*` is read,
+//! because a proxy that writes one lets its sender write the other.
 
 use std::net::IpAddr;
 
@@ -41,14 +42,12 @@ impl Addresses {
             return format!("{public_url}{}{query}", request.path);
         }
         let trusted = request.peer.is_some_and(|peer| self.is_trusted(peer.to_canonical()));
-        let forwarded = |name: &str, parameter: &str| {
-            let listed = || request.header(name).and_then(|value| value.split(',').next()).map(|value| value.trim().to_owned());
-            let value = trusted.then(|| forwarded_parameter(request, parameter).or_else(listed)).flatten();
-            value.filter(|value| !value.is_empty())
+        let forwarded = |name: &str| {
+            let value = request.header(name).filter(|_| trusted)?.split(',').next().unwrap_or_default().trim();
+            (!value.is_empty()).then(|| value.to_owned())
         };
-        let scheme = forwarded("x-forwarded-proto", "proto").unwrap_or_else(|| "http".to_owned());
-        let host =
-            forwarded("x-forwarded-host", "host").or_else(|| request.header("host").map(str::to_owned)).unwrap_or_default();
+        let scheme = forwarded("x-forwarded-proto").unwrap_or_else(|| "http".to_owned());
+        let host = forwarded("x-forwarded-host").or_else(|| request.header("host").map(str::to_owned)).unwrap_or_default();
         format!("{scheme}://{host}{}{query}", request.path)
     }
 
@@ -57,30 +56,11 @@ impl Addresses {
     }
 }
 
-/// The addresses that proxies noted, the sender's first: of `Forwarded` where it is there, else of `X-Forwarded-For`.
+/// The addresses that proxies noted in `X-Forwarded-For`, the sender's first.
 fn hops(request: &Request) -> Vec<String> {
-    let all = |wanted: &str| {
-        let values = request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
-        let texts = values.map(|(_, value)| String::from_utf8_lossy(value).into_owned());
-        texts.flat_map(|text| text.split(',').map(|part| part.trim().to_owned()).collect::<Vec<_>>()).collect::<Vec<_>>()
-    };
-    let standard = all("forwarded");
-    if standard.is_empty() {
-        return all("x-forwarded-for");
-    }
-    standard.iter().map(|element| parameter(element, "for").unwrap_or_default()).collect()
-}
-
-fn forwarded_parameter(request: &Request, name: &str) -> Option<String> {
-    let header = request.header("forwarded")?;
-    parameter(header.split(',').next()?, name)
-}
-
-/// The value of a parameter of one element of `Forwarded`.
-fn parameter(element: &str, name: &str) -> Option<String> {
-    let pairs = element.split(';').filter_map(|pair| pair.split_once('='));
-    let (_, value) = pairs.into_iter().find(|(known, _)| known.trim().eq_ignore_ascii_case(name))?;
-    Some(value.trim().trim_matches('"').to_owned())
+    let values = request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("x-forwarded-for"));
+    let texts = values.map(|(_, value)| String::from_utf8_lossy(value).into_owned());
+    texts.flat_map(|text| text.split(',').map(|part| part.trim().to_owned()).collect::<Vec<_>>()).collect()
 }
 
 /// `203.0.113.7`, `203.0.113.7:4711`, `2001:db8::1`, `[2001:db8::1]:4711`.
@@ -118,13 +98,23 @@ mod tests {
             ("10.0.0.1", ("x-forwarded-for", "192.0.2.1"), "192.0.2.1"),
             ("10.0.0.1", ("x-forwarded-for", "198.51.100.9, 192.0.2.1, 10.0.0.2"), "192.0.2.1"),
             ("10.0.0.1", ("x-forwarded-for", "192.0.2.1, nonsense"), "10.0.0.1"),
-            ("10.0.0.1", ("forwarded", "for=\"[2001:db8::1]:4711\";proto=https, for=10.0.0.3"), "2001:db8::1"),
+            ("10.0.0.1", ("x-forwarded-for", "[2001:db8::1]:4711, 10.0.0.3"), "2001:db8::1"),
             ("10.0.0.1", ("x-other", ""), "10.0.0.1"),
             ("::ffff:10.0.0.1", ("x-forwarded-for", "192.0.2.1:443"), "192.0.2.1"),
         ] {
             let client = addresses.client(&request(peer, &[header]));
             assert_eq!(client, expected.parse().ok(), "{peer} {header:?}");
         }
+    }
+
+    #[test]
+    fn what_a_proxy_passes_through_in_the_other_header_counts_for_nothing() {
+        let passed = ("forwarded", "for=203.0.113.7;proto=https;host=evil.example");
+        let addresses = behind(&["10.0.0.0/8"]);
+        let noted = request("10.0.0.1", &[passed, ("x-forwarded-for", "192.0.2.1"), ("host", "inside:8080")]);
+        assert_eq!(addresses.client(&noted), "192.0.2.1".parse().ok());
+        assert_eq!(addresses.url(&noted), "http://inside:8080/in/a?k=1");
+        assert_eq!(addresses.client(&request("10.0.0.1", &[passed])), "10.0.0.1".parse().ok());
     }
 
     #[test]

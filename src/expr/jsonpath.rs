@@ -1,6 +1,7 @@
 //! JSONPath (RFC 9535) over the event document. A path that can only name one place is walked directly; the others are
 //! read once by jsonpath-rust and run by us. What that crate accepts without a word is refused.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use jsonpath_rust::parser::errors::JsonPathError;
@@ -137,23 +138,33 @@ impl Path {
 
     /// What stands there: one value or nothing for a path that names one place, else a list of all that match.
     pub fn find(&self, document: &EventDocument) -> Option<Json> {
+        self.look(document).map(Cow::into_owned)
+    }
+
+    /// The same without a copy where it can be had so.
+    pub fn look<'d>(&self, document: &'d EventDocument) -> Option<Cow<'d, Json>> {
         let root = document.get(&self.first);
         match &self.rest {
-            Rest::Singular(segments) => walk(root?, segments).cloned(),
-            Rest::One(query) => matches_of(query, root).into_iter().next(),
-            Rest::Many { query, .. } => Some(Json::Array(matches_of(query, root))),
+            Rest::Singular(segments) => walk(root?, segments).map(Cow::Borrowed),
+            Rest::One(query) => matches_of(query, root).into_iter().next().map(Cow::Owned),
+            Rest::Many { query, .. } => Some(Cow::Owned(Json::Array(matches_of(query, root)))),
         }
     }
 
     /// The list that is looked at item by item. Of a path that can name many it is what matches, but only where there is something
     /// that it looks through: that a list is missing does not mean that it is empty.
     pub fn find_list(&self, document: &EventDocument) -> Option<Json> {
-        let Rest::Many { trunk, .. } = &self.rest else { return self.find(document) };
+        self.look_at_list(document).map(Cow::into_owned)
+    }
+
+    /// The same without a copy where it can be had so.
+    pub fn look_at_list<'d>(&self, document: &'d EventDocument) -> Option<Cow<'d, Json>> {
+        let Rest::Many { trunk, .. } = &self.rest else { return self.look(document) };
         let looked_through = matches_of(trunk, document.get(&self.first)).into_iter().next()?;
         match looked_through {
-            Json::Array(_) | Json::Object(_) => self.find(document),
+            Json::Array(_) | Json::Object(_) => self.look(document),
             Json::Null => None,
-            other => Some(other),
+            other => Some(Cow::Owned(other)),
         }
     }
 

@@ -63,7 +63,7 @@ pub struct TriedRecord {
     pub route: Option<String>,
     /// The lane it would wait in.
     pub lane: Option<String>,
-    /// What each step added to the event document.
+    /// What each step added to the event document; what all records share only with the first.
     pub steps: Vec<StepTrace>,
     /// The calls that were made; one without a status found no recorded answer.
     pub calls: Vec<CallTrace>,
@@ -261,7 +261,7 @@ async fn try_item(source: &Source, item: Item<'_>, around: Around<'_>) -> TriedR
         number: item.number,
         route: None,
         lane: None,
-        steps: admission_steps(source, &item.document, &mask),
+        steps: admission_steps(source, &item, &mask),
         calls: Vec::new(),
         end: End::WouldCall,
         forwards: Vec::new(),
@@ -344,11 +344,14 @@ fn has_no_recording(call: &CallTrace) -> bool {
     call.status.is_none() && call.error.as_ref().is_some_and(|error| error.contains("no recorded answer"))
 }
 
-/// The document as each step before the fetch left it.
-fn admission_steps(source: &Source, document: &EventDocument, mask: &Mask) -> Vec<StepTrace> {
+/// The document as each step before the fetch left it. What all items of a delivery share is shown with the first of them.
+fn admission_steps(source: &Source, item: &Item<'_>, mask: &Mask) -> Vec<StepTrace> {
     let split = source.admission.payload.split.as_ref().map(|(name, _)| name.as_str());
+    let is_shared = |name: &str| [&NAMES[..], &BODY, &INBOX].concat().contains(&name);
+    let is_shown = |name: &str| item.number == 0 || !is_shared(name);
     let steps = ["request", "decode", "inbox", "auth", "extract"];
-    steps.into_iter().filter_map(|name| step(name, document, |one| step_of(one, split) == name, mask)).collect()
+    let of = |name: &&str| step(name, &item.document, |one| is_shown(one) && step_of(one, split) == *name, mask);
+    steps.iter().filter_map(of).collect()
 }
 
 /// The step that adds a name before anything is fetched.

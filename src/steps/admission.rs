@@ -32,6 +32,9 @@ use crate::payload::inflate::Uninflated;
 use crate::payload::options::Payload;
 
 /// The compiled admission of a source, with the routes it chooses from.
+/// The most records of one delivery: they are one append, and each of its attempts decodes the whole request again.
+const MOST_RECORDS: usize = 10_000;
+
 #[derive(Debug)]
 pub struct Admission {
     /// The source's name.
@@ -127,6 +130,15 @@ pub struct Item<'r> {
 }
 
 /// What becomes known of an item while its route is looked for.
+/// A list that is split.
+struct Split<'a> {
+    /// What each of its elements is called.
+    name: &'a str,
+    is_empty: bool,
+    /// The elements that are asked for, each with its place.
+    wanted: Vec<(Json, u32)>,
+}
+
 struct Found<'a> {
     event: &'a mut Option<String>,
     reply: &'a mut Option<Arc<Reply>>,
@@ -195,15 +207,13 @@ impl Admission {
         if let Some(reason) = received.undecoded {
             return vec![undecoded(request, base, first, reason, &arrival)];
         }
-        match self.split(&base) {
+        match self.split(&base, only.as_ref()) {
             Ok(None) if first > 0 => Vec::new(),
             Ok(None) => vec![self.item(0, work::item_sha256(&request.body), base, &arrival)],
-            Ok(Some((_, items))) if items.is_empty() => {
+            Ok(Some(Split { is_empty: true, .. })) => {
                 vec![Item { reply: self.reply.clone(), ..emptied(request, base, first, &arrival) }]
             }
-            Ok(Some((name, items))) => {
-                let wanted =
-                    items.into_iter().zip(0u32..).filter(|(_, number)| only.as_ref().is_none_or(|only| only.contains(number)));
+            Ok(Some(Split { name, wanted, .. })) => {
                 let item = |(element, number): (Json, u32)| {
                     let mut document = base.clone();
                     let item_sha256 = work::item_sha256(element.to_string().as_bytes());
@@ -211,7 +221,7 @@ impl Admission {
                     document.set("index", json!(number));
                     self.item(number, item_sha256, document, &arrival)
                 };
-                wanted.map(item).collect()
+                wanted.into_iter().map(item).collect()
             }
             Err(reason) => vec![undecoded(request, base, first, reason, &arrival)],
         }
@@ -230,13 +240,18 @@ impl Admission {
         }
     }
 
-    fn split(&self, document: &EventDocument) -> Result<Option<(&str, Vec<Json>)>, String> {
+    /// The elements of the list that is split; of those only what is asked for is copied.
+    fn split(&self, document: &EventDocument, only: Option<&RangeInclusive<u32>>) -> Result<Option<Split<'_>>, String> {
         let Some((name, path)) = &self.payload.split else { return Ok(None) };
-        match path.find_list(document) {
-            Some(Json::Array(items)) => Ok(Some((name, items))),
-            Some(_) => Err(format!("split: `{}` is no list", path.text())),
-            None => Err(format!("split: `{}` is missing", path.text())),
+        let found = path.look_at_list(document).ok_or_else(|| format!("split: `{}` is missing", path.text()))?;
+        let Json::Array(items) = found.as_ref() else { return Err(format!("split: `{}` is no list", path.text())) };
+        if items.len() > MOST_RECORDS {
+            let (place, count) = (path.text(), items.len());
+            return Err(format!("split: `{place}` has {count} elements; a delivery becomes {MOST_RECORDS} records at most"));
         }
+        let numbered = items.iter().zip(0u32..).filter(|(_, number)| only.is_none_or(|only| only.contains(number)));
+        let wanted = numbered.map(|(element, number)| (element.clone(), number)).collect();
+        Ok(Some(Split { name, is_empty: items.is_empty(), wanted }))
     }
 
     fn item(&self, number: u32, item_sha256: [u8; 32], mut document: EventDocument, arrival: &Arrival<'_>) -> Item<'_> {

@@ -99,6 +99,16 @@ fn check(options: &SignatureOptions, scheme: &Scheme, diagnostics: &mut Diagnost
                 .hint("add `{body}` where the sender has it; a value that does not depend on the body is a `token`"),
         );
     }
+    let digest = scheme.body_sha256.as_ref().filter(|path| !scheme.signed.holds_body() && !scheme.signed.covers(path));
+    if let (Some(path), Some(written)) = (digest, &options.body_sha256) {
+        let path = path.text();
+        let message = format!("the digest at `{path}` is not signed: whoever has seen one signature can write another digest");
+        diagnostics.report(
+            Diagnostic::error("unsigned-body", written.span, message)
+                .related(place_of_text, "what is signed")
+                .hint(format!("add `{{{path}}}` to `signed` where the sender signs it")),
+        );
+    }
     if scheme.algorithm.is_plain_hash() && !scheme.signed.holds_secret() {
         let name = scheme.algorithm.name();
         let message = format!("`{name}` has no key, so anyone could compute it: `signed` needs `{{secret}}`");

@@ -107,7 +107,7 @@ pub fn compile(input: Input<'_>, world: World<'_>, diagnostics: &mut Diagnostics
     let receive = Receive { handshake_methods: handshakes.methods(), ..receive };
     let event = event.map_or(Some(None), |event| event.map(Some))?;
     lint::check(options, &routes, world.engine, diagnostics);
-    let secret_origins = signing::check(options, root, diagnostics);
+    let secret_origins = signing::check(options, root, handshakes.answering.clone(), diagnostics);
     let values = row_lanes::Values { extract: &extract, event: event.as_ref(), has_tenant, engine: world.engine };
     row_lanes::check(options, &routes, &values, diagnostics);
     let (mask, secret_places) =

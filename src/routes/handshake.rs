@@ -9,7 +9,7 @@ use crate::auth::secret::{SecretOptions, Surroundings};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::{Named, options};
 use crate::config::shape;
-use crate::config::source::Spanned;
+use crate::config::source::{Span, Spanned};
 use crate::config::yaml::Node;
 use crate::expr::convert::scalar_text;
 use crate::expr::reads::Reads;
@@ -64,6 +64,8 @@ pub struct Handshakes {
     reads_body: bool,
     /// How bodies are read: as the file says, else as the content type does.
     payloads: Vec<Payload>,
+    /// Where the secrets come from that sign answers which anyone can have.
+    pub(super) answering: Vec<(String, Span)>,
 }
 
 /// A compiled handshake.
@@ -100,17 +102,19 @@ pub(super) fn compile(
     diagnostics: &mut Diagnostics,
     unset: &mut Diagnostics,
 ) -> Option<Handshakes> {
-    let one = |options| compile_one(options, input, integration, diagnostics, unset);
+    let mut answering = Vec::new();
+    let one = |options| compile_one(options, input, integration, &mut answering, diagnostics, unset);
     let compiled = input.options.iter().map(one).collect::<Vec<_>>();
     let list = compiled.into_iter().collect::<Option<Vec<_>>>()?;
     let reads_body = list.iter().any(|handshake| handshake.reads_body(input.surroundings.compiler.engine));
-    Some(Handshakes { list, reads_body, payloads: payload?.strict(MOST_BYTES).into() })
+    Some(Handshakes { list, reads_body, payloads: payload?.strict(MOST_BYTES).into(), answering })
 }
 
 fn compile_one(
     options: &HandshakeOptions,
     input: &Input<'_>,
     integration: Option<&IntegrationRule>,
+    answering: &mut Vec<(String, Span)>,
     diagnostics: &mut Diagnostics,
     unset: &mut Diagnostics,
 ) -> Option<Handshake> {
@@ -135,7 +139,7 @@ fn compile_one(
         None => None,
     };
     if let (Some(written), Some(verified)) = (&options.reply, auth.as_ref().or(input.auth)) {
-        oracle::check(written, verified, input, &Compiler { engine, scope: &open }, diagnostics);
+        answering.extend(oracle::check(written, verified, input, &Compiler { engine, scope: &open }, diagnostics));
     }
     let mut reads = Reads::default();
     when.add_reads(engine, &mut reads);

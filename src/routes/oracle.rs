@@ -1,41 +1,63 @@
-//! Signing oracles: a handshake that signs for everyone what only the holder of the secret should be able to sign.
+//! Signing oracles: a handshake that signs for everyone what only the holder of the secret should be able to sign. What verifies in
+//! other files is compared by `signing`.
 
 use super::handshake::{HandshakeReplyOptions, Input};
 use crate::auth::scheme::Auth;
 use crate::auth::secret::SecretOptions;
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::options::Named;
+use crate::config::source::Span;
 use crate::config::yaml::{Content, Node};
 use crate::expr::reads::Reads;
 use crate::expr::value::{Compiler, Value};
 
-/// Refuses a reply that anyone can have and that signs what its sender says with a secret that verifies deliveries.
+/// Refuses a reply that anyone can have and that signs what its sender says with a secret that verifies what comes to this source.
+/// Says where the secrets of such a reply come from, as they may not verify in another file either.
 pub(super) fn check(
     reply: &HandshakeReplyOptions,
     verified: &Auth,
     input: &Input<'_>,
     compiler: &Compiler<'_>,
     diagnostics: &mut Diagnostics,
-) {
+) -> Vec<(String, Span)> {
+    let mut signing = Vec::new();
     if !lets_everyone_in(verified) {
-        return;
+        return signing;
     }
-    let verifying = input.root.get("auth").map(|auth| secrets_of(auth, input.declared)).unwrap_or_default();
+    let verifying = verifying_in(input.root, input.declared);
     let written = reply.headers.entries.iter().map(|(_, node)| node).chain(&reply.text).chain(&reply.json);
     for (leaf, value) in written.flat_map(|node| leaves(node, compiler)) {
         let mut reads = Reads::default();
         value.add_reads(compiler.engine, &mut reads);
-        let signing = value.secrets().into_iter().find(|name| {
-            let origins = origins_of(name, input.declared);
-            verifying.iter().any(|known| origins.contains(known))
-        });
-        if let (Some(name), Some(_)) = (signing, reads.places().next()) {
+        if reads.places().next().is_none() {
+            continue;
+        }
+        let secrets = value.secrets();
+        let verifies = |name: &&String| origins_of(name, input.declared).iter().any(|origin| verifying.contains(origin));
+        if let Some(name) = secrets.iter().find(verifies) {
             let message = format!("anyone could have a delivery signed here: `secret.{name}` verifies deliveries too");
             diagnostics.report(
                 Diagnostic::error("signing-oracle", leaf.span, message)
                     .hint("remove the handshake's own `auth`, so that its sender is verified like that of a delivery, or sign with another secret"),
             );
         }
+        signing.extend(secrets.iter().flat_map(|name| origins_of(name, input.declared)).map(|origin| (origin, leaf.span)));
+    }
+    signing
+}
+
+/// Where the values of all secrets come from that verify deliveries or handshakes of a file.
+pub(super) fn verifying_in(root: &Node, declared: &Named<Vec<SecretOptions>>) -> Vec<String> {
+    let handshakes = items(root.get("handshake")).into_iter().filter_map(|handshake| handshake.get("auth"));
+    root.get("auth").into_iter().chain(handshakes).flat_map(|auth| secrets_of(auth, declared)).collect()
+}
+
+/// What a list holds, or the one that stands in its place.
+pub(super) fn items(node: Option<&Node>) -> Vec<&Node> {
+    match node.map(|node| (&node.content, node)) {
+        Some((Content::List(items), _)) => items.iter().collect(),
+        Some((_, one)) => vec![one],
+        None => Vec::new(),
     }
 }
 

@@ -13,6 +13,8 @@ use super::source::{FileId, Sources, Span, Spanned};
 /// The largest file that is read, in bytes.
 pub const LARGEST_FILE: usize = 1 << 20;
 const MOST_NODES: usize = 50_000;
+/// The most bytes of text that anchors and aliases stand for, all together.
+const MOST_COPIED_BYTES: usize = 8 << 20;
 const MOST_LEVELS: usize = 64;
 
 /// A value and its place.
@@ -177,7 +179,8 @@ pub fn parse(sources: &Sources, file: FileId, diagnostics: &mut Diagnostics) -> 
         diagnostics.report(Diagnostic::error("file-too-large", Span::new(file, 0..0), message));
         return None;
     }
-    let mut builder = Builder { file, text, stack: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None, diagnostics };
+    let (stack, anchors) = (Vec::new(), HashMap::new());
+    let mut builder = Builder { file, text, stack, anchors, nodes: 0, copied_bytes: 0, root: None, diagnostics };
     let mut documents = 0;
     for event in Parser::new_from_str(text) {
         let (event, span) = match event {
@@ -211,6 +214,7 @@ struct Builder<'t, 'd> {
     stack: Vec<Frame>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    copied_bytes: usize,
     root: Option<Node>,
     diagnostics: &'d mut Diagnostics,
 }
@@ -242,8 +246,11 @@ impl Builder<'_, '_> {
                 self.add(node, anchor)
             }
             Event::Alias(anchor) => {
+                let known = self.anchors.get(&anchor)?;
+                let (nodes, bytes) = size_of_tree(known);
+                self.nodes += nodes;
+                self.copy(bytes, span)?;
                 let mut node = self.anchors.get(&anchor)?.clone();
-                self.nodes += size_of_tree(&node);
                 node.span = span;
                 if let Content::Scalar(scalar) = &mut node.content {
                     // its text stands at the anchor, not here
@@ -263,6 +270,17 @@ impl Builder<'_, '_> {
             Event::SequenceEnd | Event::MappingEnd => self.close(span),
             _ => Some(()),
         }
+    }
+
+    /// Counts text that is about to be copied for an alias or for what aliases can name.
+    fn copy(&mut self, bytes: usize, span: Span) -> Option<()> {
+        self.copied_bytes += bytes;
+        if self.copied_bytes > MOST_COPIED_BYTES {
+            let message = format!("anchors and aliases stand for more than {MOST_COPIED_BYTES} bytes of text in all");
+            self.diagnostics.report(Diagnostic::error("too-many-values", span, message));
+            return None;
+        }
+        Some(())
     }
 
     fn refuse_tag(&mut self, tagged: bool, span: Span) {
@@ -319,6 +337,7 @@ impl Builder<'_, '_> {
             return None;
         }
         if anchor != 0 {
+            self.copy(size_of_tree(&node).1, node.span)?;
             self.anchors.insert(anchor, node.clone());
         }
         let (text, file) = (self.text, self.file);
@@ -390,11 +409,17 @@ fn merge(mut entries: Vec<Entry>, merged: Vec<Node>) -> Vec<Entry> {
     entries
 }
 
-fn size_of_tree(node: &Node) -> usize {
+/// How many nodes it has, and how many bytes of text are in them.
+fn size_of_tree(node: &Node) -> (usize, usize) {
+    let join =
+        |(nodes, bytes): (usize, usize), (more_nodes, more_bytes): (usize, usize)| (nodes + more_nodes, bytes + more_bytes);
     match &node.content {
-        Content::Scalar(_) => 1,
-        Content::List(items) => 1 + items.iter().map(size_of_tree).sum::<usize>(),
-        Content::Map(entries) => 1 + entries.iter().map(|entry| size_of_tree(&entry.value)).sum::<usize>(),
+        Content::Scalar(scalar) => (1, scalar.text.len()),
+        Content::List(items) => items.iter().map(size_of_tree).fold((1, 0), join),
+        Content::Map(entries) => {
+            let of = |entry: &Entry| join((0, entry.name.value.len()), size_of_tree(&entry.value));
+            entries.iter().map(of).fold((1, 0), join)
+        }
     }
 }
 
@@ -456,6 +481,17 @@ mod tests {
         assert_eq!(read("a: 1\na: 2\n").1, ["duplicate-name"]);
         assert_eq!(read("a: !x 1\n").1, ["yaml-tag"]);
         assert_eq!(read("a: 1\n---\nb: 2\n").1, ["second-document"]);
+    }
+
+    #[test]
+    fn a_long_text_is_not_repeated_by_thousands_of_aliases() {
+        let aliases = |count: usize| "- *a\n".repeat(count);
+        let text = |count| format!("- &a \"{}\"\n{}", "x".repeat(300_000), aliases(count));
+        assert_eq!(read(&text(30_000)).1, ["too-many-values"]);
+        assert!(read(&text(20)).1.is_empty());
+        let nested =
+            format!("- &x \"{}\"\n- {}{}{}\n", "x".repeat(300_000), "&n [".repeat(60), "*x, ".repeat(20), "]".repeat(60));
+        assert_eq!(read(&nested).1, ["too-many-values"], "anchors inside each other");
     }
 
     #[test]

@@ -90,7 +90,7 @@ enum Outcome {
 
 /// Answers one request.
 async fn receive(State(intake): State<Arc<Intake>>, request: axum::extract::Request) -> Response {
-    let (method, place) = (request.method().clone(), first_segment(request.uri().path()));
+    let method = request.method().clone();
     let source = OnceLock::new();
     let outcome = AssertUnwindSafe(outcome_of(&intake, request, &source)).catch_unwind().await;
     match outcome.unwrap_or(Err(Rejection::Fault)) {
@@ -98,20 +98,21 @@ async fn receive(State(intake): State<Arc<Intake>>, request: axum::extract::Requ
         Ok(Outcome::Handshake(answered)) => answer::handshake(answered),
         Err(rejection) => {
             let (reason, findings) = (rejection.reason(), rejection.findings().join("; "));
-            tracing::info!(source = source.get(), http.method = %method, http.place = place, reason, findings, "request rejected");
+            let known = source.get();
+            // of a path that is nobody's nothing is shown: any of it may be a key that the sender put there
+            let (source, place) = (known.map(|known| known.name.as_str()), known.map(|known| known.receive.path_text()));
+            tracing::info!(source, http.method = %method, http.place = place, reason, findings, "request rejected");
             rejection.into_response()
         }
     }
 }
 
-/// As much of a path as can be shown: what follows may be a key that the sender put there.
-fn first_segment(path: &str) -> String {
-    let first = path.split('/').nth(1).unwrap_or_default();
-    format!("/{}", crate::config::yaml::shorten(first))
-}
-
 /// Answers a request whose source, once it is known, is noted in `known`.
-async fn outcome_of(intake: &Intake, request: axum::extract::Request, known: &OnceLock<String>) -> Result<Outcome, Rejection> {
+async fn outcome_of(
+    intake: &Intake,
+    request: axum::extract::Request,
+    known: &OnceLock<Arc<Source>>,
+) -> Result<Outcome, Rejection> {
     refuse_when_closed(intake)?;
     let table = intake.registry.table();
     let (parts, stream) = request.into_parts();
@@ -120,7 +121,7 @@ async fn outcome_of(intake: &Intake, request: axum::extract::Request, known: &On
     let url = intake.addresses.url(&request);
     request.peer = intake.addresses.client(&request);
     let (source, params) = find(&table, &request)?;
-    let _ = known.set(source.name.clone());
+    let _ = known.set(Arc::clone(&source));
     let read = read_body(&source, &mut request, &parts, stream).await;
     let arrived = Arrived { source: &source, request: &request, params: &params, url: &url };
     let outcome = match read {

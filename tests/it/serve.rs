@@ -116,6 +116,21 @@ fn a_new_key_opens_and_a_revoked_one_does_not() {
 }
 
 #[test]
+fn the_log_shows_no_part_of_a_path_that_may_be_a_credential() {
+    let file = "receive: { path: \"/:integration\" }\nintegration: { is: $.params.integration, fields: { seen: { label: Anything } } }\n\
+        auth: { integration: $.params.integration }\nwrite: { insert: log, set: { raw: $.body } }\n";
+    let project = Project::new().file("routes.d/orders.yaml", file);
+    let server = project.serve();
+    assert_eq!(request(&server.intake, "POST", "/hti_c4n4ry", &[], "{}").status, 401);
+    assert_eq!(request(&server.intake, "POST", "/hti_c4n4ry", &[], &"x".repeat((1 << 20) + 1)).status, 413);
+    assert_eq!(request(&server.intake, "GET", "/hti_c4n4ry", &[], "").status, 405);
+    assert_eq!(request(&server.intake, "POST", "/hti_c4n4ry/orders", &[], "{}").status, 404);
+    until(|| server.said().matches("request rejected").count() == 4, || server.said());
+    assert!(server.said().contains("/:integration"), "{}", server.said());
+    assert!(!server.said().contains("c4n4ry"), "{}", server.said());
+}
+
+#[test]
 fn deliveries_are_shown_replayed_and_discarded_while_the_server_runs() {
     let project = Project::with_sensors();
     let server = project.serve();

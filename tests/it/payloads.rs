@@ -151,6 +151,15 @@ async fn a_line_of_ndjson_that_is_bad_leaves_the_others_good() {
 }
 
 #[tokio::test]
+async fn a_list_of_more_records_than_a_delivery_may_have_is_one_dead_record() {
+    let app = app("{ split: { item: $.body.items } }", "{ a: $.item }").await;
+    let list = |count: usize| format!("{{\"items\":[{}]}}", vec!["1"; count].join(","));
+    assert_eq!(send(&app, "application/json", list(10_001)).await.status, 200);
+    assert_eq!(app.states().await, ["dead"]);
+    assert_eq!(reasons(&app).await, ["split: `$.body.items` has 10001 elements; a delivery becomes 10000 records at most"]);
+}
+
+#[tokio::test]
 async fn one_element_of_xml_is_split_like_many() {
     let app = app("{ format: xml, split: { line: $.body.order.line } }", "{ a: \"$.line['#text']\", b: \"$.line['@n']\" }").await;
     for body in ["<order><line n='1'>x</line></order>", "<order><line n='2'>y</line><line n='3'>z</line></order>", "<order/>"] {
@@ -202,6 +211,33 @@ async fn letters_arrive_from_every_charset() {
     let reasons = reasons(&app).await;
     assert!(reasons[0].contains("byte 12 (from 0) is not UTF-8") && !reasons[0].contains("canary"), "{reasons:?}");
     assert!(reasons[1].contains("charset `klingon`, which is not known"), "{reasons:?}");
+}
+
+#[tokio::test]
+async fn the_raw_body_is_there_for_whatever_reads_it() {
+    let insert = "write: { insert: rows, set: { a: $.body.a } }";
+    for options in [
+        format!("id: \"{{{{ raw | sha256 | hex }}}}\"\n{insert}"),
+        format!("lane: \"{{{{ raw | length }}}}\"\n{insert}"),
+        format!("routes:\n  - when: \"'5' in raw\"\n    {insert}"),
+        "routes:\n  - extract: { whole: $.raw }\n    write: { insert: rows, set: { a: \"{{ whole[6:7] }}\" } }".to_owned(),
+    ] {
+        let app = Builder::new("routes.d/bodies.yaml", &format!("auth: {{ none: a test }}\n{options}\n")).schema(SCHEMA);
+        let app = app.start().await;
+        assert_eq!(send(&app, "application/json", br#"{"a":"5"}"#).await.status, 200);
+        assert_eq!(written(&app).await, ["5|~"], "{options}: {:?}", reasons(&app).await);
+    }
+}
+
+#[tokio::test]
+async fn an_empty_id_tells_no_deliveries_apart_so_none_is_taken_for_a_duplicate() {
+    let text = format!("id: $.body.id\n{}", file("{}", "{ a: $.body.a }"));
+    let app = Builder::new("routes.d/bodies.yaml", &text).schema(SCHEMA).start().await;
+    for a in ["1", "2"] {
+        let answer = send(&app, "application/json", format!("{{\"id\":\"\",\"a\":\"{a}\"}}")).await;
+        assert!(answer.status == 200 && answer.body["duplicate"].is_null(), "{answer:?}");
+    }
+    assert_eq!(reasons(&app).await, ["`id`: `$.body.id` is empty"; 2]);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use reqwest::{Method, Url};
+use serde_json::Value as Json;
 
 use super::evidence::Evidence;
 use super::secret::SecretSource;
@@ -92,12 +93,28 @@ pub(super) fn read(text: &str) -> Result<KnownKeys, String> {
         let found = rsa.or_else(|_| ec()).or_else(|_| ed());
         return found.map(|(family, key)| KnownKeys::Pem(family, key)).map_err(|_| "it holds no public key in PEM".to_owned());
     }
-    let set =
-        serde_json::from_str::<JwkSet>(text).or_else(|_| serde_json::from_str::<Jwk>(text).map(|key| JwkSet { keys: vec![key] }));
-    match set {
-        Ok(set) if set.keys.is_empty() => Err("the set has no keys".to_owned()),
-        Ok(set) => Ok(KnownKeys::Set(set)),
-        Err(error) => Err(format!("it is neither a JSON Web Key Set nor PEM: {error}")),
+    let json = serde_json::from_str(text).map_err(|error| format!("it is neither a JSON Web Key Set nor PEM: {error}"))?;
+    set_of(json).map(KnownKeys::Set)
+}
+
+/// The keys of a set, or one key by itself. Those of a kind that is not known here are left out, as RFC 7517 (section 5) asks: an
+/// issuer may have keys for others in its set.
+fn set_of(mut json: Json) -> Result<JwkSet, String> {
+    let written = match json.get_mut("keys").map(Json::take) {
+        Some(Json::Array(keys)) => keys,
+        Some(_) => return Err("it is no JSON Web Key Set: `keys` is no list".to_owned()),
+        None => vec![json],
+    };
+    if written.is_empty() {
+        return Err("the set has no keys".to_owned());
+    }
+    let mut unread = None;
+    let read =
+        written.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).map_err(|error| unread = Some(error)).ok());
+    let keys: Vec<Jwk> = read.collect();
+    match unread {
+        Some(error) if keys.is_empty() => Err(format!("it has no JSON Web Key of a kind that is known: {error}")),
+        _ => Ok(JwkSet { keys }),
     }
 }
 
@@ -220,9 +237,8 @@ impl Fetched {
         if answer.status != 200 {
             return Err(format!("the answer was {}", answer.status));
         }
-        let set =
-            serde_json::from_slice::<JwkSet>(&answer.body).map_err(|error| format!("it is no JSON Web Key Set: {error}"))?;
-        if set.keys.is_empty() { Err("the set has no keys".to_owned()) } else { Ok(Arc::new(set)) }
+        let json = serde_json::from_slice(&answer.body).map_err(|error| format!("it is no JSON Web Key Set: {error}"))?;
+        set_of(json).map(Arc::new)
     }
 
     fn state(&self) -> State {
@@ -244,5 +260,27 @@ mod tests {
         drop((first, joining));
         assert!(fetched.may_ask(at(9)).is_none());
         assert!(fetched.may_ask(at(10)).is_some());
+    }
+
+    #[test]
+    fn keys_of_a_kind_that_is_not_known_leave_the_others_good() {
+        let known = r#"{"kty":"EC","crv":"P-256","kid":"a","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#;
+        let others =
+            [r#"{"kty":"EC","crv":"secp256k1","x":"AA","y":"AA"}"#, r#"{"kty":"AKP","alg":"ML-DSA-44","pub":"AA"}"#, "7"];
+        let set = format!("{{\"keys\":[{},{known}]}}", others.join(","));
+        for (text, count) in [(known, 1), (set.as_str(), 1)] {
+            let keys = read(text).map(|keys| keys.matching(Algorithm::ES256, Some("a")).len());
+            assert_eq!(keys, Ok(count), "{text}");
+        }
+        for (text, reason) in [
+            (format!("{{\"keys\":[{}]}}", others[0]), "no JSON Web Key of a kind that is known"),
+            ("{\"keys\":[]}".to_owned(), "the set has no keys"),
+            ("{\"keys\":{}}".to_owned(), "`keys` is no list"),
+            ("{}".to_owned(), "no JSON Web Key of a kind that is known"),
+            ("[".to_owned(), "neither a JSON Web Key Set nor PEM"),
+        ] {
+            let found = read(&text).err().unwrap_or_default();
+            assert!(found.contains(reason), "{text}: {found}");
+        }
     }
 }

@@ -36,12 +36,20 @@ impl Arrived<'_> {
     /// The request with its decoded body. A compressed one that is broken or inflates to more than the source takes is refused. What is
     /// inflated is let go again: the inbox keeps the bytes of the wire, which signatures are over.
     pub(super) fn received(self) -> Result<Received, Rejection> {
-        let received = self.source.admission.read(self.request, self.params);
-        match received.uninflated {
-            None => Ok(received),
-            Some(Uninflated::TooLarge(most)) => Err(Rejection::TooLarge(most)),
-            Some(Uninflated::Broken(reason)) => Err(Rejection::Broken(reason)),
-        }
+        inflated(self.source.admission.read(self.request, self.params))
+    }
+
+    /// The same before its sender is verified, within the limits for bodies that anyone may have sent.
+    fn received_unverified(self) -> Result<Received, Rejection> {
+        inflated(self.source.admission.read_unverified(self.request, self.params))
+    }
+}
+
+fn inflated(received: Received) -> Result<Received, Rejection> {
+    match received.uninflated {
+        None => Ok(received),
+        Some(Uninflated::TooLarge(most)) => Err(Rejection::TooLarge(most)),
+        Some(Uninflated::Broken(reason)) => Err(Rejection::Broken(reason)),
     }
 }
 
@@ -51,7 +59,7 @@ pub(super) struct Verified {
     pub(super) caller: Caller,
     /// The integration that the request is for, as far as that is known.
     pub(super) integration: Option<Arc<Integration>>,
-    /// The request with its decoded body, where a scheme, or the way to the integration, leads through it.
+    /// The request with its decoded body, where a scheme, or the way to the integration, leads through it and it could be decoded.
     pub(super) received: Option<Received>,
 }
 
@@ -80,7 +88,7 @@ impl Gate {
     /// The sender as a scheme verified it.
     pub(super) async fn verify(&self, arrived: Arrived<'_>, auth: &Auth, reads_body: bool) -> Result<Verified, Rejection> {
         let Arrived { source, request, params, url } = arrived;
-        let received = if reads_body { Some(arrived.received()?) } else { None };
+        let received = if reads_body { Some(arrived.received_unverified()?) } else { None };
         let head;
         let document = match &received {
             Some(received) => &received.document,
@@ -107,6 +115,8 @@ impl Gate {
             true => Rejection::Unavailable(refusal.findings.join("; ")),
             false => Rejection::Unauthorized(refusal),
         })?;
+        // what was too much of a stranger may be right of one that is known
+        let received = received.filter(|received| received.undecoded.is_none());
         Ok(Verified { caller, integration, received })
     }
 

@@ -99,7 +99,7 @@ pub(super) async fn slow(intake: &Intake, arrived: Arrived<'_>, rejection: Rejec
     let (Rejection::Unauthorized(_), Some(peer)) = (&rejection, arrived.request.peer) else { return rejection };
     let source = arrived.source;
     let document = if source.auth_reads_body {
-        source.admission.read(arrived.request, arrived.params).document
+        source.admission.read_unverified(arrived.request, arrived.params).document
     } else {
         document(arrived.request, arrived.params)
     };

@@ -83,7 +83,7 @@ impl Rejected {
         let small = arrived.request.body.len() <= LARGEST_BODY;
         let body = if small { arrived.request.body.clone() } else { Bytes::new() };
         let request = Request { body, ..arrived.request.clone() };
-        let received = source.admission.read(&request, arrived.params);
+        let received = source.admission.read_unverified(&request, arrived.params);
         let integration = gate.integration_of(source, &received.document).await.ok().flatten();
         let mut mask = source.mask_for(&received.document, integration.as_deref());
         cover_api_keys(&request, &mut mask);

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use super::charset::Charset;
 use super::content_type::ContentType;
 use super::inflate::{Uninflated, inflate};
+use super::limits::Budget;
 use super::options::Payload;
 use super::{Format, csv, form, json, json_lenient, jwt, lists, multipart, ndjson, positional, xml};
 use crate::model::delivery::Request;
@@ -18,14 +19,24 @@ pub struct Content<'p> {
     payload: &'p Payload,
     declared: ContentType,
     bytes: Bytes,
+    budget: Budget,
 }
 
 impl Payload {
     /// Inflates the body, within the source's `max_body`.
     pub fn open(&self, request: &Request) -> Result<Content<'_>, Uninflated> {
+        self.open_within(request, Budget::verified())
+    }
+
+    /// The same before the sender is verified: a body that anyone may have sent may have fewer values.
+    pub fn open_unverified(&self, request: &Request) -> Result<Content<'_>, Uninflated> {
+        self.open_within(request, Budget::unverified())
+    }
+
+    fn open_within(&self, request: &Request, budget: Budget) -> Result<Content<'_>, Uninflated> {
         let bytes = inflate(request, self.most_bytes)?;
         let declared = ContentType::parse(request.header("content-type").unwrap_or_default());
-        Ok(Content { payload: self, declared, bytes })
+        Ok(Content { payload: self, declared, bytes, budget })
     }
 }
 
@@ -55,17 +66,17 @@ impl Content<'_> {
     }
 
     fn decode_as(&self, format: &Format) -> Result<Option<Json>, String> {
-        let bytes = &self.bytes;
+        let (bytes, budget) = (&self.bytes, self.budget);
         let text = || self.text(None);
         Ok(Some(match format {
-            Format::Json if !self.payload.is_lenient => json::decode(&text()?)?,
-            Format::Json | Format::JsonLenient => json_lenient::decode(&text()?)?,
-            Format::Form => form::decode(bytes, self.charset(None)?)?,
+            Format::Json if !self.payload.is_lenient => json::decode_within(&text()?, budget)?,
+            Format::Json | Format::JsonLenient => json_lenient::decode(&text()?, budget)?,
+            Format::Form => form::decode(bytes, self.charset(None)?, budget)?,
             Format::Positional(positional) => positional::decode(positional, bytes, self.charset(None)?)?,
-            Format::Xml => xml::decode(&self.text(xml::declared_charset(bytes))?)?,
-            Format::Csv(csv) => csv::decode(csv, &text()?)?,
-            Format::Ndjson => ndjson::decode(&text()?)?,
-            Format::Multipart => multipart::decode(bytes, &self.declared, self.charset(None)?)?,
+            Format::Xml => xml::decode(&self.text(xml::declared_charset(bytes))?, budget)?,
+            Format::Csv(csv) => csv::decode(csv, &text()?, budget)?,
+            Format::Ndjson => ndjson::decode(&text()?, budget)?,
+            Format::Multipart => multipart::decode(bytes, &self.declared, self.charset(None)?, budget)?,
             Format::Text => Json::String(text()?.into_owned()),
             Format::None => return Ok(None),
             Format::Jwt => jwt::decode(&text()?)?,

@@ -10,10 +10,9 @@ use super::limits::Budget;
 /// A name that occurs once is a text, one that occurs several times the list of its texts (`lists` makes it a list always).
 /// `name=` and `name` without `=` are the empty text. Empty pieces (`a=1&&b=2`) count for nothing, and a `%` without two hex
 /// digits behind it is itself. Names are taken as they are: PHP's `item[0][id]` is the name `item[0][id]`.
-pub fn decode(bytes: &[u8], charset: Charset) -> Result<Json, String> {
+pub(super) fn decode(bytes: &[u8], charset: Charset, mut budget: Budget) -> Result<Json, String> {
     let (charset, bytes) = charset.with_ascii(bytes)?;
     let mut fields = Map::new();
-    let mut budget = Budget::new();
     let bytes = trim_line_end(&bytes);
     for (pair, number) in bytes.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).zip(1usize..) {
         budget.take()?;
@@ -56,7 +55,7 @@ mod tests {
     use super::*;
 
     fn decoded(body: &[u8], charset: &str) -> Result<String, String> {
-        decode(body, Charset::named(charset).expect("known")).map(|json| json.to_string())
+        decode(body, Charset::named(charset).expect("known"), Budget::verified()).map(|json| json.to_string())
     }
 
     #[test]
@@ -86,13 +85,13 @@ mod tests {
         fn what_is_encoded_comes_back(fields in prop::collection::btree_map(".{1,8}", ".{0,8}", 0..8)) {
             let body: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(&fields).finish();
             let expected: Map<String, Json> = fields.into_iter().map(|(name, value)| (name, Json::String(value))).collect();
-            prop_assert_eq!(decode(body.as_bytes(), Charset::UTF_8), Ok(Json::Object(expected)));
+            prop_assert_eq!(decode(body.as_bytes(), Charset::UTF_8, Budget::verified()), Ok(Json::Object(expected)));
         }
 
         #[test]
         fn any_bytes_are_an_object_or_a_reason(bytes in prop::collection::vec(any::<u8>(), 0..200), signs in "[a%&=+\\nF8]{0,40}") {
-            let _ = decode(&bytes, Charset::UTF_8);
-            prop_assert!(decode(signs.as_bytes(), Charset::named("latin1").expect("known")).is_ok());
+            let _ = decode(&bytes, Charset::UTF_8, Budget::verified());
+            prop_assert!(decode(signs.as_bytes(), Charset::named("latin1").expect("known"), Budget::verified()).is_ok());
         }
     }
 }

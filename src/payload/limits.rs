@@ -6,25 +6,48 @@ pub const MOST_LEVELS: usize = 64;
 /// The most values of one body: fields, items, elements, attributes, cells.
 pub const MOST_VALUES: usize = 1_000_000;
 
-/// The most bytes of names that stand in a body once and are repeated for each of its rows: 64 for each value.
-pub const MOST_REPEATED_BYTES: usize = 64 * MOST_VALUES;
+/// The same of a body that is looked into before its sender is verified.
+pub const MOST_UNVERIFIED_VALUES: usize = 100_000;
+
+/// The most bytes of names that stand in a body once and are repeated for each of its rows, for each value that it may have.
+const MOST_REPEATED_BYTES: usize = 64;
 
 /// Counts the values of one body, and the bytes of the names that are repeated for them.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {
+    most: usize,
     values: usize,
     repeated_bytes: usize,
 }
 
 impl Budget {
-    /// All of it.
-    pub(super) fn new() -> Self {
-        Self { values: MOST_VALUES, repeated_bytes: MOST_REPEATED_BYTES }
+    /// That of a body whose sender is verified.
+    pub(super) fn verified() -> Self {
+        Self::of(MOST_VALUES)
+    }
+
+    /// That of a body that anyone may have sent.
+    pub(super) fn unverified() -> Self {
+        Self::of(MOST_UNVERIFIED_VALUES)
+    }
+
+    pub(super) fn of(most: usize) -> Self {
+        Self { most, values: most, repeated_bytes: MOST_REPEATED_BYTES * most }
+    }
+
+    /// How many values there may still be.
+    pub(super) fn left(&self) -> usize {
+        self.values
     }
 
     /// Takes one value, or says that there are too many.
     pub(super) fn take(&mut self) -> Result<(), String> {
-        self.values = self.values.checked_sub(1).ok_or_else(|| format!("it has more than {MOST_VALUES} values"))?;
+        self.take_all(1)
+    }
+
+    /// Takes several values, or says that there are too many.
+    pub(super) fn take_all(&mut self, values: usize) -> Result<(), String> {
+        self.values = self.values.checked_sub(values).ok_or_else(|| format!("it has more than {} values", self.most))?;
         Ok(())
     }
 
@@ -33,7 +56,8 @@ impl Budget {
     pub(super) fn take_named(&mut self, name: &str) -> Result<(), String> {
         self.take()?;
         let left = self.repeated_bytes.checked_sub(name.len());
-        self.repeated_bytes = left.ok_or("the names in the first row of the body are too long to be repeated for so many rows")?;
+        self.repeated_bytes =
+            left.ok_or("the names in the first row of the body are too long to be repeated for so many rows")?;
         Ok(())
     }
 }

@@ -23,9 +23,8 @@ const MOST_HEADER_BYTES: usize = 8 * 1024;
 /// some text (`text/*`, JSON, XML, CSV) and it really is one, else `{ filename, content_type, base64 }`; `content_type` is
 /// missing when the sender said none. A name that occurs several times is a list, as in a form. The boundary is the content
 /// type's, else what the body's first line says.
-pub fn decode(bytes: &[u8], declared: &ContentType, charset: Charset) -> Result<Json, String> {
+pub(super) fn decode(bytes: &[u8], declared: &ContentType, charset: Charset, mut budget: Budget) -> Result<Json, String> {
     let mut fields = Map::new();
-    let mut budget = Budget::new();
     let boundary = boundary(bytes, declared)?;
     for (part, number) in cut(bytes, &boundary)?.into_iter().zip(1usize..) {
         budget.take()?;
@@ -161,7 +160,7 @@ mod tests {
         Content-Disposition: form-data; name=\"empty\"\r\n\r\n\r\n--YZ--\r\nepilogue";
 
     fn decoded(bytes: &[u8], header: &str) -> Result<String, String> {
-        decode(bytes, &ContentType::parse(header), Charset::UTF_8).map(|json| json.to_string())
+        decode(bytes, &ContentType::parse(header), Charset::UTF_8, Budget::verified()).map(|json| json.to_string())
     }
 
     fn body() -> Vec<u8> {
@@ -209,7 +208,7 @@ mod tests {
             let part = |(name, value): (&String, &String)| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
             let body = format!("{}--b--\r\n", fields.iter().map(part).collect::<String>());
             let expected: Map<String, Json> = fields.into_iter().map(|(name, value)| (name, Json::String(value))).collect();
-            prop_assert_eq!(decode(body.as_bytes(), &ContentType::parse("a/b; boundary=b"), Charset::UTF_8), Ok(Json::Object(expected)));
+            prop_assert_eq!(decode(body.as_bytes(), &ContentType::parse("a/b; boundary=b"), Charset::UTF_8, Budget::verified()), Ok(Json::Object(expected)));
         }
 
         #[test]

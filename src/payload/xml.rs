@@ -22,9 +22,9 @@ use super::limits::{Budget, MOST_LEVELS, place_of};
 ///
 /// White space between elements, comments and processing instructions are left out. Values are texts; columns and `as` turn
 /// them into numbers and times. A DOCTYPE is refused.
-pub fn decode(text: &str) -> Result<Json, String> {
+pub(super) fn decode(text: &str, budget: Budget) -> Result<Json, String> {
     let mut reader = Reader::from_str(text);
-    let mut tree = Tree { open: Vec::new(), root: None, budget: Budget::new() };
+    let mut tree = Tree { open: Vec::new(), root: None, budget };
     loop {
         let read = reader.read_event();
         let at = if read.is_err() { reader.error_position() } else { reader.buffer_position() };
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     fn decoded(body: &str) -> Result<String, String> {
-        decode(body).map(|json| json.to_string())
+        decode(body, Budget::verified()).map(|json| json.to_string())
     }
 
     #[test]
@@ -262,14 +262,14 @@ mod tests {
         fn escaped_text_comes_back(text in "[^\\x00-\\x08\\r]{1,20}", value in "[^\\x00-\\x1f]{0,20}") {
             let escape = quick_xml::escape::escape;
             let body = format!("<a><b>{}</b><c x=\"{}\"/></a>", escape(&text), escape(&value));
-            prop_assert_eq!(decode(&body), Ok(serde_json::json!({ "a": { "b": text, "c": { "@x": value } } })));
+            prop_assert_eq!(decode(&body, Budget::verified()), Ok(serde_json::json!({ "a": { "b": text, "c": { "@x": value } } })));
         }
 
         #[test]
         fn any_text_is_an_object_or_a_reason(text in any::<String>(), signs in "[<>/ab!?\\[\\]CDAT&;#x=' -]{0,60}") {
-            let _ = decode(&text);
-            let _ = decode(&signs);
-            let _ = decode(&format!("<a>{signs}</a>"));
+            let _ = decode(&text, Budget::verified());
+            let _ = decode(&signs, Budget::verified());
+            let _ = decode(&format!("<a>{signs}</a>"), Budget::verified());
             let _ = declared_charset(text.as_bytes());
         }
     }

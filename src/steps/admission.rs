@@ -28,13 +28,14 @@ use crate::model::record::{AdmittedRecord, Fate};
 use crate::model::retry::RetryPolicy;
 use crate::model::tenant::Tenant;
 use crate::payload;
+use crate::payload::decode::Content;
 use crate::payload::inflate::Uninflated;
 use crate::payload::options::Payload;
 
-/// The compiled admission of a source, with the routes it chooses from.
 /// The most records of one delivery: they are one append, and each of its attempts decodes the whole request again.
 const MOST_RECORDS: usize = 10_000;
 
+/// The compiled admission of a source, with the routes it chooses from.
 #[derive(Debug)]
 pub struct Admission {
     /// The source's name.
@@ -129,7 +130,6 @@ pub struct Item<'r> {
     pub chosen: Result<Chosen<'r>, NotChosen>,
 }
 
-/// What becomes known of an item while its route is looked for.
 /// A list that is split.
 struct Split<'a> {
     /// What each of its elements is called.
@@ -139,6 +139,7 @@ struct Split<'a> {
     wanted: Vec<(Json, u32)>,
 }
 
+/// What becomes known of an item while its route is looked for.
 struct Found<'a> {
     event: &'a mut Option<String>,
     reply: &'a mut Option<Arc<Reply>>,
@@ -173,8 +174,16 @@ pub enum NotChosen {
 impl Admission {
     /// The request as the event document begins. Parses the body: verify the sender first, unless that needs the body.
     pub fn read(&self, request: &Request, params: &[(String, String)]) -> Received {
+        self.received(request, params, self.payload.open(request))
+    }
+
+    /// The same before the sender is verified, within the limits for bodies that anyone may have sent.
+    pub fn read_unverified(&self, request: &Request, params: &[(String, String)]) -> Received {
+        self.received(request, params, self.payload.open_unverified(request))
+    }
+
+    fn received(&self, request: &Request, params: &[(String, String)], opened: Result<Content<'_>, Uninflated>) -> Received {
         let mut document = payload::request::document(request, params);
-        let opened = self.payload.open(request);
         let decoded = opened.as_ref().map_err(Uninflated::to_string).and_then(|content| {
             if let Some(raw) = self.reads_raw.then(|| content.raw()).flatten() {
                 document.set("raw", json!(raw));

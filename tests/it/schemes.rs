@@ -55,6 +55,16 @@ async fn only_certain_addresses_may_send() {
 }
 
 #[tokio::test]
+async fn a_body_is_looked_into_within_limits_before_its_sender_is_verified() {
+    let app = app("{ token: $.body.token, secret: { env: TOKEN } }").await;
+    for (count, expected) in [(99_997, 200), (100_000, 401)] {
+        let body = format!("{{\"token\":\"right\",\"items\":[{}]}}", vec!["0"; count].join(","));
+        let answer = app.send("POST", "/in/a", &[("content-type", "application/json")], &body).await;
+        assert_eq!(answer.status, expected, "{count}");
+    }
+}
+
+#[tokio::test]
 async fn schemes_are_joined_by_any_and_all() {
     let token = "{ token: $.headers.x_token, secret: { env: TOKEN } }";
     let check = "{ check: headers.x_mode == 'live' }";

@@ -1,6 +1,7 @@
 //! Text to checked values: files with positions, the YAML tree, the option reader, diagnostics and how they are drawn. Knows
 //! YAML and not one word about webhooks.
 
+mod aliases;
 pub mod diagnostic;
 pub mod explain;
 pub mod filled;

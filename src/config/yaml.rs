@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Number, Value as Json};
 use serde_yaml::granit_parser::{Event, Parser, ScalarStyle, StructureStyle};
 
+use super::aliases::{merge, size_of_tree};
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::slips;
 use super::source::{FileId, Sources, Span, Spanned};
@@ -387,40 +388,6 @@ fn name_of(node: Node, text: &str, file: FileId, template: &mut bool, diagnostic
         Diagnostic::error("wrong-type", span, "a list or map cannot be a name").hint("put it in quotes if it is meant as a text")
     });
     Spanned { value: String::new(), span }
-}
-
-/// Adds what `<<` brings; what the map says itself wins, and earlier maps win over later ones.
-fn merge(mut entries: Vec<Entry>, merged: Vec<Node>) -> Vec<Entry> {
-    for node in merged {
-        let maps = match node.content {
-            Content::List(items) => items,
-            content => vec![Node { span: node.span, content }],
-        };
-        for entry in maps
-            .into_iter()
-            .filter_map(|map| if let Content::Map(entries) = map.content { Some(entries) } else { None })
-            .flatten()
-        {
-            if !entries.iter().any(|known| known.name.value == entry.name.value) {
-                entries.push(entry);
-            }
-        }
-    }
-    entries
-}
-
-/// How many nodes it has, and how many bytes of text are in them.
-fn size_of_tree(node: &Node) -> (usize, usize) {
-    let join =
-        |(nodes, bytes): (usize, usize), (more_nodes, more_bytes): (usize, usize)| (nodes + more_nodes, bytes + more_bytes);
-    match &node.content {
-        Content::Scalar(scalar) => (1, scalar.text.len()),
-        Content::List(items) => items.iter().map(size_of_tree).fold((1, 0), join),
-        Content::Map(entries) => {
-            let of = |entry: &Entry| join((0, entry.name.value.len()), size_of_tree(&entry.value));
-            entries.iter().map(of).fold((1, 0), join)
-        }
-    }
 }
 
 #[cfg(test)]

@@ -103,7 +103,8 @@ fn set_of(mut json: Json) -> Result<JwkSet, String> {
     let written = match json.get_mut("keys").map(Json::take) {
         Some(Json::Array(keys)) => keys,
         Some(_) => return Err("it is no JSON Web Key Set: `keys` is no list".to_owned()),
-        None => vec![json],
+        None if json.get("kty").is_some() => vec![json],
+        None => return Err("it has no JSON Web Key: neither `keys` nor `kty` is there".to_owned()),
     };
     if written.is_empty() {
         return Err("the set has no keys".to_owned());
@@ -273,10 +274,10 @@ mod tests {
             assert_eq!(keys, Ok(count), "{text}");
         }
         for (text, reason) in [
-            (format!("{{\"keys\":[{}]}}", others[0]), "no JSON Web Key of a kind that is known"),
+            ("{\"keys\":[7]}".to_owned(), "no JSON Web Key of a kind that is known"),
             ("{\"keys\":[]}".to_owned(), "the set has no keys"),
             ("{\"keys\":{}}".to_owned(), "`keys` is no list"),
-            ("{}".to_owned(), "no JSON Web Key of a kind that is known"),
+            ("{}".to_owned(), "neither `keys` nor `kty` is there"),
             ("[".to_owned(), "neither a JSON Web Key Set nor PEM"),
         ] {
             let found = read(&text).err().unwrap_or_default();

@@ -320,7 +320,7 @@ mod tests {
             ("$.body.lines[?@.a]", Some("[]")),
             ("$.body.orders[*].lines[*]", Some("[1]")),
             ("$.body.orders[0].lines[*]", Some("[1]")),
-            ("$.body[*].lines[*]", Some("[1]")),
+            ("$.body[*].lines[*]", Some("[]")),
             ("$.body.nope", None),
             ("$.body.nope[*]", None),
             ("$.body.nope[?@.a]", None),

@@ -189,6 +189,10 @@ impl Caller {
                 let reason = format!("{} and asks to wait until {at}", trouble.reason);
                 Err(Failure::held_until(Step::Enrich, at, reason))
             }
+            // the whole budget pauses that long, so an attempt that waits for it is none that failed
+            Some(Wish::Guessed(at)) if wait > LONGEST_WAIT => {
+                Err(Failure::held_until(Step::Enrich, at, format!("{} and does not say how long to wait", trouble.reason)))
+            }
             _ if is_over => Err(Failure::passing(Step::Enrich, trouble.reason)),
             _ if self.clock.is_manual() => Ok(Duration::ZERO),
             _ => Ok(wait),

@@ -68,7 +68,7 @@ pub struct Claim {
     pub claimed_at: Timestamp,
     /// When the lease ends unless it is prolonged.
     pub lease_ends_at: Timestamp,
-    /// The open records from the head of the lane, in order; at most 200.
+    /// The open records from the head of the lane, in order; at most 1000.
     pub records: Vec<ClaimedRecord>,
     /// The forward at the head of the lane, where that is one of forwards; then it has no records.
     pub forward: Option<super::forward::ClaimedForward>,

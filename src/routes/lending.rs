@@ -248,7 +248,7 @@ mod tests {
             ("forward: { x: { post: \"https://x.example\", headers: { X-Key: \"{{ secret.two }}\" } } }\n", "two"),
             ("forward: { x: { api: a, post: /x, headers: { X-Key: \"{{ secret['two'] }}\" } } }\n", "one two"),
             ("apis: { own: { base: \"https://own.example\" } }\nenrich: { x: /x }\n", ""),
-            ("apis: { own: { like: a } }\nenrich: { x: /x }\n", "one"),
+            ("apis: { own: { like: a, base: \"https://own.example\" } }\nenrich: { x: { api: own, get: /x } }\n", "one"),
             ("handshake: { when: query.q, auth: { token: $.query.t, secret: three }, reply: { text: ok } }\n", "three"),
         ] {
             assert_eq!(taken(LENDS, uses), (vec![], expected.to_owned()), "{uses}");

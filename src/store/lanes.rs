@@ -61,7 +61,7 @@ pub enum End {
 }
 
 /// Leases due lanes, each pool in turn. A claim's records are the head of its lane and, where that coalesces, those right
-/// behind it with the same work, at most 200.
+/// behind it with the same work, at most 1000.
 pub async fn claim(store: &Store, request: ClaimRequest<'_>) -> Result<Vec<Claim>, StoreError> {
     claim_of(LaneKind::Records, store, request).await
 }

@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-use hooktable::model::record::RecordState;
-use hooktable::store::records;
-
 use crate::support::test_app::{Builder, TestApp};
 
 const ORDER: &str = r#"{"eConomicAPIKey":"grant-canary","number":"20417"}"#;
@@ -35,13 +32,13 @@ async fn an_order_becomes_a_job_with_its_lines() {
 #[tokio::test]
 async fn a_burst_about_one_order_is_one_fetch() {
     let (app, key) = app_with_key().await;
-    for _ in 0..200 {
+    for _ in 0..1000 {
         assert_eq!(app.send_order(&key, ORDER).await.status, 200);
     }
     app.run_pending_deliveries(MINUTE).await;
-    let counts = records::counts(&app.tools.store).await.expect("counted");
-    let count = |state| counts.iter().find(|count| count.state == state).map(|count| count.count);
-    assert_eq!((count(RecordState::Superseded), count(RecordState::Done)), (Some(199), Some(1)));
+    let ended = app.tools.store.ended().all();
+    let count = |state: &str| ended.iter().find(|(_, ended, _)| *ended == state).map(|(.., count)| *count);
+    assert_eq!((count("superseded"), count("done")), (Some(999), Some(1)));
     assert_eq!(app.api.calls(), ["GET /orders/drafts/20417", "GET /orders/sent/20417"], "one fetch, from the list of places");
 }
 

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hooktable::clock::Clock;
-use hooktable::store::{OpenOptions, Store, records};
 use hooktable::target::{DatabaseOptions, Targets};
+use sqlx::{Connection as _, Row as _, SqliteConnection};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -34,17 +34,12 @@ fn route(version: u32, queueing: &str, when: &str, write: &str) -> String {
 
 /// How many records of each state there are, once the server is gone.
 async fn counted(folder: &Path) -> BTreeMap<&'static str, u64> {
-    let store = Store::open(OpenOptions {
-        place: folder.join("data/state.db").into(),
-        master_key: None,
-        key_file: folder.join("data/master.key"),
-        clock: Clock::system(),
-        max_bytes: None,
-    });
-    let store = store.await.expect("a state");
-    let counts = records::counts(&store).await.expect("counts");
-    store.close().await;
-    counts.into_iter().map(|count| (count.state.word(), count.count)).collect()
+    let url = format!("sqlite://{}", folder.join("data/state.db").display());
+    let mut connection = SqliteConnection::connect(&url).await.expect("a state");
+    let rows = sqlx::query("select state, count(*) from record group by state").fetch_all(&mut connection).await;
+    let words = ["open", "done", "ignored", "superseded", "dead", "discarded"];
+    let counted = rows.expect("counted").into_iter().map(|row| (row.get::<u32, _>(0) as usize, row.get::<i64, _>(1)));
+    counted.map(|(state, count)| (words[state], u64::try_from(count).expect("a number"))).collect()
 }
 
 fn tables(folder: &Path) -> Targets {

@@ -91,7 +91,7 @@ async fn a_replay_of_what_cannot_be_opened_now_waits_and_holds_up_no_other() {
     let mut connection = SqliteConnection::connect(&url).await.expect("connected");
     let oldest = "where delivery_row = (select min(delivery_row) from delivery_raw)";
     let of_oldest = |set: &str| sqlx::raw_sql(sqlx::AssertSqlSafe(format!("update delivery_raw set {set} {oldest}")));
-    connection.execute(of_oldest("sealed = x'00' || sealed")).await.expect("broken");
+    connection.execute(of_oldest("sealed = cast(x'00' || sealed as blob)")).await.expect("broken");
     let error = run_pending(&app.tools, 1).await.expect_err("it cannot be opened").to_string();
     assert!(error.contains("cannot be unsealed"), "{error}");
     assert_eq!(app.states().await, ["dead", "waiting"]);

@@ -227,6 +227,8 @@ async fn new_keys_of_an_issuer_are_fetched_and_keys_that_cannot_be_had_are_nobod
     assert_eq!(answer.status, 503, "the issuer cannot be asked: {answer:?}");
     assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
     publish(&app, &[&first.public]);
+    assert_eq!(status_of(&app, &first.token(|_| {})).await, 503, "just asked");
+    app.clock.move_to(app.clock.now() + Duration::from_secs(10));
     assert_eq!(status_of(&app, &first.token(|_| {})).await, 200);
     assert_eq!(status_of(&app, &second.token(|_| {})).await, 401, "just asked");
     publish(&app, &[&second.public]);

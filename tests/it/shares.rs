@@ -7,7 +7,7 @@ use sqlx::{Connection as _, Row as _, SqliteConnection};
 use crate::support::project::{Project, Serving, request, until};
 
 const SILENT: &str = "auth: { none: test }
-apis: { silent: { base: \"https://silent.example\" } }
+apis: { silent: { base: \"https://silent.example\", timeout: 1m } }
 extract: { number: $.body.number }
 lane: \"thing/{{ number }}\"
 enrich: { thing: \"/things/{{ number }}\" }
@@ -53,7 +53,7 @@ fn a_provider_that_answers_nobody_does_not_hold_up_other_sources() {
         let body = format!(r#"{{"n":{n}}}"#);
         assert_eq!(request(&server.intake, "POST", "/in/quick", &[("content-type", "application/json")], &body).status, 200);
     }
-    // an attempt at the silent one takes longer than we wait here
+    // an attempt at the silent one takes longer than is waited here
     until(
         || project.rows("log").len() == MANY,
         || format!("the rows of the quick source wait for the silent one:\n{}", server.said()),

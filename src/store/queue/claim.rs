@@ -19,7 +19,7 @@ use crate::store::hands::Hands;
 use crate::store::sql::{Connection, Row, Texts, fixed, micros, moment, query};
 
 /// The most records of one lane that a claim brings.
-const MOST_RECORDS: i64 = 200;
+const MOST_RECORDS: i64 = 1000;
 
 /// How often one claim goes on looking behind lanes whose heads have to wait for others.
 const LOOKS: usize = 8;

@@ -127,9 +127,9 @@ pub(super) fn within(bytes: u64, rows: &[Row]) -> Result<Vec<Readmission>, Store
         let next = readmission(row)?;
         if some.last().is_none_or(|last| last.delivery != next.delivery) {
             sum += next.raw_bytes;
-        }
-        if sum > bytes && !some.is_empty() {
-            break;
+            if sum > bytes && !some.is_empty() {
+                break;
+            }
         }
         some.push(next);
     }

@@ -157,7 +157,7 @@ async fn one_that_fails_keeps_its_place_and_a_paused_pool_holds_none() {
     let x = again.iter().find(|claim| target(claim) == "x").expect("its time has come");
     finish(&test, x, Sent::Refused(until + MINUTE, "401".to_owned())).await.expect("ended");
     lanes::resume_refused(&test.store, "shop").await.expect("resumed");
-    assert_eq!(claim(&test).await.iter().map(|claim| target(claim)).collect::<Vec<_>>(), ["x"]);
+    assert_eq!(claim(&test).await.iter().map(target).collect::<Vec<_>>(), ["x"]);
     assert_eq!(test.broken_lanes().await, 0);
     test.store.close().await;
 }

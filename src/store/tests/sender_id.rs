@@ -79,6 +79,7 @@ async fn a_delivery_may_hold_queued_ignored_and_dead_records() {
     let counts = records::counts(&test.store).await.expect("counted");
     assert_eq!(
         counts.iter().map(|count| (count.state, count.count)).collect::<Vec<_>>(),
-        [(RecordState::Dead, 1), (RecordState::Ignored, 1), (RecordState::Waiting, 1)]
+        [(RecordState::Dead, 1), (RecordState::Waiting, 1)],
+        "what is open or dead"
     );
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use crate::clock::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::intake_form::PreparedLane;
-use crate::store::sql::{Connection, Many, fixed, micros, query, values};
+use crate::store::sql::{Connection, Many, Texts, fixed, micros, query, values};
 
 /// Where the records of one arrival go: the lane's row and the first free position.
 #[derive(Clone, Copy)]
@@ -54,15 +54,24 @@ async fn upsert_lanes(
     folded: &[Coming<'_>],
     now: Timestamp,
 ) -> Result<HashMap<[u8; 16], Arrival>, StoreError> {
+    macro_rules! upsert {
+        ($returning:literal) => {
+            concat!(
+                " on conflict (hash) do update set
+                next_pos = lane.next_pos + excluded.waiting, waiting = lane.waiting + excluded.waiting, gates = lane.gates + excluded.gates,
+                first_at = coalesce(lane.first_at, excluded.first_at), most = excluded.most, idle_since = null,
+                quiet_until = min(excluded.quiet_until, coalesce(lane.first_at, excluded.first_at) + excluded.most),
+                due_at = case when lane.owner is not null or lane.held_by is not null then lane.due_at else max(coalesce(lane.retry_at, 0),
+                    min(excluded.quiet_until, coalesce(lane.first_at, excluded.first_at) + excluded.most)) end",
+                $returning
+            )
+        };
+    }
+    // a row that SQLite returns wakes two threads; all of them are read at once instead
+    const UPSERT: Texts = Texts { sqlite: upsert!(""), postgres: upsert!(" returning lane_id, hash, next_pos") };
     let statement = Many::new(
         "insert into lane (hash, pool_id, label, next_pos, waiting, gates, first_at, quiet_until, due_at, most, kind) ",
-        " on conflict (hash) do update set
-            next_pos = lane.next_pos + excluded.waiting, waiting = lane.waiting + excluded.waiting, gates = lane.gates + excluded.gates,
-            first_at = coalesce(lane.first_at, excluded.first_at), most = excluded.most, idle_since = null,
-            quiet_until = min(excluded.quiet_until, coalesce(lane.first_at, excluded.first_at) + excluded.most),
-            due_at = case when lane.owner is not null or lane.held_by is not null then lane.due_at else max(coalesce(lane.retry_at, 0),
-                min(excluded.quiet_until, coalesce(lane.first_at, excluded.first_at) + excluded.most)) end
-            returning lane_id, hash, next_pos",
+        UPSERT,
     );
     let counts: HashMap<&[u8; 16], i64> = folded.iter().map(|coming| (&coming.lane.hash, coming.count)).collect();
     let row = |Coming { lane, count, gates }: &Coming<'_>| {
@@ -70,12 +79,42 @@ async fn upsert_lanes(
         let PreparedLane { hash, pool_id, label, most, kind, .. } = lane;
         values![hash, *pool_id, label, count + 1, *count, *gates, now, quiet_until, quiet_until, micros(*most), *kind]
     };
+    let rows = if connection.is_shared() {
+        statement.fetch_all(connection, folded, row).await?
+    } else {
+        statement.execute(connection, folded, row).await?;
+        return read_places(connection, &counts).await;
+    };
     let mut arrivals = HashMap::with_capacity(folded.len());
-    for row in statement.fetch_all(connection, folded, row).await? {
+    for row in rows {
         let hash: [u8; 16] = fixed(row.get("hash")?, "a lane's hash")?;
         let next: i64 = row.get("next_pos")?;
         let count = counts.get(&hash).copied().unwrap_or_default();
         arrivals.insert(hash, Arrival { lane_id: row.get("lane_id")?, next_position: next - count });
+    }
+    Ok(arrivals)
+}
+
+/// The first positions of lanes in which so many have just been given out, in one row.
+async fn read_places(
+    connection: &mut Connection,
+    counts: &HashMap<&[u8; 16], i64>,
+) -> Result<HashMap<[u8; 16], Arrival>, StoreError> {
+    if counts.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = "select json_group_array(json_array(lower(hex(hash)), lane_id, next_pos)) as lanes from lane
+        where hash in (select unhex(value) from json_each($1))";
+    let hashes: Vec<String> = counts.keys().map(hex::encode).collect();
+    let row = query(sql).bind(serde_json::json!(hashes).to_string()).fetch_one(connection).await?;
+    let damaged = |error: &dyn std::fmt::Display| StoreError::Damaged(format!("the lanes of a batch cannot be read: {error}"));
+    let lanes: Vec<(String, i64, i64)> = serde_json::from_str(row.get("lanes")?).map_err(|error| damaged(&error))?;
+    let mut arrivals = HashMap::with_capacity(lanes.len());
+    for (hash, lane_id, next) in lanes {
+        let mut bytes = [0; 16];
+        hex::decode_to_slice(&hash, &mut bytes).map_err(|error| damaged(&error))?;
+        let count = counts.get(&bytes).copied().unwrap_or_default();
+        arrivals.insert(bytes, Arrival { lane_id, next_position: next - count });
     }
     Ok(arrivals)
 }

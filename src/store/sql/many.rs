@@ -9,8 +9,11 @@ use super::query::{Texts, fetch, run};
 use super::value::Value;
 use crate::store::error::StoreError;
 
-/// Sizes of a statement of SQLite; every number of rows is a sum of a few of them.
-const SIZES: [usize; 4] = [64, 16, 4, 1];
+/// The most rows of a statement of SQLite.
+const MOST_ROWS: usize = 64;
+/// Any number up to this has a statement of its own; from there on, multiples of it. So a number of rows is a sum of two, but for
+/// the largest, and few enough statements have to be kept prepared.
+const STEP: usize = 8;
 
 /// A statement around rows that are given to it: `before`, the rows, `after`.
 pub(crate) struct Many {
@@ -122,7 +125,11 @@ impl Array {
 fn pieces<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
     let mut rest = rows;
     std::iter::from_fn(move || {
-        let size = SIZES.into_iter().find(|size| *size <= rest.len())?;
+        let size = match rest.len() {
+            0 => return None,
+            few if few < STEP => few,
+            many => many.min(MOST_ROWS) / STEP * STEP,
+        };
         let (piece, after) = rest.split_at(size);
         rest = after;
         Some(piece)
@@ -138,6 +145,6 @@ mod tests {
         let rows: Vec<usize> = (0..215).collect();
         let lengths: Vec<usize> = pieces(&rows).map(<[usize]>::len).collect();
         assert_eq!(pieces(&rows).flatten().copied().collect::<Vec<_>>(), rows);
-        assert_eq!(lengths, [64, 64, 64, 16, 4, 1, 1, 1]);
+        assert_eq!(lengths, [64, 64, 64, 16, 7]);
     }
 }

@@ -11,12 +11,15 @@ use crate::store::error::StoreError;
 use crate::store::sql::READ_LIMIT;
 
 const READERS: u32 = 4;
+/// How many statements the writer keeps prepared: those for many rows have some fifteen forms each.
+const STATEMENTS: usize = 500;
 /// The oldest SQLite that this rests on.
 const LEAST_VERSION: [u32; 3] = [3, 51, 3];
 
 /// The writing connection, with write-ahead log, full syncs and no automatic checkpoints.
 pub(crate) async fn writer(path: &Path) -> Result<SqliteConnection, StoreError> {
-    let mut connection = options(path).create_if_missing(true).connect().await.map_err(|error| cannot_open(path, &error))?;
+    let options = options(path).create_if_missing(true).statement_cache_capacity(STATEMENTS);
+    let mut connection = options.connect().await.map_err(|error| cannot_open(path, &error))?;
     let version: String = sqlx::query_scalar("select sqlite_version()").fetch_one(&mut connection).await?;
     if !is_recent(&version) {
         let reason = format!(
